@@ -1,0 +1,1 @@
+//! The control interface: operations and wire types.

@@ -1,0 +1,2 @@
+//! The binary `almoner`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Files, environment and flags in; one validated Settings of plain values out.

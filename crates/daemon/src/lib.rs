@@ -1,0 +1,1 @@
+//! The rim: real clocks, dice, sockets and stores, joined.

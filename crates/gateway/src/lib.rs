@@ -1,0 +1,1 @@
+//! The HTTP gateway: label, bound, reserve, forward, meter, settle.

@@ -1,0 +1,1 @@
+//! The pure two-phase ledger: reserve, settle, release, expire, correct.

@@ -1,0 +1,1 @@
+//! Provider bytes and agent output in, usage out.

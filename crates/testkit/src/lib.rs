@@ -1,0 +1,1 @@
+//! The false world for tests: providers that keep the truth, clients, check tables.
