@@ -80,6 +80,15 @@ impl LevelMarks {
         self.marks
     }
 
+    /// The percentage below which an account that is at `level` leaves it again.
+    #[must_use]
+    pub const fn leaves_at(&self, level: Level) -> u8 {
+        match level {
+            Level::None => 0,
+            _ => self.marks[level as usize - 1].saturating_sub(self.falls_below),
+        }
+    }
+
     /// The level of `charged` out of `limit` for an account that was at `before`: a level begins at its mark, and
     /// ends five points below it, so that one call's settling does not make it flicker.
     #[must_use]
@@ -87,8 +96,7 @@ impl LevelMarks {
         let reached = |level: Level| match level {
             Level::None => true,
             _ => {
-                let mark = self.marks[level as usize - 1];
-                let mark = if before >= level { mark.saturating_sub(self.falls_below) } else { mark };
+                let mark = if before >= level { self.leaves_at(level) } else { self.marks[level as usize - 1] };
                 u128::from(charged) * 100 >= u128::from(limit) * u128::from(mark)
             }
         };

@@ -1,0 +1,273 @@
+//! The books: what the facts add up to. Only [`Books::fold`] writes them, and it decides nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use almoner_units::{AccountKey, Budget, BudgetName, CallId, Charge, Timestamp};
+
+use crate::account::{Account, AccountId};
+use crate::closed::ClosedIds;
+use crate::counter::{Counter, Was, part};
+use crate::fact::{AssumedHold, Entry, Fact, Hold};
+use crate::verdict::{Closed, Settlement};
+
+/// An open hold, with the number of the fact that made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OpenHold {
+    pub(crate) by: u64,
+    pub(crate) hold: Hold,
+}
+
+/// What the facts add up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Books {
+    pub(crate) seq: u64,
+    pub(crate) now: Timestamp,
+    pub(crate) budgets: HashMap<BudgetName, Arc<Budget>>,
+    /// By number; the numbers of accounts that are forgotten are not used again.
+    pub(crate) accounts: Vec<Option<Box<Account>>>,
+    pub(crate) numbers: HashMap<AccountKey, AccountId>,
+    pub(crate) opened_by: HashMap<(BudgetName, String), u32>,
+    pub(crate) holds: HashMap<CallId, OpenHold>,
+    pub(crate) closed: ClosedIds,
+}
+
+impl Books {
+    pub(crate) fn account(&self, id: AccountId) -> Option<&Account> {
+        self.accounts.get(id.0 as usize)?.as_deref()
+    }
+
+    pub(crate) fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
+        self.accounts.get_mut(id.0 as usize)?.as_deref_mut()
+    }
+
+    /// Writes one fact down.
+    ///
+    /// # Panics
+    /// Where the fact is out of order or breaks the promise: such books must not be used to say yes.
+    pub(crate) fn fold(&mut self, entry: &Entry) {
+        assert_eq!(entry.seq, self.seq + 1, "fact {} follows fact {}; one is missing or repeated", entry.seq, self.seq);
+        assert!(entry.at >= self.now, "fact {} is dated {}, before {}", entry.seq, entry.at, self.now);
+        self.seq = entry.seq;
+        self.now = entry.at;
+        match &entry.fact {
+            Fact::BudgetSet { budget, .. } => self.set_budget(budget),
+            Fact::BudgetRemoved { name, .. } => self.remove_budget(name),
+            Fact::AccountOpened { account, key, opener } => self.open(*account, key, opener),
+            Fact::AccountDropped { account } => self.drop_account(*account),
+            Fact::Held(hold) => self.hold(hold),
+            Fact::Settled { id, spent } => self.settle(*id, spent, false),
+            Fact::Released { id, reason } => self.settle(*id, &reason.charge(), true),
+            Fact::Assumed { hold, held_by, .. } => self.assume(hold, *held_by),
+            Fact::Corrected { assumed, spent, .. } => self.correct(assumed, spent),
+            Fact::Added { id, accounts, spent, .. } => self.add(*id, accounts, spent),
+            Fact::Reset { account, .. } => self.reset(*account),
+            Fact::LevelChanged { account, limit, to, .. } => {
+                if let Some(counter) = self.counter_mut(*account, *limit) {
+                    counter.level = *to;
+                }
+            }
+        }
+    }
+
+    fn counter_mut(&mut self, account: AccountId, limit: u8) -> Option<&mut Counter> {
+        self.account_mut(account)?.counters.get_mut(usize::from(limit))
+    }
+
+    fn set_budget(&mut self, budget: &Budget) {
+        let budget = Arc::new(budget.clone());
+        self.budgets.insert(budget.name.clone(), Arc::clone(&budget));
+        for at in 0..self.accounts.len() {
+            if self.accounts[at].as_ref().is_some_and(|account| account.key.budget == budget.name) {
+                self.change_limits(at, &budget);
+            }
+        }
+    }
+
+    /// Gives an account the limits of `budget`: a limit of the same meter and window keeps what it counted; a new one
+    /// begins with the calls in flight.
+    fn change_limits(&mut self, at: usize, budget: &Arc<Budget>) {
+        let Some(mut account) = self.accounts[at].take() else { return };
+        let mut before: Vec<_> = account.budget.limits.iter().zip(account.counters.drain(..).map(Some)).collect();
+        let mut counters = Vec::with_capacity(budget.limits.len());
+        for limit in &budget.limits {
+            let same = before
+                .iter_mut()
+                .find(|(old, counter)| counter.is_some() && old.meter == limit.meter && old.window == limit.window);
+            counters.push(match same.and_then(|(_, counter)| counter.take()) {
+                Some(counter) => counter,
+                None => self.counter_of_calls_in_flight(at, limit),
+            });
+        }
+        account.counters = counters;
+        account.budget = Arc::clone(budget);
+        self.accounts[at] = Some(account);
+    }
+
+    fn counter_of_calls_in_flight(&self, at: usize, limit: &almoner_units::Limit) -> Counter {
+        let mut counter = Counter::new(&limit.window, self.now);
+        let mut open: Vec<&OpenHold> = self.holds.values().filter(|open| touches(&open.hold, at)).collect();
+        open.sort_by_key(|open| open.by);
+        for OpenHold { by, hold } in open {
+            counter.hold(&limit.window, part(limit, &hold.amount), *by, self.now);
+        }
+        counter
+    }
+
+    fn remove_budget(&mut self, name: &BudgetName) {
+        self.budgets.remove(name);
+        for at in 0..self.accounts.len() {
+            if self.accounts[at].as_ref().is_some_and(|account| &account.key.budget == name) {
+                self.forget(at);
+            }
+        }
+    }
+
+    fn open(&mut self, id: AccountId, key: &AccountKey, opener: &str) {
+        let Some(budget) = self.budgets.get(&key.budget) else { return };
+        let account = Account::new(key.clone(), opener.to_owned(), Arc::clone(budget), self.now);
+        let at = id.0 as usize;
+        assert!(at >= self.accounts.len(), "account {id} is opened twice");
+        self.accounts.resize_with(at, || None);
+        self.accounts.push(Some(Box::new(account)));
+        self.numbers.insert(key.clone(), id);
+        *self.opened_by.entry((key.budget.clone(), opener.to_owned())).or_default() += 1;
+    }
+
+    fn drop_account(&mut self, id: AccountId) {
+        if self.account(id).is_some_and(Account::is_empty) {
+            self.forget(id.0 as usize);
+        }
+    }
+
+    fn forget(&mut self, at: usize) {
+        let Some(account) = self.accounts[at].take() else { return };
+        self.numbers.remove(&account.key);
+        let opener = (account.key.budget, account.opener);
+        if let Some(count) = self.opened_by.get_mut(&opener) {
+            *count -= 1;
+            if *count == 0 {
+                self.opened_by.remove(&opener);
+            }
+        }
+    }
+
+    fn hold(&mut self, hold: &Hold) {
+        let (seq, now) = (self.seq, self.now);
+        for id in &hold.accounts {
+            let Some(account) = self.account_mut(*id) else { continue };
+            account.roll(now);
+            account.open_holds += 1;
+            for (limit, counter) in account.limits_mut() {
+                counter.hold(&limit.window, part(limit, &hold.amount), seq, now);
+            }
+            account.assert_promise(hold.id);
+        }
+        let twice = self.holds.insert(hold.id, OpenHold { by: seq, hold: hold.clone() });
+        assert!(twice.is_none(), "call {} is held twice", hold.id);
+    }
+
+    fn settle(&mut self, id: CallId, spent: &Charge, released: bool) {
+        let Some(OpenHold { by, hold }) = self.holds.remove(&id) else {
+            panic!("fact {} ends the hold of call {id}, which has none", self.seq);
+        };
+        let now = self.now;
+        self.end_hold(&hold, |limit, counter| {
+            counter.settle(by, part(limit, &hold.amount), part(limit, spent), now);
+        });
+        let settlement = Settlement {
+            spent: *spent,
+            back: hold.amount.saturating_sub(spent),
+            overrun: spent.saturating_sub(&hold.amount),
+        };
+        let how = if released { Closed::Released } else { Closed::Settled(settlement) };
+        self.closed.insert(id, how, now);
+    }
+
+    fn assume(&mut self, hold: &Hold, by: u64) {
+        assert!(self.holds.remove(&hold.id).is_some(), "fact {} assumes call {}, which has no hold", self.seq, hold.id);
+        let now = self.now;
+        self.end_hold(hold, |limit, counter| counter.assume(by, part(limit, &hold.amount), now));
+        self.closed.insert(hold.id, Closed::Assumed, now);
+    }
+
+    /// Rolls every account of a hold that ends, and lets `end` take it from each counter.
+    fn end_hold(&mut self, hold: &Hold, mut end: impl FnMut(&almoner_units::Limit, &mut Counter)) {
+        let now = self.now;
+        for id in &hold.accounts {
+            let Some(account) = self.account_mut(*id) else { continue };
+            account.roll(now);
+            account.open_holds -= 1;
+            account.limits_mut().for_each(|(limit, counter)| end(limit, counter));
+        }
+    }
+
+    fn correct(&mut self, assumed: &AssumedHold, spent: &Charge) {
+        let now = self.now;
+        for id in &assumed.hold.accounts {
+            let Some(account) = self.account_mut(*id) else { continue };
+            account.roll(now);
+            for (limit, counter) in account.limits_mut() {
+                let was = Was {
+                    amount: part(limit, &assumed.hold.amount),
+                    at: assumed.assumed_at,
+                    held_by: assumed.held_by,
+                    assumed_by: assumed.assumed_by,
+                };
+                counter.correct(&was, part(limit, spent), now);
+            }
+        }
+        let settlement = Settlement {
+            spent: *spent,
+            back: assumed.hold.amount.saturating_sub(spent),
+            overrun: spent.saturating_sub(&assumed.hold.amount),
+        };
+        self.closed.insert(assumed.hold.id, Closed::Settled(settlement), now);
+    }
+
+    fn add(&mut self, call: CallId, accounts: &[AccountId], spent: &Charge) {
+        let (seq, now) = (self.seq, self.now);
+        for id in accounts {
+            let Some(account) = self.account_mut(*id) else { continue };
+            account.roll(now);
+            for (limit, counter) in account.limits_mut() {
+                counter.add(&limit.window, part(limit, spent), seq, now);
+            }
+        }
+        let settlement = Settlement { spent: *spent, back: Charge::ZERO, overrun: Charge::ZERO };
+        self.closed.insert(call, Closed::Settled(settlement), now);
+    }
+
+    fn reset(&mut self, id: AccountId) {
+        let seq = self.seq;
+        if let Some(account) = self.account_mut(id) {
+            account.counters.iter_mut().for_each(|counter| counter.reset(seq));
+        }
+    }
+}
+
+fn touches(hold: &Hold, account: usize) -> bool {
+    hold.accounts.iter().any(|id| id.0 as usize == account)
+}
+
+impl Account {
+    /// The promise itself: what is charged never passes a limit that refuses.
+    fn assert_promise(&self, call: CallId) {
+        if !self.budget.mode.is_hard() {
+            return;
+        }
+        for (limit, counter) in self.limits() {
+            let charged = counter.charged();
+            assert!(charged <= limit.amount, "call {call} would leave {charged} charged of `{limit}` on {}", self.key);
+        }
+    }
+}
+
+impl Books {
+    /// These books, brought up to `now`, so that two that differ only in when they were last looked at are equal.
+    pub(crate) fn at(&self, now: Timestamp) -> Self {
+        let mut books = self.clone();
+        books.accounts.iter_mut().flatten().for_each(|account| account.roll(now.max(self.now)));
+        books
+    }
+}

@@ -1,0 +1,68 @@
+//! The ids of closed calls, so that the same news twice is one fact and other news is a contradiction.
+
+use std::collections::{HashMap, VecDeque};
+
+use almoner_units::{CallId, Span, Timestamp};
+
+use crate::verdict::Closed;
+
+/// How many closed ids are remembered at most.
+const MOST: usize = 1_000_000;
+/// How long a closed id is remembered.
+const REMEMBERED: Span = Span::from_secs(24 * 3600);
+
+/// Closed ids: a million of them, for a day. Whoever asks about an older one is told so, and never "new".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClosedIds {
+    known: HashMap<CallId, Closed>,
+    order: VecDeque<(Timestamp, CallId)>,
+    /// Ids made at or before this instant may have been forgotten.
+    horizon: Timestamp,
+}
+
+impl ClosedIds {
+    pub(crate) fn get(&self, id: CallId) -> Option<&Closed> {
+        self.known.get(&id)
+    }
+
+    /// Whether an id that is not known was perhaps known once.
+    pub(crate) fn may_be_forgotten(&self, id: CallId) -> bool {
+        id.made_at() <= self.horizon
+    }
+
+    pub(crate) fn insert(&mut self, id: CallId, how: Closed, now: Timestamp) {
+        if self.known.insert(id, how).is_none() {
+            self.order.push_back((now, id));
+        }
+        self.forget_before(now);
+    }
+
+    fn forget_before(&mut self, now: Timestamp) {
+        while let Some(&(closed_at, id)) = self.order.front() {
+            if self.order.len() <= MOST && now.since(closed_at) <= REMEMBERED {
+                return;
+            }
+            self.order.pop_front();
+            self.known.remove(&id);
+            self.horizon = self.horizon.max(id.made_at());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_remembered_for_a_day_and_then_known_to_be_old() {
+        let start = Timestamp::from_ms(1_764_000_000_000);
+        let id = |secs: u64| CallId::new(start.after(Span::from_secs(secs)), [0; 10]);
+        let mut ids = ClosedIds::default();
+        ids.insert(id(0), Closed::Assumed, start);
+        ids.insert(id(3600), Closed::Assumed, start.after(REMEMBERED));
+        assert!(ids.get(id(0)).is_some() && !ids.may_be_forgotten(id(1)));
+        ids.insert(id(7200), Closed::Assumed, start.after(Span::from_secs(24 * 3600 + 1)));
+        assert!(ids.get(id(0)).is_none() && ids.may_be_forgotten(id(0)));
+        assert!(ids.get(id(3600)).is_some() && !ids.may_be_forgotten(id(3600)));
+    }
+}

@@ -1,0 +1,216 @@
+//! One limit of one account: what is spent, assumed and held in its window.
+
+use almoner_units::{Charge, Level, LevelMarks, Limit, Timestamp, Window};
+
+use crate::calendar;
+use crate::ring::Ring;
+
+/// What is counted against one limit.
+///
+/// Whether a hold belongs to the window that is open now is told by its number, not its time: a window remembers the
+/// number of the first fact it counted, and older holds belong to windows that are over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Counter {
+    held: u64,
+    /// The number of the fact that last reset this counter; what was assumed before it is forgotten.
+    reset_by: u64,
+    pub(crate) level: Level,
+    state: State,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// Lifetime, fixed and calendar windows.
+    Plain {
+        spent: u64,
+        assumed: u64,
+        open: Option<Open>,
+    },
+    Sliding(Box<Ring>),
+}
+
+/// A window that has counted something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Open {
+    /// The number of the first fact that it counted.
+    since: u64,
+    ends_at: Option<Timestamp>,
+}
+
+impl Counter {
+    pub(crate) fn new(window: &Window, now: Timestamp) -> Self {
+        let state = match window {
+            Window::Sliding(span) => State::Sliding(Box::new(Ring::new(*span, now))),
+            _ => State::Plain { spent: 0, assumed: 0, open: None },
+        };
+        Self { held: 0, reset_by: 0, level: Level::None, state }
+    }
+
+    pub(crate) fn spent(&self) -> u64 {
+        match &self.state {
+            State::Plain { spent, .. } => *spent,
+            State::Sliding(ring) => ring.spent(),
+        }
+    }
+
+    pub(crate) fn assumed(&self) -> u64 {
+        match &self.state {
+            State::Plain { assumed, .. } => *assumed,
+            State::Sliding(ring) => ring.assumed(),
+        }
+    }
+
+    pub(crate) fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// What will still be charged when every open hold is gone.
+    pub(crate) fn settled(&self) -> u64 {
+        self.spent().saturating_add(self.assumed())
+    }
+
+    /// Spent, assumed and held.
+    pub(crate) fn charged(&self) -> u64 {
+        self.settled().saturating_add(self.held)
+    }
+
+    /// Whether nothing is counted at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.charged() == 0
+    }
+
+    /// Closes a window that is over, and lets what has slid out count no longer.
+    pub(crate) fn roll(&mut self, now: Timestamp) {
+        match &mut self.state {
+            State::Sliding(ring) => ring.advance(now),
+            State::Plain { spent, assumed, open } => {
+                if open.and_then(|open| open.ends_at).is_some_and(|end| now >= end) {
+                    (*spent, *assumed, *open) = (0, 0, None);
+                    self.held = 0;
+                }
+            }
+        }
+    }
+
+    /// The level that `limit` is at.
+    pub(crate) fn level_now(&self, limit: &Limit, marks: &LevelMarks) -> Level {
+        marks.level(self.settled(), limit.amount, self.level)
+    }
+
+    /// Sets `amount` aside by the fact with number `seq`.
+    pub(crate) fn hold(&mut self, window: &Window, amount: u64, seq: u64, now: Timestamp) {
+        self.begin(window, seq, now);
+        self.held = self.held.saturating_add(amount);
+    }
+
+    /// Ends a hold that fact `seq` made: `held` is free again, `spent` is spent.
+    pub(crate) fn settle(&mut self, seq: u64, held: u64, spent: u64, now: Timestamp) {
+        if self.owns(seq) {
+            self.held = self.held.saturating_sub(held);
+            self.spend(spent, now);
+        }
+    }
+
+    /// Ends a hold that fact `seq` made without news: what was held is assumed to be spent.
+    pub(crate) fn assume(&mut self, seq: u64, held: u64, now: Timestamp) {
+        if !self.owns(seq) {
+            return;
+        }
+        self.held = self.held.saturating_sub(held);
+        match &mut self.state {
+            State::Plain { assumed, .. } => *assumed = assumed.saturating_add(held),
+            State::Sliding(ring) => ring.assume(held, now),
+        }
+    }
+
+    /// Turns what was assumed into `truth`; what this counter no longer counts is not taken from it.
+    pub(crate) fn correct(&mut self, was: &Was, truth: u64, now: Timestamp) {
+        let forgotten = was.assumed_by < self.reset_by;
+        let owns = self.owns(was.held_by);
+        match &mut self.state {
+            State::Sliding(ring) if forgotten => ring.spend(truth.saturating_sub(was.amount), now),
+            State::Sliding(ring) => ring.correct(was.amount, was.at, truth, now),
+            State::Plain { spent, .. } if owns && forgotten => {
+                *spent = spent.saturating_add(truth.saturating_sub(was.amount));
+            }
+            State::Plain { spent, assumed, .. } if owns => {
+                *assumed = assumed.saturating_sub(was.amount);
+                *spent = spent.saturating_add(truth);
+            }
+            State::Plain { .. } => {}
+        }
+    }
+
+    /// Counts usage that had no hold.
+    pub(crate) fn add(&mut self, window: &Window, amount: u64, seq: u64, now: Timestamp) {
+        self.begin(window, seq, now);
+        self.spend(amount, now);
+    }
+
+    /// Forgets, by fact `seq`, what was spent and assumed; what is held stays held.
+    pub(crate) fn reset(&mut self, seq: u64) {
+        self.reset_by = seq;
+        match &mut self.state {
+            State::Plain { spent, assumed, .. } => (*spent, *assumed) = (0, 0),
+            State::Sliding(ring) => ring.clear(),
+        }
+    }
+
+    /// The first instant at which no more than `most` is settled, as far as time alone brings it about.
+    pub(crate) fn falls_to(&self, most: u64) -> Option<Timestamp> {
+        match &self.state {
+            State::Plain { open, .. } => open.and_then(|open| open.ends_at),
+            State::Sliding(ring) => Some(ring.falls_to(most)),
+        }
+    }
+
+    /// When the window that is open now ends, where it ends at once.
+    pub(crate) fn ends_at(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Plain { open, .. } => open.and_then(|open| open.ends_at),
+            State::Sliding(_) => None,
+        }
+    }
+
+    fn owns(&self, seq: u64) -> bool {
+        match &self.state {
+            State::Plain { open, .. } => open.is_some_and(|open| seq >= open.since),
+            State::Sliding(_) => true,
+        }
+    }
+
+    fn spend(&mut self, amount: u64, now: Timestamp) {
+        match &mut self.state {
+            State::Plain { spent, .. } => *spent = spent.saturating_add(amount),
+            State::Sliding(ring) => ring.spend(amount, now),
+        }
+    }
+
+    /// Opens the window where none is open.
+    fn begin(&mut self, window: &Window, seq: u64, now: Timestamp) {
+        let State::Plain { open: open @ None, .. } = &mut self.state else { return };
+        let ends_at = match window {
+            Window::Fixed(span) => Some(now.after(*span)),
+            Window::Calendar(unit, zone) => Some(calendar::ends_at(*unit, zone, now)),
+            Window::Lifetime | Window::Sliding(_) => None,
+        };
+        *open = Some(Open { since: seq, ends_at });
+    }
+}
+
+/// What a counter was told when a hold expired.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Was {
+    pub(crate) amount: u64,
+    /// When it was assumed.
+    pub(crate) at: Timestamp,
+    /// The number of the fact that made the hold.
+    pub(crate) held_by: u64,
+    /// The number of the fact that assumed it.
+    pub(crate) assumed_by: u64,
+}
+
+/// The part of a charge that a limit counts.
+pub(crate) fn part(limit: &Limit, charge: &Charge) -> u64 {
+    charge[limit.meter]
+}

@@ -1,0 +1,126 @@
+//! The waiting room: calls that would fit but for the calls in flight, in order of priority and then of age.
+//!
+//! Nothing is held for a call that waits. A smaller call may pass a larger one until that has waited half its time;
+//! from then on it keeps the accounts it needs for itself. The room is bounded, and so is every wait.
+
+use std::collections::HashSet;
+
+use almoner_units::{Priority, Timestamp};
+
+use crate::{AccountId, Ledger, Patience, Reserve, ReserveError, Verdict};
+
+/// A call that waits, with what its caller needs to be answered (`T`).
+#[derive(Debug)]
+struct Waiter<T> {
+    call: Reserve,
+    since: Timestamp,
+    until: Timestamp,
+    ticket: T,
+}
+
+impl<T> Waiter<T> {
+    fn patience(&self, now: Timestamp) -> Patience {
+        if now >= self.until {
+            return Patience::Spent;
+        }
+        let half = now.since(self.since).ms().saturating_mul(2) >= self.until.since(self.since).ms();
+        if half { Patience::Half } else { Patience::Fresh }
+    }
+
+    fn order(&self) -> (std::cmp::Reverse<Priority>, Timestamp) {
+        (std::cmp::Reverse(self.call.priority), self.since)
+    }
+}
+
+/// The room is full; the call is refused instead of waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} calls are waiting already, which is as many as may; try again in a moment")]
+pub struct RoomFull(pub usize);
+
+/// The calls that wait, at most a fixed number.
+#[derive(Debug)]
+pub struct WaitingRoom<T> {
+    waiters: Vec<Waiter<T>>,
+    most: usize,
+}
+
+impl<T> WaitingRoom<T> {
+    /// A room for at most `most` calls.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self { waiters: Vec::new(), most }
+    }
+
+    /// How many calls wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Whether no call waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
+    /// Whether a new call must wait its turn because an older one has waited long for one of its accounts.
+    #[must_use]
+    pub fn keeps_out(&self, call: &Reserve, now: Timestamp) -> bool {
+        let blocks = |waiter: &Waiter<T>| {
+            waiter.patience(now) >= Patience::Half
+                && waiter.call.priority >= call.priority
+                && call.accounts.iter().any(|id| waiter.call.accounts.contains(id))
+        };
+        self.waiters.iter().any(blocks)
+    }
+
+    /// Lets a call wait until `until`.
+    ///
+    /// # Errors
+    /// [`RoomFull`] with the ticket, where the room is full.
+    pub fn enter(&mut self, call: Reserve, ticket: T, since: Timestamp, until: Timestamp) -> Result<(), (RoomFull, T)> {
+        if self.waiters.len() >= self.most {
+            return Err((RoomFull(self.most), ticket));
+        }
+        let waiter = Waiter { call, since, until, ticket };
+        let at = self.waiters.partition_point(|other| other.order() <= waiter.order());
+        self.waiters.insert(at, waiter);
+        Ok(())
+    }
+
+    /// Asks again for every call that waits, most urgent first, and gives the answers of those that need wait no more.
+    pub fn wake(&mut self, ledger: &mut Ledger, now: Timestamp) -> Vec<(T, Result<Verdict, ReserveError>)> {
+        let mut kept: HashSet<AccountId> = HashSet::new();
+        let mut answered = Vec::new();
+        let mut waiting = Vec::with_capacity(self.waiters.len());
+        for waiter in self.waiters.drain(..) {
+            let patience = waiter.patience(now);
+            let kept_out = patience < Patience::Spent && waiter.call.accounts.iter().any(|id| kept.contains(id));
+            let verdict = if kept_out { None } else { Some(ledger.reserve(&waiter.call, patience, now)) };
+            match verdict {
+                None | Some(Ok(Verdict::Waits(_))) => {
+                    if patience >= Patience::Half {
+                        kept.extend(&waiter.call.accounts);
+                    }
+                    waiting.push(waiter);
+                }
+                Some(verdict) => answered.push((waiter.ticket, verdict)),
+            }
+        }
+        self.waiters = waiting;
+        answered
+    }
+
+    /// Takes out the calls whose ticket is no longer wanted, such as those whose client has gone.
+    pub fn retain(&mut self, mut wanted: impl FnMut(&T) -> bool) {
+        self.waiters.retain(|waiter| wanted(&waiter.ticket));
+    }
+
+    /// When a call's patience next changes, so that the room must be woken even if nothing ends.
+    #[must_use]
+    pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        let half = |waiter: &Waiter<T>| Timestamp::from_ms(waiter.since.ms().midpoint(waiter.until.ms()) + 1);
+        let next = |waiter: &Waiter<T>| if now < half(waiter) { half(waiter) } else { waiter.until };
+        self.waiters.iter().map(next).min()
+    }
+}
