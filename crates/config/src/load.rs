@@ -1,0 +1,225 @@
+//! From sources to settings: read everything, gather every fault, and only then decide.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use almoner_units::Span;
+
+use crate::advice;
+use crate::budget::{self, Placed};
+use crate::fields::{Fields, refuse_twins};
+use crate::layers::{Env, Found, Layers, Origin, SCALARS};
+use crate::price::{self, UserPrice};
+use crate::problem::{ConfigErrors, Fault, Report};
+use crate::provider::{self, Around, Provider};
+use crate::reach::{ACCOUNTS_MAX, accounts_at_most};
+use crate::read::read;
+use crate::settings::{BudgetsFrom, Settings};
+use crate::sources::Sources;
+use crate::tree::{Kind, Node};
+use crate::value;
+
+/// The tables that a file may have many of.
+const TABLES: [&str; 3] = ["provider", "price", "budget"];
+
+/// The settings that the sources make together.
+///
+/// # Errors
+/// [`ConfigErrors`] with everything that is wrong, at once.
+pub fn load(sources: &Sources) -> Result<Settings, ConfigErrors> {
+    let mut report = Report::default();
+    let root = match &sources.file {
+        Some(file) => read(&file.path, &file.text, &mut report),
+        None => None,
+    };
+    // A file that cannot be read as a tree has said nothing: faults found without it would be wrong.
+    let settings = if report.is_clean() { settings(sources, root.as_ref(), &mut report) } else { None };
+    let (origins, warnings) = report.finish()?;
+    let settings = settings.expect("settings are missing only where a fault is noted");
+    Ok(Settings { origins, warnings, ..settings })
+}
+
+fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Option<Settings> {
+    let env = Env::new(&sources.env);
+    env.refuse_unknown(report);
+    let file = root.filter(|root| !matches!(root.kind, Kind::Nothing)).and_then(|root| open(root, report));
+    let layers = Layers { flags: &sources.flags, env: &env, file };
+
+    let listen = scalar(&layers, "listen", listen, report).map(|found| found.value);
+    let around = Around {
+        env: &env,
+        listen: listen.unwrap_or_else(usual_listen),
+        folder: sources.folder().to_owned(),
+        read_key: sources.read_key,
+    };
+    let state_dir = state_dir(&layers, sources, report);
+    let [max_output, default_output] = outputs(&layers, report);
+    let mut span = |key| scalar(&layers, key, value::parsed::<Span>, report).map(|found| found.value);
+    let spans =
+        ["wait_max", "stream_idle_max", "provider_idle_max", "connect_max", "drain_max", "receive_max"].map(&mut span);
+    let header_bytes_max = scalar(&layers, "header_bytes_max", value::count(1024..=1 << 20), report);
+    let body_bytes_max = scalar(&layers, "body_bytes_max", value::count(1024..=1 << 30), report);
+    let strict = scalar(&layers, "strict", value::truth, report);
+
+    let providers = providers(&layers, &around, report);
+    let prices = prices(&layers, report);
+    let placed = placed(&layers, report);
+    advice::advise(&providers, &prices, &placed, report);
+    let budgets = budgets(&layers, placed, report);
+
+    let [wait_max, stream_idle_max, provider_idle_max, connect_max, drain_max, receive_max] = spans;
+    Some(Settings {
+        listen: listen?,
+        state_dir: state_dir?,
+        providers,
+        prices: prices.into_iter().map(|(_, price)| price).collect(),
+        budgets: budgets?,
+        max_output: max_output?,
+        default_output: default_output?,
+        strict: strict?.value,
+        wait_max: wait_max?,
+        stream_idle_max: stream_idle_max?,
+        provider_idle_max: provider_idle_max?,
+        connect_max: connect_max?,
+        drain_max: drain_max?,
+        receive_max: receive_max?,
+        header_bytes_max: header_bytes_max?.value,
+        body_bytes_max: body_bytes_max?.value,
+        origins: Vec::new(),
+        warnings: Vec::new(),
+    })
+}
+
+fn open<'a>(root: &'a Node, report: &mut Report) -> Option<Fields<'a>> {
+    let known: Vec<&str> = SCALARS.iter().map(|(key, _)| *key).chain(TABLES).collect();
+    Fields::open(root, "a configuration", &known, report)
+}
+
+/// A setting of one value, with the default that stands in [`SCALARS`].
+fn scalar<T>(
+    layers: &Layers<'_>,
+    key: &str,
+    read: impl Fn(&Node) -> Result<T, Fault>,
+    report: &mut Report,
+) -> Option<Found<T>> {
+    let default = SCALARS.iter().find(|(known, _)| *known == key).map_or("", |(_, default)| default);
+    layers.scalar(key, default, read, report)
+}
+
+/// The address we listen on where nobody says another.
+fn usual_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 4141))
+}
+
+fn listen(node: &Node) -> Result<SocketAddr, Fault> {
+    let text = value::text(node)?;
+    let bad = |_| Fault::at(&node.place, format!("`{text}` is no address with a port; write it like 127.0.0.1:4141"));
+    let listen: SocketAddr = text.parse().map_err(bad)?;
+    if listen.ip().is_loopback() {
+        return Ok(listen);
+    }
+    let message =
+        "this version listens on a loopback address only: anybody who reaches the port spends from the budgets";
+    Err(Fault::at(&node.place, message).help("write 127.0.0.1 or [::1]"))
+}
+
+/// The folder for state; a relative one in a file begins at the file.
+fn state_dir(layers: &Layers<'_>, sources: &Sources, report: &mut Report) -> Option<std::path::PathBuf> {
+    let default = sources.state_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
+    let found = layers.scalar("state", &default.unwrap_or_default(), state, report)?;
+    Some(match found.origin {
+        Origin::File(_) => sources.folder().join(found.value),
+        _ => found.value,
+    })
+}
+
+fn state(node: &Node) -> Result<std::path::PathBuf, Fault> {
+    if matches!(&node.kind, Kind::Word(text) if text.is_empty()) {
+        return Err(Fault::new("no folder for state is known: this user has no home").help("give one by --state DIR"));
+    }
+    let path = value::path(node)?;
+    match path.to_string_lossy().contains(char::REPLACEMENT_CHARACTER) {
+        true => Err(Fault::at(&node.place, "the path of the folder for state must be valid UTF-8")),
+        false => Ok(path),
+    }
+}
+
+/// The most output and the usual output of a call; the usual one is not above the most.
+fn outputs(layers: &Layers<'_>, report: &mut Report) -> [Option<u64>; 2] {
+    let tokens = || value::count(1..=10_000_000);
+    let most = scalar(layers, "max_output", tokens(), report).map(|found| found.value);
+    let usual = scalar(layers, "default_output", tokens(), report);
+    let (Some(most), Some(usual)) = (most, usual) else { return [None; 2] };
+    if usual.value > most && usual.origin != Origin::Default {
+        let message = format!("`default_output` is {}, above `max_output`, which is {most}", usual.value);
+        report.error(Fault::at(&usual.place, message));
+    }
+    [Some(most), Some(usual.value.min(most))]
+}
+
+/// The tables of one name in the file.
+fn tables<'a>(layers: &Layers<'a>, name: &str, report: &mut Report) -> &'a [Node] {
+    let Some(node) = layers.file.and_then(|file| file.get(name)) else { return &[] };
+    match &node.kind {
+        Kind::List(items) if !items.is_empty() => items,
+        Kind::List(_) => {
+            report.error(Fault::at(&node.place, format!("this list of `{name}` is empty; leave it out")));
+            &[]
+        }
+        _ => {
+            let message = format!("there can be many of `{name}`, so it is a list");
+            report.error(
+                Fault::at(&node.place, message).help(format!("write [[{name}]] in TOML, a list in JSON or YAML")),
+            );
+            &[]
+        }
+    }
+}
+
+fn providers(layers: &Layers<'_>, around: &Around<'_>, report: &mut Report) -> Vec<Provider> {
+    let nodes = tables(layers, "provider", report);
+    refuse_twins(nodes, "provider named", &["name"], report);
+    provider::providers(nodes, around, report)
+}
+
+fn prices<'a>(layers: &Layers<'a>, report: &mut Report) -> Vec<(&'a Node, UserPrice)> {
+    let nodes = tables(layers, "price", report);
+    let prices: Vec<_> = nodes.iter().filter_map(|node| Some((node, price::price(node, report)?))).collect();
+    refuse_twins(nodes, "price for", &["model", "provider"], report);
+    prices
+}
+
+fn placed(layers: &Layers<'_>, report: &mut Report) -> Vec<Placed> {
+    let nodes = tables(layers, "budget", report);
+    let placed: Vec<Placed> = nodes.iter().filter_map(|node| budget::budget(node, report)).collect();
+    refuse_twins(nodes, "budget named", &["name"], report);
+    let reach = accounts_at_most(&placed.iter().map(|placed| &placed.budget).collect::<Vec<_>>());
+    if let Some(last) = placed.last().filter(|_| reach > ACCOUNTS_MAX) {
+        let message =
+            format!("one call could be counted by {reach} of these budgets; it may be by at most {ACCOUNTS_MAX}");
+        let help = "join budgets by giving one several limits, or part them by different values of a label in `where`";
+        report.error(Fault::at(&last.name_at, message).help(help));
+    }
+    placed
+}
+
+/// Which budgets are in force: `no_budgets` beats those of the file.
+fn budgets(layers: &Layers<'_>, placed: Vec<Placed>, report: &mut Report) -> Option<BudgetsFrom> {
+    let off = scalar(layers, "no_budgets", value::truth, report)?;
+    if off.value && !placed.is_empty() {
+        let message = format!("no budget is in force: `no_budgets` turns off the {} of the file", placed.len());
+        report.warn(Fault::at(&off.place, message));
+    }
+    Some(match (off.value, placed.is_empty()) {
+        (true, _) => BudgetsFrom::None,
+        (false, true) => BudgetsFrom::Defaults,
+        (false, false) => BudgetsFrom::File(placed.into_iter().map(|placed| placed.budget).collect()),
+    })
+}
+
+impl Sources {
+    /// The folder of the configuration file, where relative paths in it begin.
+    fn folder(&self) -> &Path {
+        self.file.as_ref().and_then(|file| file.path.parent()).unwrap_or(Path::new(""))
+    }
+}

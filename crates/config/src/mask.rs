@@ -1,0 +1,97 @@
+//! Stars over what looks like a secret, so that the line an error shows never holds one.
+//!
+//! It works on bare text, not on the tree, because a line that does not even parse is shown too. It may star out too
+//! much; it keeps every byte where it was.
+
+use std::ops::Range;
+
+/// The keys whose value may be a secret.
+const KEYS: [&str; 6] = ["key", "api_key", "apikey", "token", "secret", "password"];
+
+/// How the secrets of the providers, and our own, begin.
+const BEGINNINGS: [&str; 7] = ["sk-", "alm_", "AIza", "gsk_", "xai-", "ghp_", "eyJ"];
+
+/// The text with a star for every byte of what looks like a secret.
+pub(crate) fn masked(text: &str) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for secret in secrets(text) {
+        bytes[secret].fill(b'*');
+    }
+    // Whole characters were starred, so the rest is as valid as it was.
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn secrets(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    for (at, word) in words(text) {
+        if BEGINNINGS.iter().any(|beginning| word.starts_with(beginning)) {
+            found.push(at..at + word.len());
+        } else if KEYS.iter().any(|key| word.eq_ignore_ascii_case(key)) {
+            found.extend(value_after(text, at + word.len()));
+        }
+    }
+    found.extend(logins(text));
+    found
+}
+
+/// Every run of letters, digits, `_` and `-`, with where it begins.
+fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    text.split(move |c| !is_part(c))
+        .filter(|word| !word.is_empty())
+        .map(move |word| (word.as_ptr() as usize - text.as_ptr() as usize, word))
+}
+
+/// The value that a key which ends at `end` is given on its line, unless that is a table, which only says where the
+/// secret is.
+fn value_after(text: &str, end: usize) -> Option<Range<usize>> {
+    let line = text[end..].lines().next()?;
+    let rest = line.trim_start_matches(['"', '\'']).trim_start().strip_prefix(['=', ':'])?;
+    let rest = rest.trim_start().trim_start_matches(['"', '\'']);
+    if rest.starts_with('{') {
+        return None;
+    }
+    let value = rest.split(['"', '\'', '}']).next()?;
+    let at = value.as_ptr() as usize - text.as_ptr() as usize;
+    Some(at..at + value.trim_end().len())
+}
+
+/// What stands between `://` and `@` in addresses.
+fn logins(text: &str) -> impl Iterator<Item = Range<usize>> {
+    text.match_indices("://").filter_map(|(at, mark)| {
+        let start = at + mark.len();
+        let host = text[start..].split(|c: char| c.is_whitespace() || "/\"'".contains(c)).next()?;
+        host.rfind('@').map(|end| start..start + end)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, shown: &str) {
+        let masked = masked(text);
+        assert_eq!(masked, shown);
+        assert_eq!(masked.len(), text.len());
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_is_starred_out() {
+        check("key = \"hunter2\"", "key = \"*******\"");
+        check("{\"key\": \"hunter2\", \"b\": 1}", "{\"key\": \"*******\", \"b\": 1}");
+        check("name = sk-ant-1, listen = 3", "name = ********, listen = 3");
+        check("key: hunter2", "key: *******");
+        check("key = hünter", "key = *******");
+        check("base_url = \"https://me:pw@host/x\"", "base_url = \"https://*****@host/x\"");
+    }
+
+    #[test]
+    fn what_only_says_where_a_secret_is_stays() {
+        for text in
+            ["key = { env = \"ANTHROPIC_API_KEY\" }", "per = [\"key\"]", "limit = \"1k tokens / day\"", "key", ""]
+        {
+            check(text, text);
+        }
+    }
+}
