@@ -1,1 +1,9 @@
-//! What a call can cost at most and which accounts it touches: price book, bounds, levels.
+//! What a call can cost at most, what it did cost, and which accounts it touches.
+//!
+//! Everything here is a function of plain values: no clock, no file, no wire format. The price book's own data file
+//! is part of the program. Unknown is never 0: a model without a price has none, and what cannot be bounded is refused
+//! by name or listed by name.
+
+mod prices;
+
+pub use prices::{BookError, Finding, Price, PriceBook, Rate, Reach, Severity, Tier, TierAnswer, UserPrice, Writes};
