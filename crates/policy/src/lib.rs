@@ -4,6 +4,12 @@
 //! is part of the program. Unknown is never 0: a model without a price has none, and what cannot be bounded is refused
 //! by name or listed by name.
 
+mod cost;
+mod defaults;
 mod prices;
+mod touch;
 
+pub use cost::{CostError, Extras, cost};
+pub use defaults::default_budgets;
 pub use prices::{BookError, Finding, Price, PriceBook, Rate, Reach, Severity, Tier, TierAnswer, UserPrice, Writes};
+pub use touch::{ACCOUNTS_MAX, most_touched, touched};
