@@ -4,11 +4,15 @@
 //! is part of the program. Unknown is never 0: a model without a price has none, and what cannot be bounded is refused
 //! by name or listed by name.
 
+mod bound;
 mod cost;
 mod defaults;
 mod prices;
 mod touch;
 
+pub use bound::{
+    Bound, BoundSettings, Counted, Overheads, ServerTool, Shape, Unboundable, bound, bound_counted, text_bytes_nfkc,
+};
 pub use cost::{CostError, Extras, cost};
 pub use defaults::default_budgets;
 pub use prices::{BookError, Finding, Price, PriceBook, Rate, Reach, Severity, Tier, TierAnswer, UserPrice, Writes};
