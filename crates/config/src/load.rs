@@ -3,8 +3,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use almoner_units::Span;
-
 use crate::advice;
 use crate::budget::{self, Placed};
 use crate::fields::{Fields, refuse_twins};
@@ -54,7 +52,7 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
     };
     let state_dir = state_dir(&layers, sources, report);
     let [max_output, default_output] = outputs(&layers, report);
-    let mut span = |key| scalar(&layers, key, value::parsed::<Span>, report).map(|found| found.value);
+    let mut span = |key| scalar(&layers, key, value::span, report).map(|found| found.value);
     let spans =
         ["wait_max", "stream_idle_max", "provider_idle_max", "connect_max", "drain_max", "receive_max"].map(&mut span);
     let header_bytes_max = scalar(&layers, "header_bytes_max", value::count(1024..=1 << 20), report);

@@ -5,33 +5,43 @@
 
 use std::ops::Range;
 
-/// The keys whose value may be a secret.
-const KEYS: [&str; 6] = ["key", "api_key", "apikey", "token", "secret", "password"];
+/// The last word of the keys whose value may be a secret, such as `api_key`.
+const KEYS: [&str; 7] = ["key", "apikey", "token", "secret", "password", "authorization", "bearer"];
 
 /// How the secrets of the providers, and our own, begin.
 const BEGINNINGS: [&str; 7] = ["sk-", "alm_", "AIza", "gsk_", "xai-", "ghp_", "eyJ"];
 
-/// The text with a star for every byte of what looks like a secret.
+/// The text of a source with a star for every byte of what looks like a secret: by its look, or by its key.
 pub(crate) fn masked(text: &str) -> String {
+    starred(text, by_look(text).chain(by_key(text)))
+}
+
+/// The text of a message with a star for every byte of what looks like a secret; its words are no keys.
+pub(crate) fn masked_message(text: &str) -> String {
+    starred(text, by_look(text))
+}
+
+fn starred(text: &str, secrets: impl Iterator<Item = Range<usize>>) -> String {
     let mut bytes = text.as_bytes().to_vec();
-    for secret in secrets(text) {
+    for secret in secrets {
         bytes[secret].fill(b'*');
     }
     // Whole characters were starred, so the rest is as valid as it was.
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn secrets(text: &str) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    for (at, word) in words(text) {
-        if BEGINNINGS.iter().any(|beginning| word.starts_with(beginning)) {
-            found.push(at..at + word.len());
-        } else if KEYS.iter().any(|key| word.eq_ignore_ascii_case(key)) {
-            found.extend(value_after(text, at + word.len()));
-        }
-    }
-    found.extend(logins(text));
-    found
+/// What begins like a secret, and logins in addresses.
+fn by_look(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let begins = |word: &str| BEGINNINGS.iter().any(|beginning| word.starts_with(beginning));
+    let known = words(text).filter(move |(_, word)| begins(word)).map(|(at, word)| at..at + word.len());
+    known.chain(logins(text))
+}
+
+/// The values of keys that should not have one.
+fn by_key(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let last = |word: &str| word.rsplit(['_', '-']).next().unwrap_or(word).to_ascii_lowercase();
+    let is_key = move |word: &str| KEYS.contains(&last(word).as_str());
+    words(text).filter(move |(_, word)| is_key(word)).filter_map(|(at, word)| value_after(text, at + word.len()))
 }
 
 /// Every run of letters, digits, `_` and `-`, with where it begins.
@@ -82,8 +92,15 @@ mod tests {
         check("{\"key\": \"hunter2\", \"b\": 1}", "{\"key\": \"*******\", \"b\": 1}");
         check("name = sk-ant-1, listen = 3", "name = ********, listen = 3");
         check("key: hunter2", "key: *******");
+        check("ANTHROPIC_API-KEY = hunter2", "ANTHROPIC_API-KEY = *******");
         check("key = hünter", "key = *******");
         check("base_url = \"https://me:pw@host/x\"", "base_url = \"https://*****@host/x\"");
+    }
+
+    #[test]
+    fn a_message_may_speak_of_keys() {
+        assert_eq!(masked_message("cannot read a.key: not found"), "cannot read a.key: not found");
+        assert_eq!(masked_message("`sk-ant-1` is no word"), "`********` is no word");
     }
 
     #[test]

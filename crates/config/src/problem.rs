@@ -5,7 +5,7 @@ use std::fmt;
 use annotate_snippets::{AnnotationKind, Element, Level, Renderer, Snippet, normalize_untrusted_str};
 
 use crate::layers::{Origin, Setting};
-use crate::mask::masked;
+use crate::mask::masked_message;
 use crate::place::{Location, Place, Texts};
 
 /// The most problems that one load reports: a person mends a few at a time, and a hostile file has a million.
@@ -167,7 +167,7 @@ impl Report {
 /// A message as it may be shown: of bounded length, without control characters and what looks like a secret.
 fn clean(message: &str) -> String {
     let short: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
-    normalize_untrusted_str(&masked(&short))
+    normalize_untrusted_str(&masked_message(&short))
 }
 
 fn push(faults: &mut Vec<Fault>, fault: Fault) {

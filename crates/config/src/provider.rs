@@ -62,6 +62,12 @@ pub enum Credential {
 pub struct ModelPattern(String);
 
 impl ModelPattern {
+    /// The pattern in a text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The pattern as it is written.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -216,7 +222,7 @@ fn dialects(node: &Node, report: &mut Report) -> Option<Vec<DialectName>> {
 
 fn models(node: &Node, report: &mut Report) -> Option<Vec<ModelPattern>> {
     let items = report.take(value::list(node))?;
-    items.iter().map(|item| report.take(value::text(item)).map(|text| ModelPattern(text.to_owned()))).collect()
+    items.iter().map(|item| report.take(value::text(item)).map(ModelPattern::new)).collect()
 }
 
 /// Where a provider is reached: never ourselves, because such a call would go round for ever.
@@ -286,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_any_run_of_characters() {
-        let matches = |pattern: &str, model| ModelPattern(pattern.to_owned()).matches(model);
+        let matches = |pattern: &str, model| ModelPattern::new(pattern).matches(model);
         assert!(matches("qwen3*", "qwen3:8b"));
         assert!(matches("*", ""));
         assert!(matches("a*b*c", "a-b-b-c"));

@@ -39,11 +39,10 @@ impl Node {
     /// A value of `source`, whose content can be pointed into where it stands there as it is.
     pub(crate) fn written_in(source: &str, place: Place, kind: Kind) -> Self {
         let content_at = match &kind {
-            Kind::Text(text) | Kind::Word(text) => {
-                source.get(place.span.clone()).and_then(|raw| raw.find(text.as_str())).map(|at| place.span.start + at)
-            }
+            Kind::Text(text) | Kind::Word(text) => source.get(place.span.clone()).and_then(|raw| content_in(raw, text)),
             _ => None,
-        };
+        }
+        .map(|at| place.span.start + at);
         Self { place, kind, content_at }
     }
 
@@ -67,4 +66,10 @@ impl Node {
             Kind::Table(_) => "a table",
         }
     }
+}
+
+/// Where a text begins in what was written for it, if only quotes and a line break stand before it.
+fn content_in(raw: &str, text: &str) -> Option<usize> {
+    let at = raw.find(text)?;
+    raw[..at].chars().all(|c| "\"'\r\n".contains(c)).then_some(at)
 }

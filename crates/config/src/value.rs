@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use almoner_units::{Limit, PicoUsdPerToken};
+use almoner_units::{Limit, LimitError, Meter, MoneyError, PicoUsdPerToken, Span};
 
 use crate::nearest::nearest;
 use crate::problem::Fault;
@@ -53,7 +53,16 @@ pub(crate) fn price(node: &Node) -> Result<PicoUsdPerToken, Fault> {
         _ => literal(node, "a price in dollars per million tokens")?,
     };
     let help = "a price is dollars per million tokens, such as 3.00 or \"$0.0375\"";
-    PicoUsdPerToken::per_million(number).map_err(|error| Fault::at(&node.place, error.to_string()).help(help))
+    PicoUsdPerToken::per_million(number).map_err(|error| Fault::at(&node.place, price_fault(&error)).help(help))
+}
+
+/// The fault of a price, which is coarser than an amount of dollars.
+fn price_fault(error: &MoneyError) -> String {
+    match error {
+        MoneyError::NotANumber(text) => format!("`{text}` is no price"),
+        MoneyError::TooFine(text) => format!("`{text}` has more than 6 decimals"),
+        MoneyError::TooLarge(text) => format!("`{text}` is more than any token costs"),
+    }
 }
 
 /// A number as it is written.
@@ -67,6 +76,12 @@ fn literal<'a>(node: &'a Node, wanted: &str) -> Result<&'a str, Fault> {
 /// Text that its type reads and whose error says what is wrong with it.
 pub(crate) fn parsed<T: FromStr<Err: Display>>(node: &Node) -> Result<T, Fault> {
     text(node)?.parse().map_err(|error: T::Err| Fault::at(&node.place, error.to_string()))
+}
+
+/// A length of time.
+pub(crate) fn span(node: &Node) -> Result<Span, Fault> {
+    text(node).map_err(|fault| fault.help("write it like \"30s\" or \"1h30m\""))?;
+    parsed(node)
 }
 
 /// One of a few words.
@@ -83,10 +98,10 @@ pub(crate) fn choice<T: Copy>(node: &Node, what: &str, known: &[(&'static str, T
 
 /// A limit, with the fault underlined inside its text.
 pub(crate) fn limit(node: &Node) -> Result<Limit, Fault> {
-    let words = text(node)?;
-    words.parse().map_err(|error: almoner_units::LimitError| {
+    let words = text(node).map_err(|fault| fault.help("write it like \"$5 / day\" or \"100k tokens / sliding 1h\""))?;
+    words.parse().map_err(|error: LimitError| {
         let bad = words.get(error.at()).unwrap_or("");
-        let meters = almoner_units::Meter::ALL.map(almoner_units::Meter::name);
+        let meters = Meter::ALL.map(Meter::name);
         Fault::at(&node.part(error.at()), error.message()).nearest(nearest(bad, meters))
     })
 }

@@ -21,7 +21,8 @@ pub(super) fn read(source: &Source<'_>) -> Result<Node, Vec<Fault>> {
 /// The fault that `serde_json` found in `part`, which begins at `at`.
 fn fault(source: &Source<'_>, at: usize, part: &str, error: &serde_json::Error) -> Fault {
     let line_at: usize = part.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-    let found = (at + line_at + error.column().saturating_sub(1)).min(source.text.len());
+    // Column 0 is the line break before the line: the fault stands at the end of the line before it.
+    let found = (at + line_at + error.column()).saturating_sub(1).min(source.text.len());
     let text = error.to_string();
     let message = text.split(" at line ").next().unwrap_or(&text);
     Fault::at(&source.place(found..found + 1), format!("this is not valid JSON: {message}"))

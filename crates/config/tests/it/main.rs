@@ -1,6 +1,7 @@
 //! The configuration from outside: texts in, settings or rendered faults out.
 
 mod bad;
+mod book;
 mod good;
 mod hostile;
 mod system;
