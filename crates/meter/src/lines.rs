@@ -1,0 +1,124 @@
+//! Bytes into lines, ended by CR, LF or CRLF, with only the unfinished one kept.
+
+use memchr::memchr2;
+
+use crate::Fault;
+
+/// The most bytes kept of one event or line; a longer one is skipped and noted.
+pub const EVENT_MAX: usize = 1 << 20;
+
+/// A reused buffer that grew past this gives its memory back.
+const ROOM_KEPT: usize = 64 << 10;
+
+/// One event on its way to a dialect, or why there is none.
+pub(crate) type Event<'a> = Result<&'a [u8], Fault>;
+
+/// Bytes that grow up to [`EVENT_MAX`] and from there on are only known to be too long.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bounded {
+    bytes: Vec<u8>,
+    overflow: bool,
+}
+
+impl Bounded {
+    pub(crate) fn push(&mut self, more: &[u8]) {
+        self.overflow |= self.bytes.len() + more.len() > EVENT_MAX;
+        if self.overflow {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.extend_from_slice(more);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && !self.overflow
+    }
+
+    /// Marks the bytes as lost.
+    pub(crate) fn spoil(&mut self) {
+        self.overflow = true;
+        self.bytes = Vec::new();
+    }
+
+    pub(crate) fn event(&self) -> Event<'_> {
+        if self.overflow { Err(Fault::Oversize) } else { Ok(&self.bytes) }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(ROOM_KEPT);
+        self.overflow = false;
+    }
+}
+
+/// The line splitter. A line that lies whole in one chunk is never copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lines {
+    unfinished: Bounded,
+    after_cr: bool,
+}
+
+impl Lines {
+    pub(crate) fn feed(&mut self, mut bytes: &[u8], mut take: impl FnMut(Event<'_>)) {
+        if let (true, [first, rest @ ..]) = (self.after_cr, bytes) {
+            self.after_cr = false;
+            bytes = if *first == b'\n' { rest } else { bytes };
+        }
+        while let Some(at) = memchr2(b'\n', b'\r', bytes) {
+            self.end_line(&bytes[..at], &mut take);
+            let is_cr = bytes[at] == b'\r';
+            bytes = &bytes[at + 1..];
+            self.after_cr = is_cr && bytes.is_empty();
+            bytes = bytes.strip_prefix(b"\n").filter(|_| is_cr).unwrap_or(bytes);
+        }
+        self.unfinished.push(bytes);
+    }
+
+    /// Ends the last line where no line end does.
+    pub(crate) fn finish(&mut self, mut take: impl FnMut(Event<'_>)) {
+        if !self.unfinished.is_empty() {
+            self.end_line(b"", &mut take);
+        }
+    }
+
+    fn end_line(&mut self, end: &[u8], take: &mut impl FnMut(Event<'_>)) {
+        if self.unfinished.is_empty() && end.len() <= EVENT_MAX {
+            return take(Ok(end));
+        }
+        self.unfinished.push(end);
+        take(self.unfinished.event());
+        self.unfinished.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines_of(chunks: &[&[u8]]) -> Vec<String> {
+        let (mut lines, mut seen) = (Lines::default(), Vec::new());
+        let mut take = |line: Event<'_>| {
+            seen.push(line.map_or("too long".to_owned(), |line| String::from_utf8_lossy(line).into_owned()));
+        };
+        for chunk in chunks {
+            lines.feed(chunk, &mut take);
+        }
+        lines.finish(&mut take);
+        seen
+    }
+
+    #[test]
+    fn every_line_end_ends_a_line_once() {
+        assert_eq!(lines_of(&[b"a\nb\rc\r\n\r\nd"]), ["a", "b", "c", "", "d"]);
+        assert_eq!(lines_of(&[b"a\r", b"\n", b"b\r", b"c"]), ["a", "b", "c"]);
+        assert_eq!(lines_of(&[b"a\r", b"", b"\nb"]), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_line_is_too_long_only_past_the_bound() {
+        let fits = vec![b'x'; EVENT_MAX];
+        assert_eq!(lines_of(&[&fits, b"\n"])[0].len(), EVENT_MAX);
+        assert_eq!(lines_of(&[&fits, b"x\nnext\n"]), ["too long", "next"]);
+        assert_eq!(lines_of(&[&[&fits[..], b"x\nnext\n"].concat()]), ["too long", "next"]);
+    }
+}
