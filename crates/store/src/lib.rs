@@ -1,1 +1,25 @@
-//! The journal on disk, and history.
+//! The store: the journal on disk, which is the truth, and history, which may be lost.
+//!
+//! [`Journal`] keeps every fact of the ledger in `ledger.db`, durable before it is acknowledged. Nothing else opens that
+//! file. Nothing here asks the time.
+
+mod assumed;
+mod ballast;
+mod chain;
+mod error;
+mod files;
+mod hwm;
+mod journal;
+mod keys;
+mod lock;
+mod private;
+mod scan;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use chain::Chain;
+pub use error::{AppendError, OpenError, ReadError};
+pub use journal::{Journal, Recovered};
+pub use keys::StoredKey;

@@ -1,0 +1,98 @@
+//! The holds that ended without news, kept for as long as their truth may come: 35 days.
+//!
+//! They stand in a table beside the journal, written in the same transaction. The chain does not cover it, so each row
+//! has a seal of its own: a hold with a flipped bit must not be corrected by the wrong amount.
+
+use almoner_ledger::{AssumedHold, Entry, Hold};
+use almoner_units::{CallId, Span, Timestamp};
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::chain::hash;
+use crate::error::{AppendError, ReadError};
+use crate::journal::{Journal, signed};
+use crate::wire::AssumedWire;
+
+/// How long late news about an assumed hold are taken.
+pub(crate) const KEPT: Span = Span::from_secs(35 * 24 * 3600);
+
+type Row = (Vec<u8>, String, Vec<u8>);
+
+impl Journal {
+    /// The assumed hold of a call, while late news about it are still taken.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the row is damaged or cannot be read.
+    pub fn assumed(&self, id: CallId) -> Result<Option<AssumedHold>, ReadError> {
+        let bytes = id.bits().to_be_bytes();
+        let row: Option<Row> = self
+            .connection
+            .query_row("SELECT id, body, seal FROM assumed WHERE id = ?1", [&bytes[..]], |row| row.try_into())
+            .optional()
+            .map_err(|source| self.unread(source))?;
+        row.map(|row| self.unseal(row)).transpose()
+    }
+
+    /// Every assumed hold whose truth has not come, in the order of their ids, which is that of their calls.
+    ///
+    /// # Errors
+    /// [`ReadError`] where a row is damaged or cannot be read.
+    pub fn assumed_list(&self) -> Result<Vec<AssumedHold>, ReadError> {
+        let rows = || {
+            let mut rows = self.connection.prepare("SELECT id, body, seal FROM assumed ORDER BY id")?;
+            rows.query_map([], |row| row.try_into())?.collect::<rusqlite::Result<Vec<Row>>>()
+        };
+        let rows = rows().map_err(|source| self.unread(source))?;
+        rows.into_iter().map(|row| self.unseal(row)).collect()
+    }
+
+    /// Forgets assumed holds older than 35 days; says how many. What they were charged stays charged.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn purge_assumed(&mut self, now: Timestamp) -> Result<usize, AppendError> {
+        let oldest = now.ms().saturating_sub(KEPT.ms());
+        self.transact(|batch| batch.execute("DELETE FROM assumed WHERE at_ms < ?1", [signed(oldest)?]))
+    }
+
+    fn unseal(&self, (id, body, seal): Row) -> Result<AssumedHold, ReadError> {
+        let damaged = |what: String| self.damaged("assumed", hex(&id), what);
+        if hash(&[b"assumed", &id, body.as_bytes()])[..] != seal[..] {
+            return Err(damaged("its seal does not fit".to_owned()));
+        }
+        let bits = id.as_slice().try_into().map_err(|_| damaged(format!("its id has {} bytes", id.len())))?;
+        let wire: AssumedWire = serde_json::from_str(&body).map_err(|error| damaged(error.to_string()))?;
+        wire.of(CallId::from_bits(u128::from_be_bytes(bits))).map_err(|error| damaged(error.to_string()))
+    }
+
+    pub(crate) fn unread(&self, source: rusqlite::Error) -> ReadError {
+        ReadError::Sqlite { file: self.file(), source }
+    }
+
+    pub(crate) fn damaged(&self, table: &'static str, row: String, what: String) -> ReadError {
+        ReadError::Damaged { file: self.file(), table, row, what }
+    }
+}
+
+/// Keeps the hold that `entry` assumes.
+pub(crate) fn keep(batch: &Connection, hold: &Hold, held_by: u64, entry: &Entry) -> rusqlite::Result<()> {
+    let kept = AssumedHold { hold: hold.clone(), held_by, assumed_by: entry.seq, assumed_at: entry.at };
+    let body = serde_json::to_string(&AssumedWire::from(&kept))
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let id = hold.id.bits().to_be_bytes();
+    let seal = hash(&[b"assumed", &id, body.as_bytes()]);
+    batch
+        .execute(
+            "INSERT OR REPLACE INTO assumed (id, at_ms, body, seal) VALUES (?1, ?2, ?3, ?4)",
+            (&id[..], signed(entry.at.ms())?, body, &seal[..]),
+        )
+        .map(drop)
+}
+
+/// Forgets a hold whose truth has come.
+pub(crate) fn forget(batch: &Connection, id: CallId) -> rusqlite::Result<()> {
+    batch.execute("DELETE FROM assumed WHERE id = ?1", [&id.bits().to_be_bytes()[..]]).map(drop)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,275 @@
+//! The journal: the list of facts on disk, and the only truth.
+//!
+//! Facts are appended in batches, each one transaction and one flush; what [`Journal::append`] has acknowledged survives
+//! the death of the process and the loss of power. Every row is hash-chained, and a high-water mark stands beside the
+//! database, so that a journal that was changed or shortened is noticed when it is opened, and nothing is enforced from
+//! it. One process has it at a time.
+//!
+//! Left out: it is not noticed when the directory lies on a network file system, whose locks and flushes may lie.
+
+use std::path::{Path, PathBuf};
+
+use almoner_ledger::{Entry, Fact, Ledger};
+use almoner_units::{CallId, Span, Timestamp};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+
+use crate::ballast::Ballast;
+use crate::chain::{Chain, Link};
+use crate::error::{AppendError, OpenError};
+use crate::files::Files;
+use crate::hwm::{self, Found, HighWater, Mark};
+use crate::lock::{Lock, LockError};
+use crate::scan::{Head, Identity, scan};
+use crate::sqlite::{self, Header};
+use crate::{assumed, private, wire};
+
+/// How often the high-water mark is flushed at most, and the ballast tried again.
+const TICK: Span = Span::from_secs(1);
+
+/// The journal of one ledger, open for this process alone.
+#[derive(Debug)]
+pub struct Journal {
+    pub(crate) connection: Connection,
+    files: Files,
+    identity: Identity,
+    head: Head,
+    high_water: HighWater,
+    ballast: Ballast,
+    ticked_at: Timestamp,
+    _lock: Lock,
+}
+
+/// What an opened journal says.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The books, folded from every fact.
+    pub ledger: Ledger,
+    /// The holds that were open when the journal ended, oldest first. Nobody can tell what became of these calls, so the
+    /// caller assumes them.
+    pub open_holds: Vec<CallId>,
+}
+
+impl Journal {
+    /// Opens the journal in `dir`, made where it is not there, and reads all of it.
+    ///
+    /// # Errors
+    /// [`OpenError`], which says what is wrong and what to do. Nothing is changed then, a damaged log included.
+    pub fn open(dir: &Path) -> Result<(Self, Recovered), OpenError> {
+        sqlite::check_version()?;
+        let files = Files::of(dir);
+        private::make_dir(dir).map_err(|error| OpenError::unreadable(dir, error))?;
+        let mut lock = take_lock(&files)?;
+        let found = look(&files)?;
+        let connection = connect(&files)?;
+        let scan = scan(&connection, &files, found, |_| Ok(()));
+        if let Some(fault) = scan.fault {
+            return Err(fault);
+        }
+        let (Some(identity), Some(head)) = (scan.identity, scan.head) else {
+            unreachable!("a journal without a fault has an identity and a head")
+        };
+        sqlite::fold_log_on_close(&connection)
+            .map_err(|source| OpenError::Sqlite { file: files.db.clone(), source })?;
+        let unreadable = |path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::Unreadable { path, source }
+        };
+        lock.sign(identity.epoch).map_err(unreadable(&files.lock))?;
+        let mut high_water = HighWater::open(files.high_water.clone()).map_err(unreadable(&files.high_water))?;
+        high_water
+            .write(mark(identity, head))
+            .and_then(|()| high_water.flush())
+            .map_err(unreadable(&files.high_water))?;
+        private::sync_dir(dir).map_err(unreadable(dir))?;
+        let ballast = Ballast::at(files.ballast.clone());
+        let open_holds = scan.ledger.holds().iter().map(|hold| hold.id).collect();
+        let ticked_at = Timestamp::from_ms(0);
+        let journal = Self { connection, files, identity, head, high_water, ballast, ticked_at, _lock: lock };
+        Ok((journal, Recovered { ledger: scan.ledger, open_holds }))
+    }
+
+    /// Writes facts, all or none, in one transaction and one flush. When this returns they last.
+    ///
+    /// # Errors
+    /// [`AppendError::Full`] where the disk is full: nothing of the batch was kept, and the same batch may be tried
+    /// again. After [`AppendError::Io`] the process must end.
+    ///
+    /// # Panics
+    /// Where the facts do not follow the journal's last one.
+    pub fn append(&mut self, entries: &[Entry]) -> Result<(), AppendError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let head = self.head;
+        self.head = self.transact(|batch| write_all(batch, head, entries))?;
+        let mark = mark(self.identity, self.head);
+        self.high_water.write(mark).map_err(|error| AppendError::io(&self.high_water.path, error))
+    }
+
+    /// What must be done now and then, by the caller's clock: flushes the high-water mark at most once a second, and
+    /// takes the ballast again when there is space. Call it about once a second.
+    ///
+    /// # Errors
+    /// [`AppendError::Io`] where the mark cannot be flushed.
+    pub fn tick(&mut self, now: Timestamp) -> Result<(), AppendError> {
+        if now.since(self.ticked_at) < TICK {
+            return Ok(());
+        }
+        self.ticked_at = now;
+        self.ballast.make();
+        self.high_water.flush().map_err(|error| AppendError::io(&self.high_water.path, error))
+    }
+
+    /// Whether the spare space is there. It is gone after the disk was full, and admission stays closed until it is back.
+    #[must_use]
+    pub fn has_ballast(&self) -> bool {
+        self.ballast.is_there()
+    }
+
+    /// The number and the hash of the last fact. Kept elsewhere, they show whether the whole journal was rewritten.
+    #[must_use]
+    pub fn head(&self) -> (u64, Chain) {
+        (self.head.seq, self.head.chain)
+    }
+
+    /// Which ledger this is: 16 bytes chosen when it was made.
+    #[must_use]
+    pub fn ledger_id(&self) -> [u8; 16] {
+        self.identity.ledger
+    }
+
+    /// How often the ledger was repaired, counted from 1.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.identity.epoch
+    }
+
+    /// The database file, for messages.
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
+        self.files.db.clone()
+    }
+
+    /// Reads the whole journal again, row by row, and gives the books it adds up to.
+    ///
+    /// # Errors
+    /// [`OpenError`] where it is no longer sound.
+    pub fn replay(&self) -> Result<Ledger, OpenError> {
+        let scan = scan(&self.connection, &self.files, Found::Mark(mark(self.identity, self.head)), |_| Ok(()));
+        scan.fault.map_or(Ok(scan.ledger), Err)
+    }
+
+    /// Runs `work` in a transaction of its own, flushed when this returns.
+    pub(crate) fn transact<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, AppendError> {
+        let result = run(&mut self.connection, work);
+        if self.connection.is_autocommit() {
+            result.map_err(|error| self.judge(error))
+        } else {
+            let error = "a failed transaction could not be taken back";
+            Err(AppendError::io(&self.files.db, error))
+        }
+    }
+
+    fn judge(&mut self, error: rusqlite::Error) -> AppendError {
+        let file = self.files.db.clone();
+        if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+            self.ballast.drop_off();
+            return AppendError::Full { file };
+        }
+        AppendError::io(&file, error)
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // The mark was written; that it is not flushed only matters if the power fails now.
+        let _ = self.high_water.flush();
+    }
+}
+
+pub(crate) fn mark(identity: Identity, head: Head) -> Mark {
+    Mark { ledger: identity.ledger, epoch: identity.epoch, seq: head.seq, chain: head.chain }
+}
+
+pub(crate) fn take_lock(files: &Files) -> Result<Lock, OpenError> {
+    Lock::take(&files.lock).map_err(|error| match error {
+        LockError::Taken(pid) => OpenError::InUse { pid, dir: files.dir.clone() },
+        LockError::Io(source) => OpenError::unreadable(&files.lock, source),
+    })
+}
+
+/// Looks at the files without touching them: whether there is a ledger, and how far it had come.
+pub(crate) fn look(files: &Files) -> Result<Found, OpenError> {
+    let found = hwm::read(&files.high_water).map_err(|error| OpenError::unreadable(&files.high_water, error))?;
+    let header = sqlite::header(&files.db).map_err(|error| OpenError::unreadable(&files.db, error))?;
+    let file = files.db.clone();
+    match (header, found.mark()) {
+        (Header::Ours, _) | (Header::Empty, None) => Ok(found),
+        (Header::Empty, Some(mark)) if mark.seq == 0 => Ok(found),
+        (Header::Empty, Some(mark)) => Err(OpenError::Shortened { file, marked: mark.seq, found: 0 }),
+        (Header::Other, None) => Err(OpenError::Foreign { file }),
+        // A mark of ours stands beside it, so it was a ledger once.
+        (Header::Other, Some(_)) => Err(OpenError::Corrupt { file, seq: 1, what: "its header is damaged".to_owned() }),
+    }
+}
+
+/// Opens the database, made where it is empty.
+fn connect(files: &Files) -> Result<Connection, OpenError> {
+    let is_new = private::open_file(&files.db)
+        .and_then(|file| file.metadata())
+        .map_err(|error| OpenError::unreadable(&files.db, error))?
+        .len()
+        == 0;
+    let connect = || {
+        let connection = sqlite::open(&files.db)?;
+        if is_new {
+            sqlite::create(&connection, None, 1)?;
+        }
+        sqlite::use_log(&connection)?;
+        Ok(connection)
+    };
+    connect().map_err(|error| OpenError::reading(&files.db, 1, error))
+}
+
+fn run<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = work(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
+}
+
+/// Writes facts behind `head`, with what else must change together with them; gives the new head.
+pub(crate) fn write_all(batch: &Transaction<'_>, mut head: Head, entries: &[Entry]) -> rusqlite::Result<Head> {
+    let mut insert = batch.prepare("INSERT INTO journal VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    for entry in entries {
+        assert_eq!(entry.seq, head.seq + 1, "fact {} cannot follow fact {} in the journal", entry.seq, head.seq);
+        let row = wire::encode(&entry.fact).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        let link = Link { seq: entry.seq, at_ms: entry.at.ms(), kind: row.kind, id: &row.id, body: &row.body };
+        let chain = head.chain.next(&link);
+        let (seq, at_ms) = (signed(link.seq)?, signed(link.at_ms)?);
+        insert.execute((seq, at_ms, link.kind, link.id, link.body, &chain.bytes()[..]))?;
+        follow_up(batch, entry)?;
+        head = Head { seq: entry.seq, chain };
+    }
+    Ok(head)
+}
+
+/// Keeps what is assumed at hand, until the truth comes.
+pub(crate) fn follow_up(batch: &Connection, entry: &Entry) -> rusqlite::Result<()> {
+    match &entry.fact {
+        Fact::Assumed { hold, held_by, .. } => assumed::keep(batch, hold, *held_by, entry),
+        Fact::Corrected { assumed, .. } => assumed::forget(batch, assumed.hold.id),
+        _ => Ok(()),
+    }
+}
+
+/// SQLite's numbers have a sign.
+pub(crate) fn signed(number: u64) -> rusqlite::Result<i64> {
+    i64::try_from(number).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}

@@ -1,0 +1,132 @@
+//! How SQLite is set up for the ledger.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::OpenError;
+
+/// `almn`: what the header of a ledger's database says it is.
+pub(crate) const APPLICATION: i32 = 0x616c_6d6e;
+/// The form of the tables and of the bodies in them.
+pub(crate) const FORM: i64 = 1;
+/// The first SQLite without the fault that resets a log too early.
+const OLDEST: i32 = 3_051_003;
+
+const TABLES: &str = "
+    CREATE TABLE ledger (id BLOB NOT NULL, epoch INTEGER NOT NULL) STRICT;
+    CREATE TABLE journal (
+        seq   INTEGER PRIMARY KEY,
+        at_ms INTEGER NOT NULL,
+        kind  TEXT NOT NULL,
+        id    BLOB NOT NULL,
+        body  TEXT NOT NULL,
+        chain BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE assumed (
+        id    BLOB PRIMARY KEY,
+        at_ms INTEGER NOT NULL,
+        body  TEXT NOT NULL,
+        seal  BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE keys (
+        id            TEXT PRIMARY KEY,
+        hash          BLOB NOT NULL,
+        labels        TEXT NOT NULL,
+        expires_at_ms INTEGER NOT NULL,
+        created_at_ms INTEGER NOT NULL,
+        note          TEXT NOT NULL,
+        seal          BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// Whether the SQLite that is linked in may be trusted with a journal.
+pub(crate) fn check_version() -> Result<(), OpenError> {
+    if rusqlite::version_number() < OLDEST { Err(OpenError::OldSqlite(rusqlite::version())) } else { Ok(()) }
+}
+
+/// What a database file is by its first bytes, read without SQLite so that a foreign file stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Header {
+    /// Empty, or not there.
+    Empty,
+    /// A ledger.
+    Ours,
+    /// Something else.
+    Other,
+}
+
+pub(crate) fn header(path: &Path) -> io::Result<Header> {
+    let mut bytes = [0; 72];
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Header::Empty),
+        Err(error) => return Err(error),
+    };
+    if file.metadata()?.len() == 0 {
+        return Ok(Header::Empty);
+    }
+    let whole = file.take(72).read_exact(&mut bytes).is_ok();
+    let ours = bytes.starts_with(b"SQLite format 3\0") && bytes[68..] == APPLICATION.to_be_bytes();
+    Ok(if whole && ours { Header::Ours } else { Header::Other })
+}
+
+/// Opens a database that is there, for this process alone, and keeps its log when it is closed until it is known to be
+/// sound: a damaged log is evidence.
+pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    #[cfg(target_os = "macos")]
+    for flush in ["fullfsync", "checkpoint_fullfsync"] {
+        connection.pragma_update(None, flush, true)?;
+    }
+    Ok(connection)
+}
+
+/// Makes the tables of a new ledger, in one transaction.
+pub(crate) fn create(connection: &Connection, id: Option<&[u8; 16]>, epoch: u64) -> rusqlite::Result<()> {
+    let epoch = i64::try_from(epoch).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let new = connection.unchecked_transaction()?;
+    new.pragma_update(None, "application_id", APPLICATION)?;
+    new.pragma_update(None, "user_version", FORM)?;
+    new.execute_batch(TABLES)?;
+    new.execute("INSERT INTO ledger VALUES (coalesce(?1, randomblob(16)), ?2)", (id.map(|id| &id[..]), epoch))?;
+    new.commit()
+}
+
+/// Turns the log on. Closing the database keeps the log unless [`fold_log_on_close`] says otherwise.
+pub(crate) fn use_log(connection: &Connection) -> rusqlite::Result<()> {
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    assert_eq!(mode, "wal", "SQLite keeps no write-ahead log beside the ledger");
+    Ok(())
+}
+
+/// From now on closing the database folds its log into it.
+pub(crate) fn fold_log_on_close(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map(drop)
+}
+
+/// The form of the tables, as the database says it.
+pub(crate) fn form(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// What SQLite finds wrong with its own pages, nothing where all is well.
+pub(crate) fn check_pages(connection: &Connection, how: &str) -> rusqlite::Result<Vec<String>> {
+    let mut faults = Vec::new();
+    connection.pragma_query(None, how, |row| {
+        faults.push(row.get::<_, String>(0)?);
+        Ok(())
+    })?;
+    faults.retain(|fault| fault != "ok");
+    Ok(faults)
+}
