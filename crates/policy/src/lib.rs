@@ -8,6 +8,9 @@ mod bound;
 mod cost;
 mod defaults;
 mod prices;
+#[cfg(test)]
+mod recorded;
+mod tokens;
 mod touch;
 
 pub use bound::{
@@ -16,4 +19,5 @@ pub use bound::{
 pub use cost::{CostError, Extras, cost};
 pub use defaults::default_budgets;
 pub use prices::{BookError, Finding, Price, PriceBook, Rate, Reach, Severity, Tier, TierAnswer, UserPrice, Writes};
+pub use tokens::{Encoding, Message, count_chat, count_text, encoding_for};
 pub use touch::{ACCOUNTS_MAX, most_touched, touched};

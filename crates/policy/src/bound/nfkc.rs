@@ -11,8 +11,9 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, char::canonical_
 /// Set for a character that NFKC may change, or that may change with the one before it.
 const UNSTABLE: u8 = 0x80;
 
-/// For each character of the first plane its length in bytes after full decomposition, and whether it is unstable.
-static FIRST_PLANE: LazyLock<Vec<u8>> = LazyLock::new(|| (0..=0xffff_u32).map(entry_of_code).collect());
+/// For each character of the first three planes, beyond which hardly anything is assigned, its length in bytes after
+/// full decomposition, and whether it is unstable.
+static PLANES: LazyLock<Vec<u8>> = LazyLock::new(|| (0..0x3_0000_u32).map(entry_of_code).collect());
 
 /// An upper bound of the bytes of `text` after NFKC.
 ///
@@ -24,7 +25,7 @@ pub fn text_bytes_nfkc(text: &str) -> usize {
     if text.is_ascii() {
         return text.len();
     }
-    let table = FIRST_PLANE.as_slice();
+    let table = PLANES.as_slice();
     let mut bytes = 0;
     // What the character before could still grow by, if this one is unstable.
     let mut growth = 0;
