@@ -1,1 +1,13 @@
-//! The control interface: operations and wire types.
+//! The control interface: the operations of Almoner and the form in which they travel.
+//!
+//! Every face — command line, later REST, MCP, terminal and web — asks these operations and none has a privilege of its
+//! own. There is no server in here. Amounts travel as whole numbers in the unit that their name ends in; texts that a
+//! person wrote travel as written.
+
+mod budget;
+mod call;
+mod wire;
+
+pub use budget::{AccountInfo, HoldInfo, LimitInfo};
+pub use call::{CallInfo, KeySummary};
+pub use wire::{Failure, Reply, Request, Status, read_line, write_line};

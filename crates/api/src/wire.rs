@@ -1,0 +1,232 @@
+//! The wire: one JSON object a line, each answered by one line.
+
+use std::io::{self, BufRead, Write};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountInfo, CallInfo, HoldInfo, KeySummary};
+
+/// The most bytes that a line may have.
+const LINE_MAX: u64 = 16 << 20;
+
+/// An operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "operation", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// How things stand.
+    Status,
+    /// Every account, or those of one budget.
+    Budgets {
+        /// The budget, by name.
+        budget: Option<String>,
+    },
+    /// Changes the limits or the mode of a budget, until the configuration is next read.
+    SetBudget {
+        /// The budget, by name.
+        budget: String,
+        /// Its limits from now on; empty: as they are.
+        limits: Vec<String>,
+        /// Its mode from now on; none: as it is.
+        mode: Option<String>,
+        /// Who asks, for the audit.
+        by: String,
+    },
+    /// Forgets what the accounts of a budget have spent and assumed.
+    ResetBudget {
+        /// The budget, by name.
+        budget: String,
+        /// Only the account whose labels these are; empty: all of them.
+        per: Vec<(String, String)>,
+        /// Why, for the audit.
+        reason: String,
+        /// Who asks, for the audit.
+        by: String,
+    },
+    /// Counts usage that did not pass us.
+    AddUsage {
+        /// The labels of what was used.
+        labels: Vec<(String, String)>,
+        /// Uncached input tokens.
+        input: u64,
+        /// Output tokens.
+        output: u64,
+        /// The cost, in nano-dollars.
+        cost_nano: u64,
+        /// Why, for the audit.
+        reason: String,
+        /// Who asks, for the audit.
+        by: String,
+    },
+    /// What was decided about a call, from which numbers.
+    Explain {
+        /// The call.
+        id: String,
+    },
+    /// Open holds, and those that are assumed.
+    Holds,
+    /// Books the truth about a call that ended without news.
+    Correct {
+        /// The call.
+        id: String,
+        /// What it really cost, in nano-dollars; none where it spent nothing.
+        cost_nano: Option<u64>,
+        /// Why, for the audit.
+        reason: String,
+        /// Who asks, for the audit.
+        by: String,
+    },
+    /// Makes a key with a budget of its own, for one command.
+    CreateKey {
+        /// The most it may spend, as a limit: `$2`, `100k tokens`.
+        limits: Vec<String>,
+        /// Whether what runs is cut when the money is gone.
+        kill: bool,
+        /// How long the key is good for, in milliseconds.
+        ttl_ms: u64,
+        /// What it is for, for people who read the list.
+        note: String,
+    },
+    /// What the calls of a key have used.
+    KeySummary {
+        /// The key's name, as given when it was made.
+        key: String,
+    },
+    /// Says that a command that uses the server has begun or goes on, so that it does not stop for idleness.
+    Ping,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// How things stand.
+    Status(Box<Status>),
+    /// Accounts.
+    Accounts {
+        /// The accounts, by budget and labels.
+        accounts: Vec<AccountInfo>,
+    },
+    /// What is known of a call.
+    Call(Box<CallInfo>),
+    /// Holds.
+    Holds {
+        /// The holds, oldest first.
+        holds: Vec<HoldInfo>,
+    },
+    /// A new key. This is the only time it is shown.
+    Key {
+        /// Its name.
+        name: String,
+        /// The key itself.
+        secret: String,
+        /// The name of its budget.
+        budget: Option<String>,
+        /// Where clients reach the server.
+        listen: String,
+        /// The providers for which the server has a credential of its own; for the others the client brings one.
+        credentials: Vec<String>,
+    },
+    /// What the calls of a key have used.
+    Summary(Box<KeySummary>),
+    /// It is done; this is what has changed, in words.
+    Done {
+        /// What has changed.
+        message: String,
+    },
+    /// It is not done.
+    Failed(Failure),
+}
+
+/// Why an operation was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// A stable word for programs.
+    pub code: String,
+    /// What happened, with the numbers, and what to do next.
+    pub message: String,
+}
+
+/// How things stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of the server.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Where clients reach it.
+    pub listen: String,
+    /// The folder of its state.
+    pub state_dir: String,
+    /// Why it takes no new calls, where that is so.
+    pub closed: Option<String>,
+    /// How many calls are in flight.
+    pub open_holds: u64,
+    /// How much is charged without news, in nano-dollars, over holds that can still be corrected.
+    pub assumed_nano: u64,
+    /// How many holds those are.
+    pub assumed_holds: u64,
+    /// What calls cost beyond their holds, in nano-dollars, by cause; should be empty.
+    pub overrun_nano: Vec<(String, u64)>,
+    /// Calls with a part that could not be bounded, by what it was; should be empty.
+    pub unbounded: Vec<(String, u64)>,
+    /// The number of the latest fact in the journal, and the head of its chain in hexadecimal digits.
+    pub journal_seq: u64,
+    /// The head of the journal's chain, in hexadecimal digits.
+    pub journal_head: String,
+    /// The version of the price book in force.
+    pub price_version: String,
+    /// Every account.
+    pub accounts: Vec<AccountInfo>,
+}
+
+/// Writes one message as a line.
+///
+/// # Errors
+/// Whatever the writer fails with.
+pub fn write_line<T: Serialize>(to: &mut impl Write, message: &T) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    to.write_all(&line)?;
+    to.flush()
+}
+
+/// Reads one message from a line of at most 16 MiB; `None` at the end.
+///
+/// # Errors
+/// Whatever the reader fails with, and [`io::ErrorKind::InvalidData`] for a line that is no message.
+pub fn read_line<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<Option<T>> {
+    let mut line = Vec::new();
+    io::Read::take(from, LINE_MAX).read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&line).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_survives_the_wire() {
+        let sent = Request::SetBudget {
+            budget: "team".to_owned(),
+            limits: vec!["$5 / day".to_owned()],
+            mode: None,
+            by: "me".to_owned(),
+        };
+        let mut wire = Vec::new();
+        write_line(&mut wire, &sent).unwrap();
+        assert!(wire.starts_with(br#"{"operation":"set_budget","#));
+        assert_eq!(read_line::<Request>(&mut wire.as_slice()).unwrap(), Some(sent));
+        assert_eq!(read_line::<Request>(&mut &b""[..]).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_no_message_is_an_error_and_no_panic() {
+        for bad in [&b"{}\n"[..], b"\n", b"\xff\n", b"{\"operation\":\"stat"] {
+            assert!(read_line::<Request>(&mut &bad[..]).is_err(), "{bad:?}");
+        }
+    }
+}
