@@ -402,6 +402,6 @@ mod tests {
             return println!("skipped: ../shared/prices is not here");
         };
         let book = std::fs::read_to_string(format!("{root}/crates/policy/prices/book.json")).unwrap();
-        assert!(convert(&table).unwrap() == book, "book.json is not what `cargo xtask prices` would write");
+        assert!(convert(&table).unwrap() == book, "book.json is not what `cargo xtask prices convert` prints");
     }
 }

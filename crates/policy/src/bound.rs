@@ -231,45 +231,59 @@ struct FirstInput {
 /// The input of the first sampling: what was measured and what it shows, no more than the window; or the whole window
 /// where something in it cannot be measured.
 fn first_input(shape: &Shape, price: &Price, measured: &Measured) -> Result<FirstInput, Unboundable> {
-    let mut parts = measured.parts.clone();
-    let mut outside = 0;
-    let mut unmeasured: Vec<&str> = shape.opaque.iter().map(String::as_str).collect();
-    if shape.sounds > 0 {
-        unmeasured.push("sound");
-    }
-    if shape.images > 0 {
-        match price.image_tokens() {
-            Some(_) if measured.has_media && price.images_fill_window() => {}
-            // Tokens that are billed for an image and do not take room in the window are no part of its cut.
-            Some(each) if !price.images_fill_window() => outside = shape.images.saturating_mul(each),
-            Some(each) => parts.push(part("images", shape.images.saturating_mul(each))),
-            None if measured.has_media => {}
-            None => unmeasured.push("an image"),
-        }
-    }
-    if !measured.has_media {
-        match price.page_tokens() {
-            Some(each) if shape.pages > 0 => parts.push(part("pages", shape.pages.saturating_mul(each))),
-            None if shape.pages > 0 => unmeasured.push("a document"),
-            _ => {}
-        }
-        if shape.documents > 0 {
-            unmeasured.push("a document");
-        }
-    }
-    if outside > 0 {
-        parts.push(part("images", outside));
-    }
-    let inside = sum(&parts) - outside;
-    let inside = match unmeasured.first() {
+    let media = media(shape, price, measured.has_media);
+    let mut parts = [measured.parts.as_slice(), &media.inside].concat();
+    let inside = match media.unmeasured.first() {
         Some(what) => {
             let window = window(shape, price, what)?;
-            parts.push((format!("context window, for {}", unmeasured.join(", ")), window));
+            parts.push((format!("context window, for {}", media.unmeasured.join(", ")), window));
             window
         }
-        None => known_window(shape, price).map_or(inside, |window| inside.min(window)),
+        None => known_window(shape, price).unwrap_or(u64::MAX).min(sum(&parts)),
     };
-    Ok(FirstInput { tokens: inside.saturating_add(outside), parts })
+    let tokens = inside.saturating_add(sum(&media.outside));
+    parts.extend(media.outside);
+    Ok(FirstInput { tokens, parts })
+}
+
+/// What a request shows and plays beside its text.
+struct Media<'a> {
+    /// Tokens that take room in the window.
+    inside: Vec<(String, u64)>,
+    /// Tokens that are only billed.
+    outside: Vec<(String, u64)>,
+    /// What has no known maximum but the window.
+    unmeasured: Vec<&'a str>,
+}
+
+/// The media of a request, but for those that are already `counted`.
+fn media<'a>(shape: &'a Shape, price: &Price, counted: bool) -> Media<'a> {
+    let mut media = Media { inside: Vec::new(), outside: Vec::new(), unmeasured: Vec::new() };
+    media.unmeasured.extend(shape.opaque.iter().map(String::as_str));
+    if shape.sounds > 0 {
+        media.unmeasured.push("sound");
+    }
+    if !price.images_fill_window() {
+        // Whoever counts an image may count what it is, and not what it is billed at.
+        media.outside.extend(price.image_tokens().map(|each| part("images", shape.images.saturating_mul(each))));
+    } else if !counted {
+        media.add("images", "an image", shape.images, price.image_tokens());
+    }
+    if !counted {
+        media.add("pages", "a document", shape.pages, price.page_tokens());
+        media.add("documents", "a document", shape.documents, None);
+    }
+    media
+}
+
+impl Media<'_> {
+    fn add(&mut self, name: &str, one: &'static str, count: u64, each: Option<u64>) {
+        match each {
+            _ if count == 0 => {}
+            Some(each) => self.inside.push(part(name, count.saturating_mul(each))),
+            None => self.unmeasured.push(one),
+        }
+    }
 }
 
 /// The most that one sampling can read, where it is known.
@@ -321,8 +335,8 @@ fn brought_output(tool: &ServerTool) -> Result<u64, Unboundable> {
 /// What one use of a tool costs beside its tokens.
 fn use_cost(tool: &ServerTool, price: &Price) -> Result<NanoUsd, Unboundable> {
     let is_one_of = |names: &[&str]| names.iter().any(|name| tool.name.starts_with(name));
-    // Fetching, looking for tools and asking another model cost only their tokens.
-    let is_free = price.is_free() || is_one_of(&["web_fetch", "tool_search", "advisor"]);
+    // Fetching, looking for tools, asking another model and making a long context shorter cost only their tokens.
+    let is_free = price.is_free() || is_one_of(&["web_fetch", "tool_search", "advisor", "compaction"]);
     let is_search = is_one_of(&["web_search", "google_search"]);
     let cost = if is_free { Some(NanoUsd::ZERO) } else { price.web_search().filter(|_| is_search) };
     cost.ok_or_else(|| Unboundable::NoToolPrice { tool: tool.name.clone(), model: price.model().to_owned() })
@@ -346,6 +360,10 @@ fn reach(
         unbounded.push("service_tier".to_owned());
         Tier::ALL.to_vec()
     });
+    if shape.long_context && price.context_window().is_some_and(|window| window < LONG_WINDOW) {
+        // The window it asks for may have prices that the book's entry for the smaller one does not.
+        unbounded.push("long context".to_owned());
+    }
     let writes = if price.writes_unasked() { shape.writes.max(Writes::FiveMinutes) } else { shape.writes };
     let regional = shape.regional.unwrap_or(!settings.is_global);
     let asked = Reach { input, tiers, writes, audio: shape.sounds > 0, regional };

@@ -172,6 +172,9 @@ fn what_nobody_knows_is_listed_and_held_at_the_dearest() {
     assert_eq!(bound_of(&shape).unbounded, ["turbo"]);
     // Fast mode, written for an hour, in a region.
     assert_eq!(bound_of(&shape).input_price.to_string(), "$22.00");
+    let sonnet =
+        bound(&Shape { long_context: true, ..said("hi") }, &price("claude-sonnet-4-5"), &BoundSettings::default());
+    assert_eq!(sonnet.unwrap().unbounded, ["long context"]);
     let odd = bound_of(&Shape { service_tier: Some("gold".into()), ..said("hi") });
     assert_eq!((odd.unbounded, odd.input_price.to_string()), (vec!["service_tier".to_owned()], "$11.00".to_owned()));
 }
@@ -197,6 +200,13 @@ fn a_count_tightens_the_bound_and_never_loosens_it() {
     check_counted(&shape, Counted::Body(12_000), 12_304);
     check_counted(&shape, Counted::Body(1_000_000), 50_000 + 1_024 + 8 + 64 + 4_800);
     check_counted(&Shape { opaque: vec!["url".into()], ..shape }, Counted::Body(12_000), 1_000_000);
+}
+
+#[test]
+fn an_image_billed_above_what_it_is_stays_so_when_counted() {
+    let shape = Shape { images: 1, ..said("hi") };
+    let counted = bound_counted(&shape, Counted::Body(100), &price("gpt-4o-mini"), &BoundSettings::default());
+    assert_eq!(counted.unwrap().input_tokens_max, 166 + 48_169);
 }
 
 /// A request that a model may get, and the parts of a usage that it may report, as shares of what the bound allows.

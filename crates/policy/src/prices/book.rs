@@ -58,12 +58,10 @@ impl PriceBook {
     /// At most three known models whose names are most like `model`, the likest first: for "did you mean".
     #[must_use]
     pub fn nearest(&self, model: &str) -> Vec<&str> {
-        let mut known: Vec<(usize, &str)> = self
-            .prices
-            .iter()
-            .flat_map(|price| std::iter::once(&price.model).chain(&price.aliases))
-            .map(|name| (strsim::damerau_levenshtein(model, name), name.as_str()))
-            .filter(|(distance, name)| *distance * 3 <= name.len())
+        let names = self.prices.iter().flat_map(|price| std::iter::once(&price.model).chain(&price.aliases));
+        let mut known: Vec<(usize, &str)> = names
+            .map(|name| (unlikeness(model, name), name.as_str()))
+            .filter(|(unlikeness, name)| *unlikeness * 3 <= name.len())
             .collect();
         known.sort_unstable();
         known.dedup();
@@ -84,6 +82,12 @@ impl PriceBook {
         }
         self
     }
+}
+
+/// How many slips of the pen lie between two names; what a reseller puts before a `/` is none.
+fn unlikeness(asked: &str, known: &str) -> usize {
+    let bare = asked.rsplit('/').next().unwrap_or(asked);
+    strsim::damerau_levenshtein(asked, known).min(strsim::damerau_levenshtein(bare, known))
 }
 
 fn serves(price: &Price, provider: Option<&str>, model: &str) -> bool {
@@ -139,6 +143,7 @@ mod tests {
     fn a_slip_of_the_pen_is_answered_with_the_nearest_names() {
         assert_eq!(PriceBook::shipped().nearest("claude-opus5")[0], "claude-opus-5");
         assert_eq!(PriceBook::shipped().nearest("gtp-4o")[0], "gpt-4o");
+        assert_eq!(PriceBook::shipped().nearest("anthropic/claude-sonnet-4.6")[0], "claude-sonnet-4-6");
         assert!(PriceBook::shipped().nearest("zzzzzzzzzzzzzzzzzzzzzz").is_empty());
     }
 
