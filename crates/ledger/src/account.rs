@@ -27,8 +27,8 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(crate) fn new(key: AccountKey, opener: String, budget: Arc<Budget>, now: Timestamp) -> Self {
-        let counters = budget.limits.iter().map(|limit| Counter::new(&limit.window, now)).collect();
+    pub(crate) fn new(key: AccountKey, opener: String, budget: Arc<Budget>, seq: u64, now: Timestamp) -> Self {
+        let counters = budget.limits.iter().map(|limit| Counter::new(&limit.window, seq, now)).collect();
         Self { key, opener, budget, counters, open_holds: 0 }
     }
 

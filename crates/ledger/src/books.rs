@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use almoner_units::{AccountKey, Budget, BudgetName, CallId, Charge, Timestamp};
+use almoner_units::{AccountKey, Budget, BudgetName, CallId, Charge, Limit, Timestamp};
 
 use crate::account::{Account, AccountId};
 use crate::closed::ClosedIds;
@@ -84,28 +84,24 @@ impl Books {
         }
     }
 
-    /// Gives an account the limits of `budget`: a limit of the same meter and window keeps what it counted; a new one
-    /// begins with the calls in flight.
+    /// Gives an account the limits of `budget`: a limit of the same meter and window keeps what was counted, and so does
+    /// a second one like it; a new one begins with the calls in flight.
     fn change_limits(&mut self, at: usize, budget: &Arc<Budget>) {
         let Some(mut account) = self.accounts[at].take() else { return };
-        let mut before: Vec<_> = account.budget.limits.iter().zip(account.counters.drain(..).map(Some)).collect();
-        let mut counters = Vec::with_capacity(budget.limits.len());
-        for limit in &budget.limits {
-            let same = before
-                .iter_mut()
-                .find(|(old, counter)| counter.is_some() && old.meter == limit.meter && old.window == limit.window);
-            counters.push(match same.and_then(|(_, counter)| counter.take()) {
-                Some(counter) => counter,
+        let counter = |limit: &Limit| {
+            let mut before = account.limits();
+            match before.find(|(old, _)| old.meter == limit.meter && old.window == limit.window) {
+                Some((_, counter)) => counter.clone(),
                 None => self.counter_of_calls_in_flight(at, limit),
-            });
-        }
-        account.counters = counters;
+            }
+        };
+        account.counters = budget.limits.iter().map(counter).collect();
         account.budget = Arc::clone(budget);
         self.accounts[at] = Some(account);
     }
 
-    fn counter_of_calls_in_flight(&self, at: usize, limit: &almoner_units::Limit) -> Counter {
-        let mut counter = Counter::new(&limit.window, self.now);
+    fn counter_of_calls_in_flight(&self, at: usize, limit: &Limit) -> Counter {
+        let mut counter = Counter::new(&limit.window, self.seq, self.now);
         let mut open: Vec<&OpenHold> = self.holds.values().filter(|open| touches(&open.hold, at)).collect();
         open.sort_by_key(|open| open.by);
         for OpenHold { by, hold } in open {
@@ -125,7 +121,7 @@ impl Books {
 
     fn open(&mut self, id: AccountId, key: &AccountKey, opener: &str) {
         let Some(budget) = self.budgets.get(&key.budget) else { return };
-        let account = Account::new(key.clone(), opener.to_owned(), Arc::clone(budget), self.now);
+        let account = Account::new(key.clone(), opener.to_owned(), Arc::clone(budget), self.seq, self.now);
         let at = id.0 as usize;
         assert!(at >= self.accounts.len(), "account {id} is opened twice");
         self.accounts.resize_with(at, || None);
@@ -135,9 +131,12 @@ impl Books {
     }
 
     fn drop_account(&mut self, id: AccountId) {
-        if self.account(id).is_some_and(Account::is_empty) {
-            self.forget(id.0 as usize);
-        }
+        let now = self.now;
+        let Some(account) = self.account_mut(id) else { return };
+        // Whoever replays has not looked at it since its windows ended.
+        account.roll(now);
+        assert!(account.is_empty(), "account {id} is dropped while it counts something");
+        self.forget(id.0 as usize);
     }
 
     fn forget(&mut self, at: usize) {
@@ -154,14 +153,14 @@ impl Books {
 
     fn hold(&mut self, hold: &Hold) {
         let (seq, now) = (self.seq, self.now);
-        for id in &hold.accounts {
-            let Some(account) = self.account_mut(*id) else { continue };
+        for id in once(&hold.accounts) {
+            let Some(account) = self.account_mut(id) else { continue };
             account.roll(now);
             account.open_holds += 1;
             for (limit, counter) in account.limits_mut() {
                 counter.hold(&limit.window, part(limit, &hold.amount), seq, now);
             }
-            account.assert_promise(hold.id);
+            account.assert_promise(hold);
         }
         let twice = self.holds.insert(hold.id, OpenHold { by: seq, hold: hold.clone() });
         assert!(twice.is_none(), "call {} is held twice", hold.id);
@@ -192,10 +191,10 @@ impl Books {
     }
 
     /// Rolls every account of a hold that ends, and lets `end` take it from each counter.
-    fn end_hold(&mut self, hold: &Hold, mut end: impl FnMut(&almoner_units::Limit, &mut Counter)) {
+    fn end_hold(&mut self, hold: &Hold, mut end: impl FnMut(&Limit, &mut Counter)) {
         let now = self.now;
-        for id in &hold.accounts {
-            let Some(account) = self.account_mut(*id) else { continue };
+        for id in once(&hold.accounts) {
+            let Some(account) = self.account_mut(id) else { continue };
             account.roll(now);
             account.open_holds -= 1;
             account.limits_mut().for_each(|(limit, counter)| end(limit, counter));
@@ -204,8 +203,8 @@ impl Books {
 
     fn correct(&mut self, assumed: &AssumedHold, spent: &Charge) {
         let now = self.now;
-        for id in &assumed.hold.accounts {
-            let Some(account) = self.account_mut(*id) else { continue };
+        for id in once(&assumed.hold.accounts) {
+            let Some(account) = self.account_mut(id) else { continue };
             account.roll(now);
             for (limit, counter) in account.limits_mut() {
                 let was = Was {
@@ -227,8 +226,8 @@ impl Books {
 
     fn add(&mut self, call: CallId, accounts: &[AccountId], spent: &Charge) {
         let (seq, now) = (self.seq, self.now);
-        for id in accounts {
-            let Some(account) = self.account_mut(*id) else { continue };
+        for id in once(accounts) {
+            let Some(account) = self.account_mut(id) else { continue };
             account.roll(now);
             for (limit, counter) in account.limits_mut() {
                 counter.add(&limit.window, part(limit, spent), seq, now);
@@ -250,15 +249,21 @@ fn touches(hold: &Hold, account: usize) -> bool {
     hold.accounts.iter().any(|id| id.0 as usize == account)
 }
 
+/// Accounts in order, each once: a call that names an account twice is still one call.
+fn once(accounts: &[AccountId]) -> impl Iterator<Item = AccountId> {
+    accounts.iter().enumerate().filter(|(at, id)| !accounts[..*at].contains(id)).map(|(_, id)| *id)
+}
+
 impl Account {
-    /// The promise itself: what is charged never passes a limit that refuses.
-    fn assert_promise(&self, call: CallId) {
+    /// The promise itself: no hold leaves more charged than a limit that refuses. A hold that adds nothing to a limit,
+    /// such as a free model's to a limit in dollars, may stand beside a debt that others left there.
+    fn assert_promise(&self, hold: &Hold) {
         if !self.budget.mode.is_hard() {
             return;
         }
-        for (limit, counter) in self.limits() {
-            let charged = counter.charged();
-            assert!(charged <= limit.amount, "call {call} would leave {charged} charged of `{limit}` on {}", self.key);
+        for (limit, counter) in self.limits().filter(|(limit, _)| part(limit, &hold.amount) > 0) {
+            let (id, charged) = (hold.id, counter.charged());
+            assert!(charged <= limit.amount, "call {id} would leave {charged} charged of `{limit}` on {}", self.key);
         }
     }
 }

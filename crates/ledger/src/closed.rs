@@ -14,7 +14,8 @@ const REMEMBERED: Span = Span::from_secs(24 * 3600);
 /// Closed ids: a million of them, for a day. Whoever asks about an older one is told so, and never "new".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClosedIds {
-    known: HashMap<CallId, Closed>,
+    known: HashMap<CallId, (Timestamp, Closed)>,
+    /// When each was closed; an id that was closed twice, assumed and then corrected, stands here twice.
     order: VecDeque<(Timestamp, CallId)>,
     /// Ids made at or before this instant may have been forgotten.
     horizon: Timestamp,
@@ -22,7 +23,7 @@ pub(crate) struct ClosedIds {
 
 impl ClosedIds {
     pub(crate) fn get(&self, id: CallId) -> Option<&Closed> {
-        self.known.get(&id)
+        self.known.get(&id).map(|(_, how)| how)
     }
 
     /// Whether an id that is not known was perhaps known once.
@@ -31,9 +32,8 @@ impl ClosedIds {
     }
 
     pub(crate) fn insert(&mut self, id: CallId, how: Closed, now: Timestamp) {
-        if self.known.insert(id, how).is_none() {
-            self.order.push_back((now, id));
-        }
+        self.known.insert(id, (now, how));
+        self.order.push_back((now, id));
         self.forget_before(now);
     }
 
@@ -43,8 +43,11 @@ impl ClosedIds {
                 return;
             }
             self.order.pop_front();
-            self.known.remove(&id);
-            self.horizon = self.horizon.max(id.made_at());
+            if self.known.get(&id).is_some_and(|(known_at, _)| *known_at == closed_at) {
+                self.known.remove(&id);
+                // An id that claims to come from the future must not make every id until then too old.
+                self.horizon = self.horizon.max(id.made_at().min(closed_at));
+            }
         }
     }
 }

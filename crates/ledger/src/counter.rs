@@ -12,7 +12,7 @@ use crate::ring::Ring;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Counter {
     held: u64,
-    /// The number of the fact that last reset this counter; what was assumed before it is forgotten.
+    /// The number of the fact that made or last reset this counter; what was assumed before it, it does not count.
     reset_by: u64,
     pub(crate) level: Level,
     state: State,
@@ -38,12 +38,13 @@ struct Open {
 }
 
 impl Counter {
-    pub(crate) fn new(window: &Window, now: Timestamp) -> Self {
+    /// A counter that fact `seq` makes.
+    pub(crate) fn new(window: &Window, seq: u64, now: Timestamp) -> Self {
         let state = match window {
             Window::Sliding(span) => State::Sliding(Box::new(Ring::new(*span, now))),
             _ => State::Plain { spent: 0, assumed: 0, open: None },
         };
-        Self { held: 0, reset_by: 0, level: Level::None, state }
+        Self { held: 0, reset_by: seq, level: Level::None, state }
     }
 
     pub(crate) fn spent(&self) -> u64 {
@@ -74,6 +75,12 @@ impl Counter {
         self.settled().saturating_add(self.held)
     }
 
+    /// Whether a hold of `amount` can be counted. What was held is taken away again, so that its sum must be exact;
+    /// what was spent is never taken away, and may stop at the largest number there is.
+    pub(crate) fn can_hold(&self, amount: u64) -> bool {
+        self.held.checked_add(self.assumed()).and_then(|sum| sum.checked_add(amount)).is_some()
+    }
+
     /// Whether nothing is counted at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.charged() == 0
@@ -92,9 +99,12 @@ impl Counter {
         }
     }
 
-    /// The level that `limit` is at.
+    /// The level that `limit` is at; where nothing is settled there is none, whatever was before.
     pub(crate) fn level_now(&self, limit: &Limit, marks: &LevelMarks) -> Level {
-        marks.level(self.settled(), limit.amount, self.level)
+        match self.settled() {
+            0 => Level::None,
+            settled => marks.level(settled, limit.amount, self.level),
+        }
     }
 
     /// Sets `amount` aside by the fact with number `seq`.
@@ -161,6 +171,16 @@ impl Counter {
         match &self.state {
             State::Plain { open, .. } => open.and_then(|open| open.ends_at),
             State::Sliding(ring) => Some(ring.falls_to(most)),
+        }
+    }
+
+    /// The first instant at which no more than `most` is charged, should every call in flight stay in flight; `None`
+    /// where these leave too little by themselves.
+    pub(crate) fn frees_to(&self, most: u64) -> Option<Timestamp> {
+        match &self.state {
+            // Calls in flight stay behind in the window that admitted them.
+            State::Plain { .. } => self.falls_to(most),
+            State::Sliding(_) => self.falls_to(most.checked_sub(self.held)?),
         }
     }
 

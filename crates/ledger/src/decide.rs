@@ -20,23 +20,20 @@ const LARGE: u64 = 10;
 /// Judges a reserve whose accounts are all open and rolled to `now`.
 pub(crate) fn decide(books: &Books, call: &Reserve, patience: Patience, now: Timestamp) -> Option<Verdict> {
     let accounts = || call.accounts.iter().filter_map(|id| books.account(*id));
-    let gate = accounts().filter_map(|account| level_gate(account, call)).max_by_key(|gate| gate.0);
-    let never = latest(accounts().flat_map(|account| never(account, call, now)));
-    if call.can_tighten && (never.is_some() || accounts().any(|account| is_large(account, call))) {
+    let gates: Vec<_> = accounts().filter_map(|account| level_gate(account, call)).collect();
+    let nevers: Vec<_> = accounts().flat_map(|account| never(account, call, now)).collect();
+    if call.can_tighten && (!nevers.is_empty() || accounts().any(|account| is_large(account, call))) {
         return Some(Verdict::Tighten);
     }
-    if let Some(refusal) = never {
-        return Some(Verdict::Refused(refusal));
-    }
-    match gate {
-        Some((Passage::Refuse, refusal)) => return Some(Verdict::Refused(refusal)),
-        Some((_, refusal)) if patience == Patience::Spent => return Some(Verdict::Refused(refusal)),
-        Some((_, refusal)) => return Some(Verdict::Waits(refusal)),
-        None => {}
+    if !nevers.is_empty() || !gates.is_empty() {
+        return turned_away(nevers, gates, patience);
     }
     match cap_now(accounts(), &call.ask, patience) {
         Ok(cap) => {
             let amount = call.ask.charge_at(cap)?;
+            if !accounts().flat_map(Account::limits).all(|(limit, counter)| counter.can_hold(part(limit, &amount))) {
+                return None;
+            }
             let level = accounts().map(Account::level).max().unwrap_or_default();
             Some(Verdict::Admitted(Admission { cap, amount, level }))
         }
@@ -45,6 +42,22 @@ pub(crate) fn decide(books: &Books, call: &Reserve, patience: Patience, now: Tim
             Some(if patience == Patience::Spent { Verdict::Refused(refusal) } else { Verdict::Waits(refusal) })
         }
     }
+}
+
+/// The verdict on a call that does not fit (`nevers`), or that a level keeps out (`gates`).
+///
+/// It names the refusal that lasts longest, and the time at which none of them stands any more: whoever comes back then
+/// must not hear of another that stood all along.
+fn turned_away(nevers: Vec<Refusal>, gates: Vec<(Passage, Refusal)>, patience: Patience) -> Option<Verdict> {
+    let waits = nevers.is_empty() && gates.iter().all(|(passage, _)| *passage == Passage::Wait);
+    let gates = gates.into_iter().map(|(passage, refusal)| (false, passage, refusal));
+    let nevers = nevers.into_iter().map(|refusal| (true, Passage::Refuse, refusal));
+    let all: Vec<_> = nevers.chain(gates).collect();
+    let changes_at = all.iter().map(|(_, _, refusal)| refusal.changes_at).reduce(|one, other| Some(one?.max(other?)));
+    let lasting = |refusal: &Refusal| refusal.changes_at.map_or(u64::MAX, Timestamp::ms);
+    let (_, _, first) = all.into_iter().max_by_key(|(never, passage, refusal)| (*never, *passage, lasting(refusal)))?;
+    let refusal = Refusal { changes_at: changes_at.flatten(), ..first };
+    Some(if waits && patience != Patience::Spent { Verdict::Waits(refusal) } else { Verdict::Refused(refusal) })
 }
 
 /// The limits of an account that refuse, with what is counted against them.
@@ -91,15 +104,10 @@ fn never(account: &Account, call: &Reserve, now: Timestamp) -> Vec<Refusal> {
         let too_large = !fits(limit, limit.amount);
         let reason = if too_large { RefusalReason::TooLarge } else { RefusalReason::Exhausted };
         let asked = call.ask.charge_at(floor).map_or(u64::MAX, |charge| part(limit, &charge));
-        let frees = if too_large { None } else { counter.falls_to(limit.amount.saturating_sub(asked)) };
+        let frees = if too_large { None } else { counter.frees_to(limit.amount.saturating_sub(asked)) };
         refusals.extend(refusal(account, at, call, reason, frees.map(|at| at.max(now))));
     }
     refusals
-}
-
-/// Of several refusals the one that lasts longest, so that nobody is told to come back too early.
-fn latest(refusals: impl Iterator<Item = Refusal>) -> Option<Refusal> {
-    refusals.max_by_key(|refusal| refusal.changes_at.map_or(u64::MAX, Timestamp::ms))
 }
 
 /// Whether the fixed part of the bound is large for what is left of a limit.
@@ -116,7 +124,9 @@ fn cap_now<'a>(
     ask: &Ask,
     patience: Patience,
 ) -> Result<u64, (&'a Account, usize)> {
-    let (mut share, mut most, mut tightest, mut held) = (ask.cap_asked, ask.cap_asked, None, false);
+    let (mut share, mut most) = (ask.cap_asked, ask.cap_asked);
+    // The limit that fits least, and the one whose calls in flight leave the smallest share.
+    let (mut tightest, mut in_use): (_, Option<(u64, (&Account, usize))>) = (None, None);
     for account in accounts {
         for (at, limit, counter) in hard_limits(account) {
             let room = limit.amount.saturating_sub(counter.charged());
@@ -125,13 +135,16 @@ fn cap_now<'a>(
                 tightest = Some((account, at));
             }
             let fair = fair_cap(ask, limit, room);
-            held |= fair < ask.cap_comfortable && counter.held() > 0;
+            let is_short = fair < ask.cap_comfortable && counter.held() > 0;
+            if is_short && in_use.is_none_or(|(least, _)| fair < least) {
+                in_use = Some((fair, (account, at)));
+            }
             (share, most) = (share.min(fair), most.min(fits));
         }
     }
-    match tightest {
-        Some(tightest) if most < ask.cap_floor => Err(tightest),
-        Some(tightest) if share < ask.cap_comfortable && held && patience == Patience::Fresh => Err(tightest),
+    match (tightest, in_use) {
+        (Some(tightest), _) if most < ask.cap_floor => Err(tightest),
+        (_, Some((_, in_use))) if patience == Patience::Fresh => Err(in_use),
         _ => Ok(share.max(ask.cap_floor)),
     }
 }

@@ -20,6 +20,8 @@ pub const MAX_ACCOUNTS_PER_KEY: u32 = 10_000;
 pub struct Ledger {
     books: Books,
     facts: Vec<Entry>,
+    /// The latest time anybody told. Looking closes windows without a fact, so no later command may be dated before it.
+    seen: Timestamp,
 }
 
 impl Ledger {
@@ -56,6 +58,7 @@ impl Ledger {
 
     /// Sets a budget: a new one, or other limits for one that is there, in flight or not.
     pub fn set_budget(&mut self, budget: Budget, by: Who, now: Timestamp) {
+        let now = self.see(now);
         let name = budget.name.clone();
         if self.books.budgets.get(&name).is_some_and(|known| **known == budget) {
             return;
@@ -66,6 +69,7 @@ impl Ledger {
 
     /// Removes a budget and its accounts; calls in flight are no longer counted on them.
     pub fn remove_budget(&mut self, name: &BudgetName, by: Who, now: Timestamp) {
+        let now = self.see(now);
         if self.books.budgets.contains_key(name) {
             self.write(Fact::BudgetRemoved { name: name.clone(), by }, now);
         }
@@ -79,22 +83,37 @@ impl Ledger {
     /// The number of an account, opened where it is not open yet; `None` where its budget does not exist.
     ///
     /// `opener` is the key of the call that asks. Past [`MAX_ACCOUNTS_PER_KEY`] accounts of one budget, further label
-    /// values of that key share one account, so that a flood of session ids cannot fill the memory.
+    /// values of that key share one account, so that a flood of session ids cannot fill the memory. The shared accounts
+    /// keep users apart until there are as many of those; then only keys and teams, which no client can make up.
     pub fn open(&mut self, key: &AccountKey, opener: &str, now: Timestamp) -> Option<AccountId> {
+        let now = self.see(now);
         if let Some(id) = self.books.numbers.get(key) {
             return Some(*id);
         }
         if !self.books.budgets.contains_key(&key.budget) {
             return None;
         }
-        let flood = (key.budget.clone(), opener.to_owned());
-        let opened = self.books.opened_by.get(&flood).copied().unwrap_or(0);
-        let shared = overflow(key);
-        if opened >= MAX_ACCOUNTS_PER_KEY && shared != *key {
-            return self.open(&shared, "", now);
+        if !self.is_flooded(&key.budget, opener) {
+            return self.open_new(key.clone(), opener, now);
+        }
+        let shared = overflow(key, &["key", "team", "user"]);
+        if self.books.numbers.contains_key(&shared) || !self.is_flooded(&key.budget, SHARED) {
+            return self.open_new(shared, SHARED, now);
+        }
+        self.open_new(overflow(key, &["key", "team"]), SHARED, now)
+    }
+
+    fn is_flooded(&self, budget: &BudgetName, opener: &str) -> bool {
+        let opened = self.books.opened_by.get(&(budget.clone(), opener.to_owned()));
+        opened.is_some_and(|opened| *opened >= MAX_ACCOUNTS_PER_KEY)
+    }
+
+    fn open_new(&mut self, key: AccountKey, opener: &str, now: Timestamp) -> Option<AccountId> {
+        if let Some(id) = self.books.numbers.get(&key) {
+            return Some(*id);
         }
         let account = AccountId(u32::try_from(self.books.accounts.len()).ok()?);
-        self.write(Fact::AccountOpened { account, key: key.clone(), opener: opener.to_owned() }, now);
+        self.write(Fact::AccountOpened { account, key, opener: opener.to_owned() }, now);
         Some(account)
     }
 
@@ -103,7 +122,7 @@ impl Ledger {
     /// # Errors
     /// [`ReserveError`] where the question itself is wrong; nothing is held then.
     pub fn reserve(&mut self, call: &Reserve, patience: Patience, now: Timestamp) -> Result<Verdict, ReserveError> {
-        let now = now.max(self.books.now);
+        let now = self.see(now);
         if let Some(known) = self.known(call)? {
             return Ok(Verdict::Admitted(known));
         }
@@ -120,6 +139,7 @@ impl Ledger {
     /// # Errors
     /// [`SettleError`] where there is no such hold, or other news came before. The same news twice is no error.
     pub fn settle(&mut self, id: CallId, spent: Charge, now: Timestamp) -> Result<Settlement, SettleError> {
+        let now = self.see(now);
         match self.books.closed.get(id) {
             Some(Closed::Settled(known)) if known.spent == spent => return Ok(*known),
             Some(Closed::Settled(_)) => return Err(Contradiction { id, field: "spent" }.into()),
@@ -141,6 +161,7 @@ impl Ledger {
     /// # Errors
     /// [`SettleError`] where there is no such hold, or other news came before. The same news twice is no error.
     pub fn release(&mut self, id: CallId, reason: ReleaseReason, now: Timestamp) -> Result<(), SettleError> {
+        let now = self.see(now);
         match self.books.closed.get(id) {
             Some(Closed::Released) => return Ok(()),
             Some(Closed::Settled(_)) => return Err(Contradiction { id, field: "outcome" }.into()),
@@ -158,6 +179,7 @@ impl Ledger {
     /// # Errors
     /// [`SettleError`] where there is no such hold, or news came before.
     pub fn assume(&mut self, id: CallId, cause: &str, now: Timestamp) -> Result<(), SettleError> {
+        let now = self.see(now);
         match self.books.closed.get(id) {
             Some(Closed::Assumed) => return Ok(()),
             Some(_) => return Err(Contradiction { id, field: "outcome" }.into()),
@@ -173,8 +195,11 @@ impl Ledger {
 
     /// Turns what was assumed for a call into what it really cost. The store keeps the assumed hold, and hands it in.
     ///
+    /// The ledger remembers for a day that a call was corrected; from then on it is the store that must not hand the
+    /// same hold in again.
+    ///
     /// # Errors
-    /// [`CorrectError`] where the call was corrected before.
+    /// [`CorrectError`] where the call was corrected before, is in flight, or ended in another way.
     pub fn correct(
         &mut self,
         assumed: AssumedHold,
@@ -183,8 +208,10 @@ impl Ledger {
         reason: String,
         now: Timestamp,
     ) -> Result<Settlement, CorrectError> {
+        let now = self.see(now);
         let id = assumed.hold.id;
-        if matches!(self.books.closed.get(id), Some(Closed::Settled(_) | Closed::Released)) {
+        let is_closed = matches!(self.books.closed.get(id), Some(Closed::Settled(_) | Closed::Released));
+        if is_closed || self.books.holds.contains_key(&id) {
             return Err(CorrectError::NotAssumed(id));
         }
         let accounts = assumed.hold.accounts.clone();
@@ -209,6 +236,7 @@ impl Ledger {
         reason: String,
         now: Timestamp,
     ) -> Result<(), Contradiction> {
+        let now = self.see(now);
         match self.books.closed.get(id) {
             Some(Closed::Settled(known)) if known.spent == spent => return Ok(()),
             Some(_) => return Err(Contradiction { id, field: "spent" }),
@@ -216,6 +244,8 @@ impl Ledger {
             None => {}
         }
         let touched = accounts.clone();
+        // A window that is over must have cleared its level before anything counts in the next.
+        self.journal_levels_of(&touched, now);
         self.write(Fact::Added { id, accounts, spent, by, reason }, now);
         self.journal_levels_of(&touched, now);
         Ok(())
@@ -223,6 +253,7 @@ impl Ledger {
 
     /// Forgets what an account has spent and assumed; calls in flight stay held. Says whether there is such an account.
     pub fn reset(&mut self, key: &AccountKey, by: Who, reason: String, now: Timestamp) -> bool {
+        let now = self.see(now);
         let Some(account) = self.books.numbers.get(key).copied() else { return false };
         self.write(Fact::Reset { account, by, reason }, now);
         self.journal_levels(account, now);
@@ -231,7 +262,7 @@ impl Ledger {
 
     /// Journals the levels that time alone has changed, and forgets accounts that count nothing any more.
     pub fn sweep(&mut self, now: Timestamp) {
-        let now = now.max(self.books.now);
+        let now = self.see(now);
         for id in self.open_accounts() {
             self.journal_levels(id, now);
             if self.books.account(id).is_some_and(Account::is_empty) {
@@ -268,7 +299,7 @@ impl Ledger {
     #[must_use]
     pub fn view(&self, id: AccountId, now: Timestamp) -> Option<AccountView> {
         let mut account = self.books.account(id)?.clone();
-        account.roll(now.max(self.books.now));
+        account.roll(now.max(self.books.now).max(self.seen));
         refresh_levels(&mut account);
         Some(account.view())
     }
@@ -296,7 +327,14 @@ impl Ledger {
     /// Whether two ledgers have the same books at `now`, whatever they were asked in between.
     #[must_use]
     pub fn agrees_with(&self, other: &Self, now: Timestamp) -> bool {
+        let now = now.max(self.seen).max(other.seen);
         self.books.at(now) == other.books.at(now)
+    }
+
+    /// The time of a command: what its caller says, but never before what anybody said.
+    fn see(&mut self, now: Timestamp) -> Timestamp {
+        self.seen = self.seen.max(self.books.now).max(now);
+        self.seen
     }
 
     /// The answer that this call had before, if it had one.
@@ -358,7 +396,8 @@ impl Ledger {
         account.roll(now);
         let marks = account.budget.marks;
         let levels = account.limits().map(|(limit, counter)| (counter.level, counter.level_now(limit, &marks)));
-        let changed: Vec<_> = (0u8..).zip(levels).filter(|(_, (from, to))| from != to).collect();
+        // The journal numbers 256 limits; whatever lies beyond, no config has, and it has no level.
+        let changed: Vec<_> = (0..=u8::MAX).zip(levels).filter(|(_, (from, to))| from != to).collect();
         for (limit, (from, to)) in changed {
             self.write(Fact::LevelChanged { account: id, limit, from, to }, now);
         }
@@ -366,7 +405,7 @@ impl Ledger {
 
     /// The only way to the books.
     fn write(&mut self, fact: Fact, now: Timestamp) {
-        let entry = Entry { seq: self.books.seq + 1, at: now.max(self.books.now), fact };
+        let entry = Entry { seq: self.books.seq + 1, at: self.see(now), fact };
         self.books.fold(&entry);
         self.facts.push(entry);
     }
@@ -402,9 +441,12 @@ fn difference(hold: &Hold, call: &Reserve) -> Option<&'static str> {
     same.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
 }
 
-/// The account that stands in for `key` once too many are open: only the labels that name the caller stay apart.
-fn overflow(key: &AccountKey) -> AccountKey {
-    let keeps = |name: &LabelName| ["key", "team", "user"].contains(&name.as_str());
+/// Who opens the accounts that are shared once too many are open.
+const SHARED: &str = "";
+
+/// The account that stands in for `key` once too many are open: only the labels in `apart` stay apart.
+fn overflow(key: &AccountKey, apart: &[&str]) -> AccountKey {
+    let keeps = |name: &LabelName| apart.contains(&name.as_str());
     let value = |(name, value): &(LabelName, LabelValue)| {
         (name.clone(), if keeps(name) { value.clone() } else { LabelValue::overflow() })
     };

@@ -51,10 +51,18 @@ impl Ring {
         let passed = (newest - self.newest).min(SLOTS_U64);
         for number in newest - passed + 1..=newest {
             let gone = std::mem::take(&mut self.slots[index(number)]);
-            self.spent = self.spent.saturating_sub(gone.spent);
-            self.assumed = self.assumed.saturating_sub(gone.assumed);
+            self.forget(gone);
         }
         self.newest = newest;
+    }
+
+    fn forget(&mut self, gone: Slot) {
+        self.assumed = self.assumed.saturating_sub(gone.assumed);
+        self.spent = match self.spent {
+            // The sum stopped at the largest number there is; only the slots know what is left of it.
+            u64::MAX => self.slots.iter().fold(0, |sum, slot| sum.saturating_add(slot.spent)),
+            sum => sum.saturating_sub(gone.spent),
+        };
     }
 
     /// Counts `amount` as spent now.

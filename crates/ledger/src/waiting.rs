@@ -5,9 +5,9 @@
 
 use std::collections::HashSet;
 
-use almoner_units::{Priority, Timestamp};
+use almoner_units::{Priority, Span, Timestamp};
 
-use crate::{AccountId, Ledger, Patience, Reserve, ReserveError, Verdict};
+use crate::{AccountId, Ledger, Patience, RefusalReason, Reserve, ReserveError, Verdict};
 
 /// A call that waits, with what its caller needs to be answered (`T`).
 #[derive(Debug)]
@@ -15,6 +15,8 @@ struct Waiter<T> {
     call: Reserve,
     since: Timestamp,
     until: Timestamp,
+    /// Whether it waits for calls in flight to end; what waits for a level to fall has no use for keeping others out.
+    for_holds: bool,
     ticket: T,
 }
 
@@ -23,8 +25,17 @@ impl<T> Waiter<T> {
         if now >= self.until {
             return Patience::Spent;
         }
-        let half = now.since(self.since).ms().saturating_mul(2) >= self.until.since(self.since).ms();
-        if half { Patience::Half } else { Patience::Fresh }
+        if now >= self.half() { Patience::Half } else { Patience::Fresh }
+    }
+
+    /// When it has waited half its time.
+    fn half(&self) -> Timestamp {
+        self.since.after(Span::from_ms(self.until.since(self.since).ms().div_ceil(2)))
+    }
+
+    /// Whether it keeps its accounts for itself.
+    fn keeps(&self, now: Timestamp) -> bool {
+        self.for_holds && self.patience(now) >= Patience::Half
     }
 
     fn order(&self) -> (std::cmp::Reverse<Priority>, Timestamp) {
@@ -67,7 +78,7 @@ impl<T> WaitingRoom<T> {
     #[must_use]
     pub fn keeps_out(&self, call: &Reserve, now: Timestamp) -> bool {
         let blocks = |waiter: &Waiter<T>| {
-            waiter.patience(now) >= Patience::Half
+            waiter.keeps(now)
                 && waiter.call.priority >= call.priority
                 && call.accounts.iter().any(|id| waiter.call.accounts.contains(id))
         };
@@ -82,7 +93,7 @@ impl<T> WaitingRoom<T> {
         if self.waiters.len() >= self.most {
             return Err((RoomFull(self.most), ticket));
         }
-        let waiter = Waiter { call, since, until, ticket };
+        let waiter = Waiter { call, since, until, for_holds: true, ticket };
         let at = self.waiters.partition_point(|other| other.order() <= waiter.order());
         self.waiters.insert(at, waiter);
         Ok(())
@@ -93,19 +104,22 @@ impl<T> WaitingRoom<T> {
         let mut kept: HashSet<AccountId> = HashSet::new();
         let mut answered = Vec::new();
         let mut waiting = Vec::with_capacity(self.waiters.len());
-        for waiter in self.waiters.drain(..) {
+        for mut waiter in self.waiters.drain(..) {
             let patience = waiter.patience(now);
             let kept_out = patience < Patience::Spent && waiter.call.accounts.iter().any(|id| kept.contains(id));
             let verdict = if kept_out { None } else { Some(ledger.reserve(&waiter.call, patience, now)) };
             match verdict {
-                None | Some(Ok(Verdict::Waits(_))) => {
-                    if patience >= Patience::Half {
-                        kept.extend(&waiter.call.accounts);
-                    }
-                    waiting.push(waiter);
+                Some(Ok(Verdict::Waits(refusal))) => waiter.for_holds = refusal.reason == RefusalReason::Held,
+                Some(verdict) => {
+                    answered.push((waiter.ticket, verdict));
+                    continue;
                 }
-                Some(verdict) => answered.push((waiter.ticket, verdict)),
+                None => {}
             }
+            if waiter.keeps(now) {
+                kept.extend(&waiter.call.accounts);
+            }
+            waiting.push(waiter);
         }
         self.waiters = waiting;
         answered
@@ -119,8 +133,7 @@ impl<T> WaitingRoom<T> {
     /// When a call's patience next changes, so that the room must be woken even if nothing ends.
     #[must_use]
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        let half = |waiter: &Waiter<T>| Timestamp::from_ms(waiter.since.ms().midpoint(waiter.until.ms()) + 1);
-        let next = |waiter: &Waiter<T>| if now < half(waiter) { half(waiter) } else { waiter.until };
+        let next = |waiter: &Waiter<T>| if now < waiter.half() { waiter.half() } else { waiter.until };
         self.waiters.iter().map(next).min()
     }
 }
