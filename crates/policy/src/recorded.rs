@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use almoner_units::{NanoUsd, PicoUsdPerToken, Timestamp, Usage};
 use serde_json::Value;
 
-use crate::{Extras, Message, PriceBook, UserPrice, cost, count_chat};
+use crate::{BoundSettings, Extras, Message, PriceBook, Shape, UserPrice, bound, cost, count_chat, text_bytes_nfkc};
 
 const NOW: Timestamp = Timestamp::from_ms(1_795_500_000_000);
 
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/recorded/exchanges")
+}
+
 /// The recorded exchange of that name; `None`, said aloud, where the recordings are not here.
 fn exchange(name: &str) -> Option<Value> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/recorded/exchanges");
-    match std::fs::read_to_string(root.join(name)) {
+    match std::fs::read_to_string(folder().join(name)) {
         Ok(text) => Some(serde_json::from_str(&text).unwrap()),
         Err(error) => {
             println!("skipped: {name}: {error}");
@@ -130,4 +133,60 @@ fn the_local_count_is_the_providers_on_plain_text() {
     check_count("openai-responses-002-stream.json", 0);
     check_count("openai-responses-004-json.json", 0);
     check_count("openai-responses-020-json.json", 0);
+}
+
+/// What shows that a body holds more than text, or that the provider's tools go on sampling.
+const NOT_ONLY_TEXT: [&str; 13] = [
+    "image",
+    "audio",
+    "inlineData",
+    "inline_data",
+    "fileData",
+    "file_data",
+    "file_id",
+    "document",
+    "web_search",
+    "previous_response_id\":\"",
+    "_20",
+    "googleSearch",
+    "urlContext",
+];
+
+/// The roughest reading of a body: all of it is text.
+fn roughly(request: &Value) -> Shape {
+    let text = request.to_string();
+    let count = |name: &str| request[name].as_array().map_or(1, Vec::len);
+    let long = |count: usize| u64::try_from(count).unwrap();
+    Shape {
+        text_bytes: long(text.len()),
+        text_bytes_nfkc: long(text_bytes_nfkc(&text)),
+        messages: long(count("messages") + count("input") + count("contents")),
+        tools: long(count("tools") + count("functions")),
+        ..Shape::default()
+    }
+}
+
+#[test]
+fn no_recorded_request_of_text_had_more_input_than_its_bound() {
+    let Ok(files) = std::fs::read_dir(folder()) else { return println!("skipped: the recordings are not here") };
+    let (mut seen, mut tightest) = (0, (0, 1));
+    for file in files.map(|file| file.unwrap().file_name().into_string().unwrap()) {
+        let Some(exchange) = file.ends_with(".json").then(|| exchange(&file)).flatten() else { continue };
+        let (request, expect) = (&exchange["request"], &exchange["expect"]);
+        let body = request.to_string();
+        let is_whole = request.is_object() && exchange["request_elided"] != true;
+        if !is_whole || NOT_ONLY_TEXT.iter().any(|mark| body.contains(mark)) || expect["input_tokens"].is_null() {
+            continue;
+        }
+        let free = crate::Price::free();
+        let bound = bound(&roughly(request), &free, &BoundSettings::default()).unwrap();
+        let truth = usage(expect).input_total();
+        assert!(truth <= bound.input_tokens_max, "{file}: {truth} of {}", bound.input_tokens_max);
+        seen += 1;
+        if truth * tightest.1 > tightest.0 * bound.input_tokens_max {
+            tightest = (truth, bound.input_tokens_max);
+        }
+    }
+    println!("{seen} recorded requests of text; the tightest had {} of {} tokens", tightest.0, tightest.1);
+    assert!(seen > 30);
 }
