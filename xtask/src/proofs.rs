@@ -1,13 +1,12 @@
-//! `cargo xtask prove` and `cargo xtask bench`: the programs that measure a promise, and the tables of what they found.
+//! `cargo xtask prove` and `cargo xtask bench`: the programs that measure a promise, and what they found.
 //!
-//! Such a program is an example of the crate whose promise it measures, `crates/*/examples/NAME.rs`. It ends in success
-//! only where the promise held, and prints one line for each figure, its cells between pipes:
+//! Such a program is an example of the crate whose promise it measures, `crates/*/examples/NAME.rs`. A proof ends in
+//! success only where the promise held, and prints a line for each figure, which becomes a row of the table; what else
+//! it prints is passed on:
 //!
 //! ```text
-//! proof | n | seeds | worst | result
+//! model: n 1000000 steps, seeds 0..2500, worst case 3 permille late, differences 0
 //! ```
-//!
-//! What else it prints is passed on. With `--small` it takes seconds; that is how `cargo xtask test` runs it.
 
 use crate::{Outcome, root, run};
 
@@ -16,49 +15,60 @@ use crate::{Outcome, root, run};
 pub(crate) struct Program {
     dir: &'static str,
     name: &'static str,
+    /// What makes it short enough for `cargo xtask test`; nothing where an ordinary test does the same at small size.
+    small: Option<&'static [&'static str]>,
 }
 
 /// The proofs, in the order in which one should be believed before the next: add a new one here.
-pub(crate) const PROOFS: [Program; 1] = [Program { dir: "ledger", name: "model" }];
+const PROOFS: [Program; 1] = [Program { dir: "ledger", name: "model", small: None }];
 
 /// The measurements of speed: add a new one here.
-const BENCHES: [Program; 1] = [Program { dir: "ledger", name: "throughput" }];
+const BENCHES: [Program; 3] = [
+    Program { dir: "ledger", name: "throughput", small: None },
+    Program { dir: "meter", name: "throughput", small: None },
+    Program { dir: "policy", name: "throughput", small: None },
+];
 
 const COLUMNS: [&str; 5] = ["proof", "n", "seeds", "worst", "result"];
+type Row = [String; 5];
 
-/// The proofs that exist, for a short run.
+/// The proofs that exist and have a small size of their own.
 pub(crate) fn small() -> impl Iterator<Item = Program> {
-    PROOFS.into_iter().filter(Program::exists)
+    PROOFS.into_iter().filter(|program| program.small.is_some() && program.exists())
 }
 
 pub(crate) fn prove(args: &[String]) -> Outcome {
-    table(&PROOFS, args)
-}
-
-pub(crate) fn bench(args: &[String]) -> Outcome {
-    table(&BENCHES, args)
-}
-
-/// Runs those that exist, or the one named, at full size, and prints their figures as a table.
-fn table(programs: &[Program], args: &[String]) -> Outcome {
-    let there: Vec<&Program> = programs.iter().filter(|program| program.exists()).collect();
-    let chosen: Vec<&Program> = match args {
-        [] => there,
-        [name] => there.into_iter().filter(|program| program.name == name).collect(),
-        _ => return Err("name one of them, or none for all".to_owned()),
-    };
-    if chosen.is_empty() {
-        return Err("there is none of that name yet".to_owned());
-    }
     let (mut rows, mut failures) = (Vec::new(), Vec::new());
-    for program in chosen {
-        // Optimised, because full size is about numbers that debug builds take hours for.
-        let (found, outcome) = program.run(&["--release"], &[]);
+    for program in chosen(&PROOFS, args)? {
+        // Optimised, because full size takes hours otherwise.
+        let (found, outcome) = program.figures(&["--release"], &[]);
         rows.extend(found);
         failures.extend(outcome.err());
     }
     print!("\n{}", markdown(&rows));
     if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
+}
+
+pub(crate) fn bench(args: &[String]) -> Outcome {
+    let mut failures = Vec::new();
+    for program in chosen(&BENCHES, args)? {
+        println!("\n{program}");
+        failures.extend(run::to_end(&mut program.command(&["--release"], &[])).err());
+    }
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
+}
+
+/// Those that exist, or of them the ones with this name or of this crate.
+fn chosen(programs: &[Program], args: &[String]) -> Result<Vec<Program>, String> {
+    let is_meant = |program: &Program| args.iter().all(|arg| arg == program.dir || arg == program.name);
+    let chosen: Vec<Program> = programs.iter().copied().filter(|it| it.exists() && is_meant(it)).collect();
+    if chosen.is_empty() { Err(format!("there is no {} yet", args.join(" "))) } else { Ok(chosen) }
+}
+
+impl std::fmt::Display for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.dir, self.name)
+    }
 }
 
 impl Program {
@@ -67,44 +77,46 @@ impl Program {
     }
 
     /// Runs it for seconds, unoptimised, so that every check of arithmetic is on.
-    pub(crate) fn run_small(self) -> Outcome {
-        let (rows, outcome) = self.run(&[], &["--small"]);
-        for row in rows {
-            println!("proof {}", row.join(" | "));
-        }
+    pub(crate) fn run_small(&self) -> Outcome {
+        let (rows, outcome) = self.figures(&[], self.small.unwrap_or_default());
+        rows.iter().for_each(|row| println!("proof {}", row.join(" | ")));
         outcome
     }
 
     /// The figures it printed, and how it ended.
-    fn run(&self, cargo_args: &[&str], args: &[&str]) -> (Vec<[String; 5]>, Outcome) {
-        let package = format!("almoner-{}", self.dir);
-        let fixed = ["run", "--quiet", "--package", &package, "--example", self.name];
-        let all: Vec<&str> = fixed.iter().chain(cargo_args).chain(&["--"]).chain(args).copied().collect();
+    fn figures(&self, cargo_args: &[&str], args: &[&str]) -> (Vec<Row>, Outcome) {
         let mut rows = Vec::new();
-        let outcome = run::line_by_line(&mut run::cargo(&all), |line| match row(line) {
+        let outcome = run::line_by_line(&mut self.command(cargo_args, args), |line| match figure(line) {
             Some(row) => rows.push(row),
             None => println!("{line}"),
         });
-        if rows.is_empty() {
-            let result = if outcome.is_ok() { "held, without a figure" } else { "FAILED" };
-            rows.push([self.name, "-", "-", "-", result].map(str::to_owned));
+        if outcome.is_err() {
+            rows.push([self.name, "-", "-", "-", "FAILED"].map(str::to_owned));
         }
         (rows, outcome)
     }
+
+    fn command(&self, cargo_args: &[&str], args: &[&str]) -> std::process::Command {
+        let package = format!("almoner-{}", self.dir);
+        let mut command = run::cargo(&["run", "--quiet", "--package", &package, "--example", self.name]);
+        command.args(cargo_args).arg("--").args(args);
+        command
+    }
 }
 
-/// The five cells of a figure, if the line is one and not the head of a table.
-fn row(line: &str) -> Option<[String; 5]> {
-    let line = line.trim();
-    let line = line.strip_prefix('|').unwrap_or(line);
-    let line = line.strip_suffix('|').unwrap_or(line);
-    let cells: Vec<String> = line.split('|').map(|cell| cell.trim().to_owned()).collect();
-    let row: [String; 5] = cells.try_into().ok()?;
-    let is_head = row == COLUMNS || row[0].chars().all(|c| matches!(c, '-' | ':'));
-    (!is_head).then_some(row)
+/// The row that a line makes, if it is a figure: a name, then what was counted, divided by commas.
+fn figure(line: &str) -> Option<Row> {
+    let (name, figures) = line.split_once(": ").filter(|(_, figures)| figures.starts_with("n "))?;
+    let mut parts: Vec<&str> = figures.split([',', ';']).map(str::trim).collect();
+    let mut take = |word: &str| {
+        let at = parts.iter().position(|part| part.starts_with(word))?;
+        Some(parts.remove(at)[word.len()..].to_owned())
+    };
+    let [n, seeds, worst] = ["n ", "seeds ", "worst case "].map(|word| take(word).unwrap_or_else(|| "-".to_owned()));
+    Some([name.to_owned(), n, seeds, worst, parts.join(", ")])
 }
 
-fn markdown(rows: &[[String; 5]]) -> String {
+fn markdown(rows: &[Row]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let head = line(&COLUMNS.map(str::to_owned)) + "|---|---|---|---|---|\n";
     rows.iter().map(|row| line(row)).fold(head, |table, row| table + &row)
@@ -114,19 +126,30 @@ fn markdown(rows: &[[String; 5]]) -> String {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn check(line: &str, row: Option<[&str; 5]>) {
+        assert_eq!(figure(line), row.map(|row| row.map(str::to_owned)));
+    }
+
     #[test]
-    fn a_figure_has_five_cells() {
-        assert!(row("model | 1000000 | 50 | 0 differences | held").is_some());
-        assert!(row("| model | 1000000 | 50 | 0 differences | held |").is_some());
-        for other in ["", "seed 7", "a | b", "proof | n | seeds | worst | result", "|---|---|---|---|---|"] {
-            assert_eq!(row(other), None, "{other}");
-        }
+    fn a_figure_becomes_a_row() {
+        check(
+            "model: n 10 steps, seeds 0..2, differences 0, worst case 3 permille; 7 waited, 2 replays",
+            Some(["model", "10 steps", "0..2", "3 permille", "differences 0, 7 waited, 2 replays"]),
+        );
+        check("planted bugs: n 14, each found", Some(["planted bugs", "14", "-", "-", "each found"]));
+    }
+
+    #[test]
+    fn what_is_no_figure_is_passed_on() {
+        check("", None);
+        check("difference: seed 3: left", None);
     }
 
     #[test]
     fn figures_print_as_a_table() {
-        let rows = [row("model | 10 | 1 | 0 | held").expect("five cells")];
-        let table = "| proof | n | seeds | worst | result |\n|---|---|---|---|---|\n| model | 10 | 1 | 0 | held |\n";
+        let rows = [figure("model: n 10, seeds 0..1, worst case 0, held").expect("a figure")];
+        let table = "| proof | n | seeds | worst | result |\n|---|---|---|---|---|\n| model | 10 | 0..1 | 0 | held |\n";
         assert_eq!(markdown(&rows), table);
     }
 }

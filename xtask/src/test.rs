@@ -3,7 +3,7 @@
 //! Where something new hooks in:
 //! - a test, in any crate, written anywhere cargo looks (unit, integration or documentation): here by itself;
 //! - the arrows, the requirements page and the tidiness of the text: tests of this crate, so here as well;
-//! - a proof: a row in [`crate::proofs::PROOFS`], run here with `--small`;
+//! - a proof: a row of `PROOFS` in `proofs.rs`, run here at the small size that the row names;
 //! - a real client: a script in `crates/testkit/clients`, run by `cargo xtask clients` and not here, because it needs
 //!   a client that Rust alone does not bring.
 
