@@ -150,6 +150,10 @@ mod tests {
         let price = Price::flat(PicoUsdPerToken::new(1), PicoUsdPerToken::new(1));
         assert_eq!(cost(&usage([1, 1, 0, 0, 0]), &Extras::default(), &price), Ok(NanoUsd::new(1)));
         assert_eq!(cost(&Usage::default(), &Extras::default(), &price), Ok(NanoUsd::ZERO));
+        // 110 % of 9,091 pico-dollars are 10,000.1, which is more than 10 nano-dollars.
+        let price = Price { regional_percent: 110, ..price };
+        let regional = Extras { regional: true, ..Extras::default() };
+        assert_eq!(cost(&usage([9_091, 0, 0, 0, 0]), &regional, &price), Ok(NanoUsd::new(11)));
     }
 
     #[test]

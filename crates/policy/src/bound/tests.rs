@@ -214,21 +214,23 @@ fn requests() -> impl Strategy<Value = (usize, Shape, [u64; 5], Extras)> {
     let sizes = (0..3_000_000_u64, 0..40_u64, 0..5_u64, 0..200_000_u64, 1..4_u64);
     let tiers = prop::sample::select(vec![None, Some("default"), Some("flex"), Some("priority"), Some("gold")]);
     let asked = (sizes, 0..3_u8, tiers, any::<bool>(), 0..4_u64);
-    (any::<usize>(), asked, prop::array::uniform5(0..=1_000_u64)).prop_map(|(model, asked, shares)| {
-        let ((text_bytes, messages, images, max_output, choices), writes, tier, is_regional, searches) = asked;
-        let writes = [Writes::None, Writes::FiveMinutes, Writes::Hour][usize::from(writes)];
-        let service_tier = tier.map(str::to_owned);
-        let mut shape = Shape { text_bytes, messages, images, choices, writes, service_tier, ..Shape::default() };
-        shape.max_output = Some(max_output);
-        shape.regional = Some(is_regional);
-        let extras = Extras {
-            service_tier: shape.service_tier.clone(),
-            regional: is_regional,
-            web_searches: searches,
-            ..Extras::default()
-        };
-        (model, shape, shares, extras)
-    })
+    (any::<usize>(), asked, prop::array::uniform5(prop::sample::select(vec![0, 0, 1, 500, 1_000_u64]))).prop_map(
+        |(model, asked, shares)| {
+            let ((text_bytes, messages, images, max_output, choices), writes, tier, is_regional, searches) = asked;
+            let writes = [Writes::None, Writes::FiveMinutes, Writes::Hour][usize::from(writes)];
+            let service_tier = tier.map(str::to_owned);
+            let mut shape = Shape { text_bytes, messages, images, choices, writes, service_tier, ..Shape::default() };
+            shape.max_output = Some(max_output);
+            shape.regional = Some(is_regional);
+            let extras = Extras {
+                service_tier: shape.service_tier.clone(),
+                regional: is_regional,
+                web_searches: searches,
+                ..Extras::default()
+            };
+            (model, shape, shares, extras)
+        },
+    )
 }
 
 proptest! {
