@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use almoner_ledger::{Entry, Fact, Ledger};
 use almoner_units::{CallId, Span, Timestamp};
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction};
 
 use crate::ballast::Ballast;
 use crate::chain::{Chain, Link};
@@ -164,7 +164,7 @@ impl Journal {
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, AppendError> {
-        let result = run(&mut self.connection, work);
+        let result = sqlite::run(&mut self.connection, work);
         if self.connection.is_autocommit() {
             result.map_err(|error| self.judge(error))
         } else {
@@ -232,16 +232,6 @@ fn connect(files: &Files) -> Result<Connection, OpenError> {
         Ok(connection)
     };
     connect().map_err(|error| OpenError::reading(&files.db, 1, error))
-}
-
-fn run<T>(
-    connection: &mut Connection,
-    work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let value = work(&transaction)?;
-    transaction.commit()?;
-    Ok(value)
 }
 
 /// Writes facts behind `head`, with what else must change together with them; gives the new head.

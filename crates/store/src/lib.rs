@@ -1,13 +1,14 @@
 //! The store: the journal on disk, which is the truth, and history, which may be lost.
 //!
 //! [`Journal`] keeps every fact of the ledger in `ledger.db`, durable before it is acknowledged. Nothing else opens that
-//! file. Nothing here asks the time.
+//! file. [`History`] keeps what people want to look up in `history.db`. Nothing here asks the time.
 
 mod assumed;
 mod ballast;
 mod chain;
 mod error;
 mod files;
+mod history;
 mod hwm;
 mod journal;
 mod keys;
@@ -21,5 +22,9 @@ mod wire;
 
 pub use chain::Chain;
 pub use error::{AppendError, OpenError, ReadError};
+pub use history::{
+    BoundPart, CallRecord, Decision, History, HistoryError, HistoryEvent, Outcome, OutcomeRecord, ThrottleAction,
+    ThrottleRecord, VerdictRecord,
+};
 pub use journal::{Journal, Recovered};
 pub use keys::StoredKey;

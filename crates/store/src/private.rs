@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes a directory, and those above it, for its owner alone; one that is there stays as it is.
 pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
@@ -28,4 +28,23 @@ pub(crate) fn open_file(path: &Path) -> io::Result<File> {
 /// Makes what was made, renamed or removed in a directory last.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+/// The first of `NAME-1.EXT`, `NAME-2.EXT` and so on that is free in `dir`.
+pub(crate) fn free_name(dir: &Path, name: &str, ext: &str) -> PathBuf {
+    let mut number = 1_u64;
+    loop {
+        let path = dir.join(format!("{name}-{number}.{ext}"));
+        if !path.exists() {
+            return path;
+        }
+        number += 1;
+    }
+}
+
+/// The file whose name is that of `path` with `suffix` behind it.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::error::OpenError;
 
@@ -129,4 +129,15 @@ pub(crate) fn check_pages(connection: &Connection, how: &str) -> rusqlite::Resul
     })?;
     faults.retain(|fault| fault != "ok");
     Ok(faults)
+}
+
+/// Runs `work` in a transaction of its own; where it fails, nothing of it is kept.
+pub(crate) fn run<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = work(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
 }

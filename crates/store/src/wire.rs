@@ -8,7 +8,7 @@ mod fact;
 mod parts;
 
 pub(crate) use fact::{decode, encode};
-pub(crate) use parts::{AssumedWire, labels_from_json, labels_to_json};
+pub(crate) use parts::{AssumedWire, KeyWire, ViewWire, labels_from_json, labels_to_json};
 
 /// Why the body of a row cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub(crate) enum WireError {
 }
 
 impl WireError {
-    fn word(what: &'static str, text: impl std::fmt::Display) -> Self {
+    pub(crate) fn word(what: &'static str, text: impl std::fmt::Display) -> Self {
         Self::Word { what, text: text.to_string() }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use almoner_ledger::{AccountId, AssumedHold, Hold};
+use almoner_ledger::{AccountId, AccountView, AssumedHold, Hold, LimitView};
 use almoner_units::{
     AccountKey, Ask, Budget, CalendarUnit, CallId, Charge, LabelName, Labels, Level, LevelMarks, Limit, Meter, Mode,
     PicoUsdPerToken, Priority, Span, Timestamp, Window,
@@ -279,6 +279,72 @@ impl TryFrom<KeyWire> for AccountKey {
         Ok(Self {
             budget: key.budget.parse().map_err(|error| WireError::word("budget name", error))?,
             per: key.per.iter().map(pair).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// An account at one moment, as history keeps it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ViewWire {
+    account: KeyWire,
+    mode: String,
+    level: String,
+    open_holds: u32,
+    limits: Vec<LimitViewWire>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitViewWire {
+    limit: LimitWire,
+    spent: u64,
+    assumed: u64,
+    held: u64,
+    level: String,
+    resets_at_ms: Option<u64>,
+}
+
+impl From<&AccountView> for ViewWire {
+    fn from(view: &AccountView) -> Self {
+        let limit = |view: &LimitView| LimitViewWire {
+            limit: (&view.limit).into(),
+            spent: view.spent,
+            assumed: view.assumed,
+            held: view.held,
+            level: view.level.name().to_owned(),
+            resets_at_ms: view.resets_at.map(Timestamp::ms),
+        };
+        Self {
+            account: (&view.key).into(),
+            mode: view.mode.name().to_owned(),
+            level: view.level.name().to_owned(),
+            open_holds: view.open_holds,
+            limits: view.limits.iter().map(limit).collect(),
+        }
+    }
+}
+
+impl TryFrom<ViewWire> for AccountView {
+    type Error = WireError;
+
+    fn try_from(view: ViewWire) -> Result<Self, WireError> {
+        let limit = |view: LimitViewWire| {
+            Ok::<_, WireError>(LimitView {
+                limit: view.limit.try_into()?,
+                spent: view.spent,
+                assumed: view.assumed,
+                held: view.held,
+                level: level(&view.level)?,
+                resets_at: view.resets_at_ms.map(Timestamp::from_ms),
+            })
+        };
+        Ok(Self {
+            key: view.account.try_into()?,
+            mode: mode(&view.mode)?,
+            level: level(&view.level)?,
+            open_holds: view.open_holds,
+            limits: view.limits.into_iter().map(limit).collect::<Result<_, _>>()?,
         })
     }
 }
