@@ -1,0 +1,216 @@
+//! Answers of our own: refusals, errors, and what we add to a provider's answer.
+//!
+//! Each is said in the form of the client's dialect, with the status that ends or slows each real client as it should
+//! (measured: a 400 or 409 for policy is sent again, a 402 is not), and with the same facts once more for programs.
+
+mod cut;
+mod form;
+mod lines;
+mod said;
+mod tell;
+#[cfg(test)]
+mod tests;
+mod usage_filter;
+
+pub use cut::{StreamSoFar, cut};
+pub use tell::{Told, tell};
+pub use usage_filter::UsageFilter;
+
+use almoner_ledger::Refusal;
+use almoner_units::{CallId, Span};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::{Response, StatusCode};
+
+use crate::body::BadBody;
+use crate::dialect::Dialect;
+use crate::route::NoRoute;
+
+/// An answer that did not come from a provider.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// A budget has too little left for this call. Asking again changes nothing.
+    NoMoney(Box<Refusal>),
+    /// The call fits later: time or other calls stand in its way.
+    SlowDown {
+        /// The account that decided; `None` where the queue itself is full.
+        refusal: Option<Box<Refusal>>,
+        /// How long to wait.
+        after: Span,
+    },
+    /// Two answers of this session in a row ended at the cap that its budget allowed, so the next is not begun.
+    CutShort {
+        /// The account that set the cap.
+        refusal: Box<Refusal>,
+        /// The cap of the last one.
+        cap: u64,
+    },
+    /// The call is not allowed as it stands, whatever is left: no price, no bound, an unknown member.
+    Policy {
+        /// A stable word for programs, such as `price_missing`.
+        code: &'static str,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// The body cannot be read.
+    BadBody(BadBody),
+    /// The client has no key, or a wrong one.
+    Unauthorized(String),
+    /// The request is not one that this port takes: another Host or Origin, or a body that does not say it is JSON.
+    Forbidden(String),
+    /// There is no such route.
+    NotFound(NoRoute),
+    /// The body or the headers are larger than is read.
+    TooLarge {
+        /// How many bytes are read.
+        bytes_max: u64,
+    },
+    /// The ledger takes no new holds.
+    LedgerClosed {
+        /// Why.
+        why: String,
+        /// When to ask again.
+        after: Span,
+    },
+    /// The provider could not be reached.
+    Unreachable(String),
+    /// The provider did not answer in time.
+    TimedOut(String),
+    /// A fault of our own.
+    Fault(String),
+}
+
+/// Whose fault an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Client,
+    Provider,
+    Almoner,
+}
+
+impl Fault {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Provider => "provider",
+            Self::Almoner => "almoner",
+        }
+    }
+}
+
+impl Answer {
+    /// The answer in the words of a dialect; `call` is the call it is about, where there is one.
+    #[must_use]
+    pub fn respond(&self, dialect: Dialect, call: Option<CallId>) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(form::body(self, dialect)));
+        *response.status_mut() = self.status();
+        tell::refused(response.headers_mut(), self, call);
+        response
+    }
+
+    /// The status. It is never 409, and 400 only where the body itself is wrong.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::NoMoney(_) | Self::CutShort { .. } => StatusCode::PAYMENT_REQUIRED,
+            Self::SlowDown { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Policy { .. } | Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::BadBody(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::LedgerClosed { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unreachable(_) => StatusCode::BAD_GATEWAY,
+            Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Fault(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NoMoney(_) => "no_money",
+            Self::SlowDown { .. } => "slow_down",
+            Self::CutShort { .. } => "cut_short",
+            Self::Policy { code, .. } => code,
+            Self::BadBody(_) => "bad_body",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::Forbidden(_) => "forbidden",
+            Self::NotFound(_) => "not_found",
+            Self::TooLarge { .. } => "too_large",
+            Self::LedgerClosed { .. } => "ledger_closed",
+            Self::Unreachable(_) => "unreachable",
+            Self::TimedOut(_) => "timed_out",
+            Self::Fault(_) => "fault",
+        }
+    }
+
+    /// One sentence for the person who reads it, with the numbers and what to do next.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let said = match self {
+            Self::NoMoney(refusal) => said::refusal(refusal),
+            Self::SlowDown { refusal: Some(refusal), after } => said::later(refusal, *after),
+            Self::SlowDown { refusal: None, after } => {
+                format!("too many calls are waiting for their turn; try again in {after}")
+            }
+            Self::CutShort { refusal, cap } => said::cut_short(refusal, *cap),
+            Self::Policy { message, .. } | Self::Unauthorized(message) | Self::Forbidden(message) => message.clone(),
+            Self::BadBody(bad) => bad.to_string(),
+            Self::NotFound(none) => none.to_string(),
+            Self::TooLarge { bytes_max } => {
+                format!("the request is larger than the {bytes_max} bytes that are read; send less")
+            }
+            Self::LedgerClosed { why, after } => {
+                format!("no call is let through, because its hold could not be kept: {why}; try again in {after}")
+            }
+            Self::Unreachable(why) => format!("the provider could not be reached: {why}; nothing was spent"),
+            Self::TimedOut(why) => {
+                format!("the provider did not answer: {why}; what it may have cost stays charged until it is known")
+            }
+            Self::Fault(why) => format!("a fault of Almoner's own: {why}"),
+        };
+        format!("Almoner: {}", said::clean(&said))
+    }
+
+    /// The account that decided, where one did.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::NoMoney(refusal) | Self::CutShort { refusal, .. } => Some(refusal),
+            Self::SlowDown { refusal, .. } => refusal.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// How long to wait, for those that time mends.
+    const fn after(&self) -> Option<Span> {
+        match self {
+            Self::SlowDown { after, .. } | Self::LedgerClosed { after, .. } => Some(*after),
+            _ => None,
+        }
+    }
+
+    /// Whether asking again with the same words is in vain.
+    const fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::NoMoney(_)
+                | Self::CutShort { .. }
+                | Self::Policy { .. }
+                | Self::Forbidden(_)
+                | Self::BadBody(_)
+                | Self::NotFound(_)
+                | Self::TooLarge { .. }
+        )
+    }
+
+    const fn fault(&self) -> Fault {
+        match self {
+            Self::Unreachable(_) | Self::TimedOut(_) => Fault::Provider,
+            Self::LedgerClosed { .. } | Self::Fault(_) => Fault::Almoner,
+            _ => Fault::Client,
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! Anthropic Messages, and the counting of tokens.
+
+use almoner_policy::{ServerTool, Shape, Writes};
+use hyper::HeaderMap;
+
+use super::call::{Call, CapField, Plan, Thinking, UsageField};
+use super::members::{Member, Members, note, sorted};
+use super::weight::Weight;
+use super::{TOOL_USES_MAX, count, flag, model, word};
+use crate::body::{BadBody, Layout, Object, Value};
+use crate::route::Route;
+
+/// Every documented member of a request.
+const MEMBERS: &Members = &[
+    ("cache_control", Member::Setting),
+    ("compaction", Member::Setting),
+    ("container", Member::Json),
+    ("context_management", Member::Json),
+    ("diagnostics", Member::Neutral),
+    ("fallback_credit_token", Member::Neutral),
+    ("fallbacks", Member::Setting),
+    ("inference_geo", Member::Setting),
+    ("max_tokens", Member::Setting),
+    ("mcp_servers", Member::Json),
+    ("messages", Member::Text),
+    ("metadata", Member::Neutral),
+    ("model", Member::Setting),
+    ("output_config", Member::Json),
+    ("output_format", Member::Json),
+    ("service_tier", Member::Setting),
+    ("speed", Member::Setting),
+    ("stop_sequences", Member::Neutral),
+    ("stream", Member::Neutral),
+    ("system", Member::Text),
+    ("temperature", Member::Neutral),
+    ("thinking", Member::Setting),
+    ("thread", Member::Setting),
+    ("tool_choice", Member::Json),
+    ("tools", Member::Json),
+    ("top_k", Member::Neutral),
+    ("top_p", Member::Neutral),
+    ("user_profile_id", Member::Neutral),
+];
+
+/// What the known betas are called before their date. Those that can change a price have a member or a part of the
+/// body of their own, which is read; `context-1m` alone acts by its name.
+const BETAS: [&str; 50] = [
+    "adaptive-thinking",
+    "advanced-tool-use",
+    "advisor-tool",
+    "afk-mode",
+    "bash-20241022",
+    "cache-diagnosis",
+    "claude-code",
+    "code-execution",
+    "compact",
+    "computer-use",
+    "context-1m",
+    "context-management",
+    "dev-full-thinking",
+    "effort",
+    "extended-cache-ttl",
+    "fallback-credit",
+    "fast-mode",
+    "files-api",
+    "fine-grained-tool-streaming",
+    "inline-tools",
+    "interleaved-thinking",
+    "max-tokens-3-5-sonnet",
+    "mcp-client",
+    "mcp-servers",
+    "mcp-tunnels",
+    "message-batches",
+    "mid-conversation-output-config",
+    "mid-conversation-system",
+    "mid-conversation-system-clear-at",
+    "mid-conversation-tool-changes",
+    "model-context-window-exceeded",
+    "oauth",
+    "output-128k",
+    "output-300k",
+    "pdfs",
+    "per-turn-control",
+    "prompt-caching",
+    "prompt-caching-scope",
+    "redact-thinking",
+    "server-side-fallback",
+    "skills",
+    "structured-outputs",
+    "task-budgets",
+    "thinking-binding-controls",
+    "thinking-display-updates",
+    "thinking-token-count",
+    "token-counting",
+    "token-efficient-tools",
+    "user-profiles",
+    "web-search",
+];
+
+/// The tools that Anthropic describes and the client runs.
+const CLIENT_TOOLS: [&str; 4] = ["bash", "computer", "memory", "text_editor"];
+
+/// The tools that Anthropic runs, and that take a limit.
+const LIMITED_TOOLS: [&str; 3] = ["advisor", "web_fetch", "web_search"];
+
+/// What Anthropic's own description of a tool takes at most: 735 tokens for the largest, in 2025.
+const OWN_DESCRIPTION: usize = 1024;
+
+/// Reads the body of a request.
+pub(super) fn read(headers: &HeaderMap, root: &Object<'_>) -> Result<Call, BadBody> {
+    let mut reader = Reader::default();
+    for (name, value, member) in sorted(root, MEMBERS) {
+        match member {
+            Some(Member::Text) => reader.weight.add(Weight::text(value)),
+            Some(Member::Json) => reader.weight.add(Weight::json(value)),
+            Some(Member::Setting | Member::Neutral) => {}
+            None => {
+                reader.weight.add(Weight::json(value));
+                note(&mut reader.shape.unknown, name);
+            }
+        }
+    }
+    reader.messages(root)?;
+    reader.tools(root)?;
+    reader.settings(root)?;
+    reader.betas(headers);
+    reader.shape.writes = writes(root.value())?;
+    reader.weight.tell(&mut reader.shape);
+    reader.call(root)
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Reader {
+    shape: Shape,
+    weight: Weight,
+    brings: Vec<(usize, String)>,
+    limitless: Vec<Layout>,
+}
+
+impl Reader {
+    fn messages(&mut self, root: &Object<'_>) -> Result<(), BadBody> {
+        let messages = root.told("messages").filter(|messages| messages.is_array());
+        for message in messages.ok_or_else(|| BadBody::wrong("messages", "an array"))?.items() {
+            self.shape.messages += 1;
+            let message = message.object("messages[]")?;
+            if let Some(content) = message.told("content") {
+                self.content(content, true)?;
+            }
+        }
+        if let Some(system) = root.told("system") {
+            self.shape.messages += 1;
+            self.content(system, true)?;
+        }
+        Ok(())
+    }
+
+    /// Content is a text, which was weighed with the rest, or blocks. Inside the results of Anthropic's own tools it
+    /// knows types that need no naming.
+    fn content(&mut self, content: Value<'_>, is_named: bool) -> Result<(), BadBody> {
+        if content.is_object() {
+            return self.block(content, is_named);
+        }
+        content.items().try_for_each(|block| self.block(block, is_named))
+    }
+
+    fn block(&mut self, block: Value<'_>, is_named: bool) -> Result<(), BadBody> {
+        if !block.is_object() {
+            return Ok(());
+        }
+        let block = block.object("content[]")?;
+        let kind = word(&block, "type")?.unwrap_or_default();
+        match &*kind {
+            "text" | "thinking" | "redacted_thinking" | "tool_reference" => {}
+            "image" | "document" => self.source(&block, &kind)?,
+            "container_upload" => self.opaque("a file in the container"),
+            "tool_use" | "server_tool_use" | "mcp_tool_use" => self.tool_use(&block),
+            "tool_result" | "mcp_tool_result" | "search_result" | "compaction" => {
+                self.inner(&block, is_named)?;
+            }
+            kind if kind.ends_with("_tool_result") => self.inner(&block, false)?,
+            _ if !is_named => self.inner(&block, false)?,
+            kind => {
+                note(&mut self.shape.unknown, &format!("content type {kind}"));
+                if ["source", "file_id", "url"].iter().any(|name| block.told(name).is_some()) {
+                    self.opaque("content of an unknown type");
+                }
+                self.inner(&block, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn inner(&mut self, block: &Object<'_>, is_named: bool) -> Result<(), BadBody> {
+        block.told("content").map_or(Ok(()), |content| self.content(content, is_named))
+    }
+
+    /// The input of a tool is read as JSON, and was weighed as text.
+    fn tool_use(&mut self, block: &Object<'_>) {
+        if let Some(input) = block.told("input") {
+            self.weight.take(Weight::text(input));
+            self.weight.add(Weight::json(input));
+        }
+    }
+
+    fn source(&mut self, block: &Object<'_>, kind: &str) -> Result<(), BadBody> {
+        let Some(source) = block.told("source") else { return Ok(()) };
+        let source = source.object("source")?;
+        let media = word(&source, "media_type")?.unwrap_or_default();
+        match (kind, word(&source, "type")?.as_deref()) {
+            ("image", Some("base64")) => {
+                self.shape.images += 1;
+                self.is_media(&source, media.starts_with("image/"));
+            }
+            (_, Some("base64")) => {
+                self.shape.documents += 1;
+                self.is_media(&source, media == "application/pdf");
+            }
+            (_, Some("url")) => self.opaque("a URL"),
+            (_, Some("file")) => self.opaque("a file id"),
+            (_, Some("text")) => {}
+            (_, Some("content")) => self.inner(&source, true)?,
+            _ => {
+                note(&mut self.shape.unknown, &format!("source of {kind}"));
+                self.opaque("a source of an unknown type");
+            }
+        }
+        Ok(())
+    }
+
+    /// Media are counted by the piece. What only says that it is media is counted by its bytes as well.
+    fn is_media(&mut self, source: &Object<'_>, is_said_to_be: bool) {
+        match source.told("data") {
+            Some(data) if is_said_to_be => self.weight.take(Weight::text(data)),
+            _ => {}
+        }
+    }
+
+    fn opaque(&mut self, what: &str) {
+        if !self.shape.opaque.iter().any(|known| known == what) {
+            self.shape.opaque.push(what.to_owned());
+        }
+    }
+
+    fn tools(&mut self, root: &Object<'_>) -> Result<(), BadBody> {
+        let Some(tools) = root.told("tools") else { return Ok(()) };
+        if !tools.is_array() {
+            return Err(BadBody::wrong("tools", "an array"));
+        }
+        for tool in tools.items() {
+            self.shape.tools += 1;
+            self.tool(&tool.object("tools[]")?)?;
+        }
+        Ok(())
+    }
+
+    fn tool(&mut self, tool: &Object<'_>) -> Result<(), BadBody> {
+        let kind = word(tool, "type")?.unwrap_or_default();
+        match before_date(&kind, '_') {
+            "" | "custom" => {}
+            known if CLIENT_TOOLS.contains(&known) => self.weight.add_hidden(OWN_DESCRIPTION),
+            known if LIMITED_TOOLS.contains(&known) => {
+                self.weight.add_hidden(OWN_DESCRIPTION);
+                let max_uses = count(tool, "max_uses")?;
+                if max_uses.is_none() {
+                    self.limitless.push(tool.layout());
+                }
+                if let Some(model) = word(tool, "model")? {
+                    self.brings.push((self.shape.server_tools.len(), model.into_owned()));
+                }
+                self.server_tool(&kind, Some(max_uses.unwrap_or(TOOL_USES_MAX)));
+            }
+            // What Anthropic runs without a limit, and what nobody here knows.
+            _ => self.server_tool(&kind, None),
+        }
+        Ok(())
+    }
+
+    fn server_tool(&mut self, name: &str, max_uses: Option<u64>) {
+        let name = super::printable(name);
+        self.shape.server_tools.push(ServerTool { name, max_uses, brings: None });
+    }
+
+    fn settings(&mut self, root: &Object<'_>) -> Result<(), BadBody> {
+        self.shape.max_output = count(root, "max_tokens")?;
+        self.shape.service_tier = word(root, "service_tier")?.map(std::borrow::Cow::into_owned);
+        match word(root, "speed")?.as_deref() {
+            None | Some("standard") => {}
+            Some("fast") => self.shape.fast = true,
+            Some(_) => note(&mut self.shape.unknown, "speed"),
+        }
+        self.shape.regional = word(root, "inference_geo")?.map(|geo| geo != "global");
+        if root.told("mcp_servers").is_some_and(|servers| servers.items().next().is_some()) {
+            self.server_tool("mcp_servers", None);
+        }
+        if root.told("compaction").is_some() {
+            self.server_tool("compaction", None);
+        }
+        if root.told("thread").is_some() {
+            self.opaque("a thread");
+        }
+        if root.told("container").is_some_and(Value::is_object) {
+            self.opaque("skills in the container");
+        }
+        self.context_edits(root)
+    }
+
+    /// Clearing costs nothing; compacting is a sampling of its own, as often as Anthropic likes.
+    fn context_edits(&mut self, root: &Object<'_>) -> Result<(), BadBody> {
+        let Some(management) = root.told("context_management") else { return Ok(()) };
+        let management = management.object("context_management")?;
+        for edit in management.told("edits").into_iter().flat_map(Value::items) {
+            let kind = edit.object("context_management.edits[]")?;
+            let kind = word(&kind, "type")?.unwrap_or_default();
+            match before_date(&kind, '_') {
+                "clear_tool_uses" | "clear_thinking" => {}
+                "compact" => self.server_tool(&kind, None),
+                _ => note(&mut self.shape.unknown, &format!("context edit {kind}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn betas(&mut self, headers: &HeaderMap) {
+        for value in headers.get_all("anthropic-beta") {
+            for name in String::from_utf8_lossy(value.as_bytes()).split(',').map(str::trim) {
+                match before_date(name, '-') {
+                    "context-1m" => self.shape.long_context = true,
+                    known if known.is_empty() || BETAS.contains(&known) => {}
+                    _ => note(&mut self.shape.unknown, &format!("beta {name}")),
+                }
+            }
+        }
+    }
+
+    fn call(mut self, root: &Object<'_>) -> Result<Call, BadBody> {
+        let thinking = thinking(root)?;
+        self.shape.thinking = thinking.as_ref().map(|thinking| thinking.budget);
+        let asked_output = self.shape.max_output;
+        let cap = CapField { name: "max_tokens", sent: asked_output, aliases: Vec::new() };
+        let plan = Plan {
+            root: root.layout(),
+            cap: Some(cap),
+            thinking,
+            usage: UsageField::Leave,
+            tools: self.limitless,
+            length: 0,
+        };
+        // A fallback answers on another model, and is billed beside what the first one wrote.
+        let dropped = if root.told("fallbacks").is_some() { vec!["fallbacks"] } else { Vec::new() };
+        Ok(Call {
+            route: Route::Messages,
+            model: model(root)?,
+            stream: flag(root, "stream")?,
+            shape: self.shape,
+            asked_output,
+            session: session(root)?,
+            wants_usage: false,
+            dropped,
+            brings: self.brings,
+            plan,
+        })
+    }
+}
+
+fn thinking(root: &Object<'_>) -> Result<Option<Thinking>, BadBody> {
+    let Some(thinking) = root.told("thinking") else { return Ok(None) };
+    let thinking = thinking.object("thinking")?;
+    let budget = count(&thinking, "budget_tokens")?;
+    Ok(budget.map(|budget| Thinking { layout: thinking.layout(), budget }))
+}
+
+/// The dearest cache write that anything in the body asks for. A place that only looks like one makes the bound
+/// dearer, never cheaper.
+pub(super) fn writes(body: Value<'_>) -> Result<Writes, BadBody> {
+    let mut writes = Writes::None;
+    for asked in body.values_named("cache_control").chain(body.values_named("caching")) {
+        let asked = if asked.is_object() { ttl(&asked.object("cache_control")?) } else { Writes::FiveMinutes };
+        writes = writes.max(asked);
+    }
+    Ok(writes)
+}
+
+fn ttl(control: &Object<'_>) -> Writes {
+    match control.told("ttl").map(Value::text) {
+        None => Writes::FiveMinutes,
+        Some(Some(ttl)) if ttl == "5m" => Writes::FiveMinutes,
+        Some(_) => Writes::Hour,
+    }
+}
+
+/// The session that a client names in `metadata.user_id`: a JSON text with `session_id`, or the older
+/// `user_…_session_UUID`.
+fn session(root: &Object<'_>) -> Result<Option<String>, BadBody> {
+    let Some(metadata) = root.told("metadata").filter(|metadata| metadata.is_object()) else { return Ok(None) };
+    let metadata = metadata.object("metadata")?;
+    let Some(user) = metadata.told("user_id").and_then(Value::text) else { return Ok(None) };
+    let in_json = serde_json::from_str::<serde_json::Value>(&user).ok();
+    let in_json = in_json.and_then(|user| user.get("session_id")?.as_str().map(str::to_owned));
+    let at_the_end = || user.rsplit_once("_session_").map(|(_, session)| session.to_owned());
+    Ok(in_json.or_else(at_the_end).filter(|session| !session.is_empty()))
+}
+
+/// A name without the date at its end: `web_search` of `web_search_20250305`, `effort` of `effort-2025-11-24`.
+fn before_date(name: &str, separator: char) -> &str {
+    let is_date = |c: char| c.is_ascii_digit() || c == separator;
+    let stem = name.trim_end_matches(is_date);
+    let date = &name[stem.len()..];
+    let digits = date.bytes().filter(u8::is_ascii_digit).count();
+    // A name may itself end in digits, so only a whole date is cut.
+    if digits == 8 && date.starts_with(separator) { stem } else { name }
+}

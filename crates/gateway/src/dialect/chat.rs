@@ -1,0 +1,280 @@
+//! OpenAI Chat Completions, and what speaks like it.
+
+use almoner_policy::{ServerTool, Shape, Writes};
+
+use super::call::{Call, CapField, Plan, UsageField};
+use super::members::{Member, Members, note, sorted};
+use super::weight::Weight;
+use super::{count, flag, model, word};
+use crate::body::{BadBody, Object, Value};
+use crate::route::Route;
+
+/// Every documented member of a request.
+const MEMBERS: &Members = &[
+    ("audio", Member::Setting),
+    ("frequency_penalty", Member::Neutral),
+    ("function_call", Member::Json),
+    ("functions", Member::Json),
+    ("logit_bias", Member::Neutral),
+    ("logprobs", Member::Neutral),
+    ("max_completion_tokens", Member::Setting),
+    ("max_tokens", Member::Setting),
+    ("messages", Member::Text),
+    ("metadata", Member::Neutral),
+    ("modalities", Member::Setting),
+    ("model", Member::Setting),
+    ("n", Member::Setting),
+    ("parallel_tool_calls", Member::Neutral),
+    ("prediction", Member::Text),
+    ("presence_penalty", Member::Neutral),
+    ("prompt_cache_key", Member::Neutral),
+    ("prompt_cache_options", Member::Setting),
+    ("prompt_cache_retention", Member::Setting),
+    ("reasoning_effort", Member::Neutral),
+    ("response_format", Member::Json),
+    ("safety_identifier", Member::Neutral),
+    ("seed", Member::Neutral),
+    ("service_tier", Member::Setting),
+    ("stop", Member::Neutral),
+    ("store", Member::Neutral),
+    ("stream", Member::Neutral),
+    ("stream_options", Member::Setting),
+    ("temperature", Member::Neutral),
+    ("tool_choice", Member::Json),
+    ("tools", Member::Json),
+    ("top_logprobs", Member::Neutral),
+    ("top_p", Member::Neutral),
+    ("user", Member::Neutral),
+    ("verbosity", Member::Neutral),
+    ("web_search_options", Member::Setting),
+];
+
+/// The two names of the output cap.
+const OLD_CAP: &str = "max_tokens";
+const NEW_CAP: &str = "max_completion_tokens";
+
+/// Reads the body of a request.
+pub(super) fn read(root: &Object<'_>) -> Result<Call, BadBody> {
+    let mut reader = Reader::default();
+    for (name, value, member) in sorted(root, MEMBERS) {
+        match member {
+            Some(Member::Text) => reader.weight.add(Weight::text(value)),
+            Some(Member::Json) => reader.weight.add(Weight::json(value)),
+            Some(Member::Setting | Member::Neutral) => {}
+            None => {
+                reader.weight.add(Weight::json(value));
+                note(&mut reader.shape.unknown, name);
+            }
+        }
+    }
+    reader.messages(root)?;
+    reader.tools(root)?;
+    reader.settings(root)?;
+    reader.weight.tell(&mut reader.shape);
+    reader.call(root)
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Reader {
+    shape: Shape,
+    weight: Weight,
+}
+
+impl Reader {
+    fn messages(&mut self, root: &Object<'_>) -> Result<(), BadBody> {
+        let messages = root.told("messages").filter(|messages| messages.is_array());
+        for message in messages.ok_or_else(|| BadBody::wrong("messages", "an array"))?.items() {
+            self.shape.messages += 1;
+            let message = message.object("messages[]")?;
+            for part in message.told("content").into_iter().flat_map(Value::items).filter(|part| part.is_object()) {
+                self.part(&part.object("content[]")?)?;
+            }
+            if message.told("audio").is_some() {
+                self.opaque("an earlier answer in sound");
+            }
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, part: &Object<'_>) -> Result<(), BadBody> {
+        let kind = word(part, "type")?.unwrap_or_default();
+        match &*kind {
+            "text" | "refusal" => {}
+            "image_url" => self.image(part)?,
+            "input_audio" => {
+                self.shape.sounds += 1;
+                self.inside(part, "input_audio", "data")?;
+            }
+            "file" => self.file(part)?,
+            kind => {
+                note(&mut self.shape.unknown, &format!("content type {kind}"));
+                let is_text = part.iter().all(|(name, _)| ["type", "text", "cache_control"].contains(&name));
+                if !is_text {
+                    self.opaque("content of an unknown type");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An image comes as a data URL, or by a URL behind which may lie anything.
+    fn image(&mut self, part: &Object<'_>) -> Result<(), BadBody> {
+        let Some(image) = part.told("image_url") else { return Ok(()) };
+        let url = if image.is_object() { image.object("image_url")?.told("url") } else { Some(image) };
+        let Some(url) = url else { return Ok(()) };
+        if starts(url, "data:image/") {
+            self.shape.images += 1;
+            self.weight.take(Weight::text(url));
+        } else {
+            self.opaque("a URL");
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, part: &Object<'_>) -> Result<(), BadBody> {
+        match self.inside(part, "file", "file_data")? {
+            true => self.shape.documents += 1,
+            false => self.opaque("a file id"),
+        }
+        Ok(())
+    }
+
+    /// Takes the data at `holder.name` out of the text; whether there are any.
+    fn inside(&mut self, part: &Object<'_>, holder: &str, name: &str) -> Result<bool, BadBody> {
+        let Some(holder) = part.told(holder) else { return Ok(false) };
+        let data = holder.object("content[]")?.told(name).filter(|data| data.is_text());
+        if let Some(data) = data {
+            self.weight.take(Weight::text(data));
+        }
+        Ok(data.is_some())
+    }
+
+    fn opaque(&mut self, what: &str) {
+        if !self.shape.opaque.iter().any(|known| known == what) {
+            self.shape.opaque.push(what.to_owned());
+        }
+    }
+
+    fn tools(&mut self, root: &Object<'_>) -> Result<(), BadBody> {
+        for name in ["tools", "functions"] {
+            let Some(tools) = root.told(name) else { continue };
+            if !tools.is_array() {
+                return Err(BadBody::wrong(name, "an array"));
+            }
+            for tool in tools.items() {
+                self.shape.tools += 1;
+                let tool = tool.object("tools[]")?;
+                let kind = word(&tool, "type")?.unwrap_or_default();
+                // A tool that is no function of the client's may be run by the provider, as often as it likes.
+                if !["", "function", "custom"].contains(&&*kind) {
+                    self.server_tool(&kind);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn server_tool(&mut self, name: &str) {
+        let name = super::printable(name);
+        self.shape.server_tools.push(ServerTool { name, max_uses: None, brings: None });
+    }
+
+    fn settings(&mut self, root: &Object<'_>) -> Result<(), BadBody> {
+        self.shape.choices = match count(root, "n")? {
+            Some(0) => return Err(BadBody::wrong("n", "at least 1")),
+            told => told.unwrap_or(1),
+        };
+        self.shape.service_tier = word(root, "service_tier")?.map(std::borrow::Cow::into_owned);
+        if root.told("web_search_options").is_some() {
+            self.server_tool("web_search_options");
+        }
+        // What was predicted and not taken is billed as output.
+        if let Some(prediction) = root.told("prediction") {
+            prediction.object("prediction")?;
+            self.shape.output_beyond_cap = u64::try_from(prediction.raw().len()).unwrap_or(u64::MAX);
+        }
+        let answers_in_sound = |kinds: Value<'_>| kinds.items().any(|kind| kind.text().as_deref() != Some("text"));
+        if root.told("audio").is_some() || root.told("modalities").is_some_and(answers_in_sound) {
+            note(&mut self.shape.unknown, "modalities");
+        }
+        self.shape.writes = writes(root)?;
+        Ok(())
+    }
+
+    fn call(mut self, root: &Object<'_>) -> Result<Call, BadBody> {
+        let model = model(root)?;
+        let stream = flag(root, "stream")?;
+        let (old, new) = (count(root, OLD_CAP)?, count(root, NEW_CAP)?);
+        // A provider reads one of the two; the smaller is within what the caller asked for, whichever that is.
+        let asked_output = old.into_iter().chain(new).min();
+        self.shape.max_output = asked_output;
+        let (wants_usage, usage) = usage(root, stream)?;
+        let plan = Plan {
+            root: root.layout(),
+            cap: Some(cap_field(root, &model, old, new)),
+            thinking: None,
+            usage,
+            tools: Vec::new(),
+            length: 0,
+        };
+        Ok(Call {
+            route: Route::ChatCompletions,
+            model,
+            stream,
+            shape: self.shape,
+            asked_output,
+            session: None,
+            wants_usage,
+            dropped: Vec::new(),
+            brings: Vec::new(),
+            plan,
+        })
+    }
+}
+
+fn starts(value: Value<'_>, start: &str) -> bool {
+    value.text().is_some_and(|text| text.get(..start.len()).is_some_and(|has| has.eq_ignore_ascii_case(start)))
+}
+
+/// The field that this model's provider reads the cap from: the newer where the client uses it or the model knows no
+/// other, else the one that everybody who speaks this dialect knows.
+fn cap_field(root: &Object<'_>, model: &str, old: Option<u64>, new: Option<u64>) -> CapField {
+    let is_new = new.is_some() || takes_only_the_new(model);
+    let (name, sent, alias) = if is_new { (NEW_CAP, new, OLD_CAP) } else { (OLD_CAP, old, NEW_CAP) };
+    let aliases = if root.get(alias).is_some() { vec![alias] } else { Vec::new() };
+    CapField { name, sent, aliases }
+}
+
+/// Whether OpenAI takes only `max_completion_tokens` for a model: the o-series, gpt-5 and what came after. Some write
+/// gpt-3.5 as `gpt-35`.
+fn takes_only_the_new(model: &str) -> bool {
+    let model = model.strip_prefix("ft:").unwrap_or(model);
+    let model = model.rsplit('/').next().unwrap_or(model);
+    let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u32>().ok();
+    match (model.strip_prefix("gpt-"), model.strip_prefix('o')) {
+        (Some(version), _) => number(version).is_some_and(|version| (5..30).contains(&version)),
+        (None, Some(version)) => number(version).is_some(),
+        (None, None) => false,
+    }
+}
+
+/// Whether the client asks the stream for usage, and what has to change so that it comes.
+fn usage(root: &Object<'_>, stream: bool) -> Result<(bool, UsageField), BadBody> {
+    if !stream {
+        return Ok((false, UsageField::Leave));
+    }
+    let Some(options) = root.told("stream_options") else { return Ok((false, UsageField::Make)) };
+    let options = options.object("stream_options")?;
+    match flag(&options, "include_usage")? {
+        true => Ok((true, UsageField::Leave)),
+        false => Ok((false, UsageField::SetIn(options.layout()))),
+    }
+}
+
+/// The cache writes asked for. OpenAI's live as long as it likes; some who speak like it take Anthropic's words.
+fn writes(root: &Object<'_>) -> Result<Writes, BadBody> {
+    let own = ["prompt_cache_options", "prompt_cache_retention"].iter().any(|name| root.told(name).is_some());
+    let own = if own { Writes::FiveMinutes } else { Writes::None };
+    Ok(own.max(super::anthropic::writes(root.value())?))
+}
