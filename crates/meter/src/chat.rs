@@ -17,6 +17,9 @@ use crate::{Fault, Reading};
 
 static SIEVE: LazyLock<Sieve> = LazyLock::new(|| Sieve::new(&["\"usage\"", "\"finish_reason\"", "\"error\""]));
 
+/// What a choice says about its end.
+static ENDS: LazyLock<Sieve> = LazyLock::new(|| Sieve::new(&["\"finish_reason\"", "\"error\""]));
+
 /// Every chunk repeats the model, so that once it is known only the chunks with news are read.
 pub(crate) fn may_matter(told: &Told, event: &[u8]) -> bool {
     told.model.is_none() || SIEVE.catches(event)
@@ -28,14 +31,14 @@ pub(crate) fn note(told: &mut Told, event: &[u8]) {
     update(&mut told.message_id, id);
     update(&mut told.model, model);
     update(&mut told.service_tier, tier);
-    told.note_choices(choices, "finish_reason");
+    told.note_choices(choices.filter(|choices| ENDS.catches(choices.get().as_bytes())), "finish_reason");
     told.note_error(error);
     let usage = usage.or_else(|| groq_usage(told, groq));
     told.replace_usage(usage);
 }
 
 fn groq_usage<'a>(told: &mut Told, groq: Option<&'a RawValue>) -> Option<&'a RawValue> {
-    let groq = groq.filter(|_| told.usage.is_none())?;
+    let groq = groq.filter(|_| told.usage_text().is_none())?;
     pick_in(groq, ["usage"], &mut told.faults).and_then(|[usage]| usage)
 }
 

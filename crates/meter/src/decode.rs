@@ -46,7 +46,11 @@ impl Decoder {
     /// # Errors
     /// [`UnknownEncoding`] where there is no decoder: the answer's usage is then unknown.
     pub fn new(content_encoding: Option<&str>, meter: Meter) -> Result<Self, UnknownEncoding> {
-        let tap = Tap { meter, left: DECODED_MAX };
+        Self::bounded(content_encoding, meter, DECODED_MAX)
+    }
+
+    fn bounded(content_encoding: Option<&str>, meter: Meter, most: u64) -> Result<Self, UnknownEncoding> {
+        let tap = Tap { meter, left: most };
         let name = content_encoding.unwrap_or_default().trim().to_ascii_lowercase();
         let stream = match name.as_str() {
             "" | "identity" => Stream::Identity(tap),
@@ -165,5 +169,24 @@ impl Write for Tap {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Dialect, Framing};
+
+    #[test]
+    fn a_bomb_is_cut_off_and_what_came_before_it_counts() {
+        let answer = br#"data: {"model":"m","choices":[],"usage":{"prompt_tokens":7}}"#;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&[&answer[..], b"\n\n", &vec![b'x'; 1 << 20]].concat()).unwrap();
+        let bomb = encoder.finish().unwrap();
+        let meter = Meter::new(Dialect::OpenAiChat, Framing::Sse);
+        let mut decoder = Decoder::bounded(Some("gzip"), meter, 1 << 18).unwrap();
+        bomb.chunks(100).for_each(|chunk| decoder.feed(chunk));
+        let reading = decoder.finish();
+        assert_eq!((reading.usage.input, reading.faults.times(Fault::Bomb)), (Some(7), 1));
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::sheet::{Object, Sheet};
+use crate::sheet::Sheet;
 use crate::told::Told;
 use crate::{Reading, anthropic, chat, embeddings, gemini, interactions, ollama, responses};
 
@@ -75,19 +75,16 @@ impl Dialect {
     }
 
     /// Does the arithmetic on the usage object that counts.
-    pub(crate) fn count(self, told: &Told, usage: &Object, reading: &mut Reading) {
-        let mut faults = std::mem::take(&mut reading.faults);
-        let mut sheet = Sheet { usage, faults: &mut faults };
+    pub(crate) fn count(self, told: &Told, sheet: &mut Sheet<'_>, reading: &mut Reading) {
         match self {
-            Self::AnthropicMessages => anthropic::count(&mut sheet, reading),
-            Self::OpenAiChat | Self::OpenAiCompletions => chat::count(&mut sheet, reading),
-            Self::OpenAiResponses => responses::count(&mut sheet, reading),
-            Self::OpenAiEmbeddings => embeddings::count(&mut sheet, reading),
-            Self::Gemini => gemini::count(&mut sheet, reading),
-            Self::GeminiInteractions => interactions::count(&mut sheet, reading),
-            Self::Ollama => ollama::count(told, &mut sheet, reading),
+            Self::AnthropicMessages => anthropic::count(sheet, reading),
+            Self::OpenAiChat | Self::OpenAiCompletions => chat::count(sheet, reading),
+            Self::OpenAiResponses => responses::count(sheet, reading),
+            Self::OpenAiEmbeddings => embeddings::count(sheet, reading),
+            Self::Gemini => gemini::count(sheet, reading),
+            Self::GeminiInteractions => interactions::count(sheet, reading),
+            Self::Ollama => ollama::count(told, sheet, reading),
         }
-        reading.faults = faults;
     }
 }
 

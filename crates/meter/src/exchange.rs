@@ -108,7 +108,7 @@ impl Exchange {
             let nothing = Reading { error: self.error(&reading), faults: reading.faults, ..Reading::default() };
             return self.report_reading(&nothing, None);
         }
-        self.report_reading(&reading, meter.usage_object())
+        self.report_reading(&reading, meter.usage_object().as_ref())
     }
 
     /// The error of an answer; one without a word of its own is only its status.

@@ -2,14 +2,21 @@
 //!
 //! The last `usageMetadata` wins as a whole: it may lower the prompt, and only it tells of the cache.
 
+use std::sync::LazyLock;
+
 use almoner_units::Usage;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::pick::{pick, pick_in};
-use crate::sheet::{Object, Sheet, split_input};
+use crate::sheet::{Sheet, split_input};
+use crate::sieve::Sieve;
 use crate::told::{Told, update};
 use crate::{Fault, Reading};
+
+static ENDS: LazyLock<Sieve> = LazyLock::new(|| Sieve::new(&["\"finishReason\""]));
+
+static THOUGHTS: LazyLock<Sieve> = LazyLock::new(|| Sieve::new(&["\"thoughtsTokenCount\""]));
 
 pub(crate) fn note(told: &mut Told, event: &[u8]) {
     let names = ["candidates", "usageMetadata", "modelVersion", "responseId", "promptFeedback", "error", "response"];
@@ -18,7 +25,7 @@ pub(crate) fn note(told: &mut Told, event: &[u8]) {
     };
     update(&mut told.model, model);
     update(&mut told.message_id, id);
-    told.note_choices(candidates, "finishReason");
+    told.note_choices(candidates.filter(|all| ENDS.catches(all.get().as_bytes())), "finishReason");
     note_block(told, feedback);
     told.note_error(error);
     note_usage(told, usage);
@@ -44,15 +51,15 @@ fn note_block(told: &mut Told, feedback: Option<&RawValue>) {
 }
 
 fn note_usage(told: &mut Told, usage: Option<&RawValue>) {
-    let had_thoughts = told.usage.as_ref().is_some_and(has_thoughts);
+    let had_thoughts = has_thoughts(told);
     told.replace_usage(usage);
-    if had_thoughts && !told.usage.as_ref().is_some_and(has_thoughts) {
+    if had_thoughts && !has_thoughts(told) {
         told.faults.note(Fault::ReasoningWithdrawn);
     }
 }
 
-fn has_thoughts(usage: &Object) -> bool {
-    usage.get("thoughtsTokenCount").and_then(Value::as_u64).is_some_and(|tokens| tokens > 0)
+fn has_thoughts(told: &Told) -> bool {
+    told.usage_text().is_some_and(|usage| THOUGHTS.catches(usage.as_bytes()))
 }
 
 pub(crate) fn count(sheet: &mut Sheet<'_>, reading: &mut Reading) {

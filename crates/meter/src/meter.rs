@@ -4,7 +4,7 @@ use crate::framing::{Framer, Start};
 use crate::lines::Event;
 use crate::sheet::Object;
 use crate::told::Told;
-use crate::{Dialect, Fault, Framing, Reading};
+use crate::{Dialect, Fault, Faults, Framing, Reading};
 
 /// Reads one answer, however its bytes are cut.
 ///
@@ -17,7 +17,7 @@ use crate::{Dialect, Fault, Framing, Reading};
 /// let reading = meter.finish();
 /// assert_eq!((reading.usage.input, reading.usage.output, reading.finished), (Some(7), Some(2), true));
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meter {
     dialect: Dialect,
     start: Start,
@@ -65,8 +65,8 @@ impl Meter {
     }
 
     /// The usage object that the counts are read from.
-    pub(crate) fn usage_object(&self) -> Option<&Object> {
-        self.told.usage.as_ref()
+    pub(crate) fn usage_object(&self) -> Option<Object> {
+        self.told.usage_object(&mut Faults::default())
     }
 }
 

@@ -8,7 +8,7 @@ use almoner_units::Usage;
 use serde_json::value::RawValue;
 
 use crate::pick::{is_true, pick};
-use crate::sheet::Sheet;
+use crate::sheet::{Object, Sheet};
 use crate::sieve::Sieve;
 use crate::told::{Told, update};
 use crate::{Fault, Reading};
@@ -39,7 +39,7 @@ pub(crate) fn note(told: &mut Told, event: &[u8]) {
 fn note_count(told: &mut Told, name: &str, raw: Option<&RawValue>) {
     let Some(raw) = raw else { return };
     match Some(raw.get()).filter(|text| text.len() <= COUNT_MAX).and_then(|text| serde_json::from_str(text).ok()) {
-        Some(value) => drop(told.usage.get_or_insert_default().insert(name.to_owned(), value)),
+        Some(value) => told.merge(Object::from_iter([(name.to_owned(), value)])),
         None => told.faults.note(Fault::Malformed),
     }
 }

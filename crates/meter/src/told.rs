@@ -3,19 +3,20 @@
 //! The usage object is kept as it was written and read only when somebody asks, so that what the last event says wins
 //! before any arithmetic is done.
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::pick::{elements, pick_in, provider_error, text};
-use crate::sheet::Object;
+use crate::pick::{elements, pick, pick_in, provider_error, text};
+use crate::sheet::{Object, Sheet};
 use crate::{Dialect, Fault, Faults, ProviderError, Reading, ReportedCost};
 
-/// The longest usage object that is read; a longer one is nobody's honest account.
+/// The longest usage object that is kept; a longer one is nobody's honest account.
 const USAGE_MAX: usize = 64 << 10;
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
-    pub(crate) usage: Option<Object>,
-    pub(crate) cost: Option<ReportedCost>,
+    /// The JSON text of the usage object that counts so far.
+    usage: Option<String>,
     pub(crate) model: Option<String>,
     pub(crate) message_id: Option<String>,
     pub(crate) stop_reason: Option<String>,
@@ -28,60 +29,56 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// The usage object as it is written in `raw`; a fault where it is none.
-    pub(crate) fn read_usage(&mut self, raw: &RawValue) -> Option<Object> {
-        let usage = Some(raw.get()).filter(|text| text.len() <= USAGE_MAX);
-        let usage = usage.and_then(|text| serde_json::from_str(text).ok());
+    /// The text of the usage object that counts so far.
+    pub(crate) fn usage_text(&self) -> Option<&str> {
+        self.usage.as_deref()
+    }
+
+    /// The usage object that counts so far; nothing and a fault where it is too deep to read.
+    pub(crate) fn usage_object(&self, faults: &mut Faults) -> Option<Object> {
+        let usage = serde_json::from_str(self.usage_text()?).ok();
         if usage.is_none() {
-            self.faults.note(Fault::Malformed);
+            faults.note(Fault::Malformed);
         }
         usage
     }
 
-    /// Takes a usage object in place of the one before; one that cannot be read leaves that one.
+    /// Takes a usage object in place of the one before; what is no such object leaves that one.
     pub(crate) fn replace_usage(&mut self, raw: Option<&RawValue>) {
         let Some(raw) = raw else { return };
-        if let Some(usage) = self.read_usage(raw) {
-            self.usage = Some(usage);
-            self.note_cost(raw);
+        if raw.get().starts_with('{') && raw.get().len() <= USAGE_MAX {
+            let usage = self.usage.get_or_insert_default();
+            usage.clear();
+            usage.push_str(raw.get());
+        } else {
+            self.faults.note(Fault::Malformed);
         }
     }
 
     /// Takes each member that says something in place of the one before.
     pub(crate) fn merge_usage(&mut self, raw: Option<&RawValue>) {
-        let Some(update) = raw.and_then(|raw| self.read_usage(raw)) else { return };
-        let usage = self.usage.get_or_insert_default();
+        let Some(raw) = raw else { return };
+        match serde_json::from_str(raw.get()) {
+            Ok(update) => self.merge(update),
+            Err(_) => self.faults.note(Fault::Malformed),
+        }
+    }
+
+    /// The same for members that were read before.
+    pub(crate) fn merge(&mut self, update: Object) {
+        let mut faults = std::mem::take(&mut self.faults);
+        let mut usage = self.usage_object(&mut faults).unwrap_or_default();
+        self.faults = faults;
         usage.extend(update.into_iter().filter(|(_, value)| !value.is_null()));
-    }
-
-    fn note_cost(&mut self, usage: &RawValue) {
-        let Some([cost, ticks]) = pick_in(usage, ["cost", "cost_in_usd_ticks"], &mut self.faults) else { return };
-        if let Some(cost) = cost {
-            self.cost = self.read_cost(cost);
-        } else if let Some(ticks) = ticks {
-            self.cost = ticks.get().parse().ok().map(|ticks| ReportedCost::from_units(ticks, 10));
-            self.doubt_cost();
+        let text = Value::Object(usage).to_string();
+        if text.len() <= USAGE_MAX {
+            self.usage = Some(text);
+        } else {
+            self.faults.note(Fault::Malformed);
         }
     }
 
-    /// A cost is a number; some write it as text, some as an object with its total.
-    fn read_cost(&mut self, cost: &RawValue) -> Option<ReportedCost> {
-        let total = cost.get().starts_with('{').then(|| pick_in(cost, ["total_cost"], &mut self.faults));
-        let number = total.map_or(Some(cost), |picked| picked.and_then(|[total]| total))?;
-        let known = ReportedCost::read(number.get().trim_matches('"'));
-        if known.is_none() {
-            self.faults.note(Fault::NotACost);
-        }
-        known
-    }
-
-    fn doubt_cost(&mut self) {
-        if self.cost.is_none() {
-            self.faults.note(Fault::NotACost);
-        }
-    }
-
-    /// Takes a text in place of the one before, where there is one.
+    /// Takes an error in place of the one before, where there is one.
     pub(crate) fn note_error(&mut self, raw: Option<&RawValue>) {
         if let Some(raw) = raw {
             self.error = Some(provider_error(raw));
@@ -107,29 +104,60 @@ impl Told {
     }
 
     pub(crate) fn reading(&self, dialect: Dialect) -> Reading {
-        let usage_present = self.usage.as_ref().is_some_and(|usage| !usage.is_empty());
+        let mut faults = self.faults.clone();
+        let usage = self.usage_object(&mut faults).filter(|usage| !usage.is_empty());
         let mut reading = Reading {
-            usage_present,
+            usage_present: usage.is_some(),
             finished: self.finished,
-            output_lower_bound: usage_present && !self.finished,
+            output_lower_bound: usage.is_some() && !self.finished,
             model: self.model.clone(),
             message_id: self.message_id.clone(),
             stop_reason: self.stop_reason.clone(),
             service_tier: self.service_tier.clone(),
             error: self.error.clone(),
-            reported_cost_usd: self.cost,
-            faults: self.faults.clone(),
+            reported_cost_usd: self.usage_text().and_then(|text| reported_cost(text, &mut faults)),
             ..Reading::default()
         };
-        if let Some(usage) = self.usage.as_ref().filter(|_| usage_present) {
-            dialect.count(self, usage, &mut reading);
+        if let Some(usage) = &usage {
+            dialect.count(self, &mut Sheet { usage, faults: &mut faults }, &mut reading);
         }
+        reading.faults = faults;
         reading
     }
 }
 
+/// The cost that stands beside the counts, as dollars or as ticks of a ten-billionth.
+fn reported_cost(usage: &str, faults: &mut Faults) -> Option<ReportedCost> {
+    let [cost, ticks] = pick(usage.as_bytes(), ["cost", "cost_in_usd_ticks"], &mut Faults::default())?;
+    let known = match (cost, ticks) {
+        (Some(cost), _) => dollars(cost)?,
+        (None, Some(ticks)) => ticks.get().parse().ok().map(|ticks| ReportedCost::from_units(ticks, 10)),
+        (None, None) => return None,
+    };
+    if known.is_none() {
+        faults.note(Fault::NotACost);
+    }
+    known
+}
+
+/// A cost is a number; some write it as text, some as an object with its total. The outer `None` is not said.
+fn dollars(cost: &RawValue) -> Option<Option<ReportedCost>> {
+    let total = if cost.get().starts_with('{') {
+        pick_in(cost, ["total_cost"], &mut Faults::default()).and_then(|[total]| total)?
+    } else {
+        cost
+    };
+    Some(ReportedCost::read(total.get().trim_matches('"')))
+}
+
 /// Takes a text in place of the one before, where it says something.
+///
+/// Most chunks of a stream repeat their texts: what is known already is not read again.
 pub(crate) fn update(known: &mut Option<String>, raw: Option<&RawValue>) {
+    let said = raw.and_then(|raw| raw.get().strip_prefix('"')?.strip_suffix('"'));
+    if said.is_some() && said == known.as_deref() {
+        return;
+    }
     if let Some(news) = text(raw) {
         *known = Some(news);
     }

@@ -11,7 +11,7 @@ use almoner_meter::{Decoder, Meter};
 use serde_json::Value;
 
 /// From a position, the rest of a file is fed in steps of this size to meet the state of one-byte feeding again.
-const STRIDE: usize = 256;
+const STRIDE: usize = 128;
 
 /// Files up to this size are also read from the start, whole, for a cut at each of their positions; larger ones for
 /// this share of it.
