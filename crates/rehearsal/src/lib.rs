@@ -5,8 +5,8 @@
 //! token counting, and `OpenAI` Chat Completions, streamed or not, well enough for their unmodified clients.
 //!
 //! # What a call uses
-//! - Input: a quarter of the bytes of every text in `system`, `messages` and `tools`, rounded up. Names of members and
-//!   media count nothing.
+//! - Input: a quarter of the bytes of every text in `system`, `messages` and `tools`, rounded up. Media count nothing,
+//!   nor do names of members, types, roles and ids.
 //! - Output: the words of the answer. A tool call is the words of its name and of its input, once for each choice (`n`).
 //! - Nothing is ever read from or written to a cache.
 //! - `max_tokens` and `max_completion_tokens` are honoured: the answer ends after that many words and says why.

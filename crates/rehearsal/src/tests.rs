@@ -85,24 +85,23 @@ fn chat_usage(usage: &Value) -> (u64, u64) {
 fn a_prompt_without_a_script_is_greeted() {
     let greeting =
         "Hello from the rehearsal provider: nobody thought about this, nothing was paid, and the usage is exact.";
-    // Input: `user` and `hi` are 6 bytes of text.
-    check("hi", &json!({}), greeting, "end_turn", "stop", (2, 17));
+    check("hi", &json!({}), greeting, "end_turn", "stop", (1, 17));
 }
 
 #[test]
 fn a_script_is_played() {
-    check("say: one\nsay: two  three", &json!({}), "one\ntwo  three", "end_turn", "stop", (7, 3));
-    check("please\nwords: 3", &json!({}), "word1 word2 word3", "end_turn", "stop", (5, 3));
+    check("say: one\nsay: two  three", &json!({}), "one\ntwo  three", "end_turn", "stop", (6, 3));
+    check("please\nwords: 3", &json!({}), "word1 word2 word3", "end_turn", "stop", (4, 3));
     check("say: a\nusage: input=7 output=9", &json!({}), "a", "end_turn", "stop", (7, 9));
-    check("say: a\nusage: output=0", &json!({}), "a", "end_turn", "stop", (7, 0));
+    check("say: a\nusage: output=0", &json!({}), "a", "end_turn", "stop", (6, 0));
 }
 
 #[test]
 fn a_line_that_cannot_be_read_is_answered_with_how_to_write_it() {
     let text = "I cannot read the line `words: many`; write it like `words: 50`.";
-    check("words: many", &json!({}), text, "end_turn", "stop", (4, 12));
+    check("words: many", &json!({}), text, "end_turn", "stop", (3, 12));
     let text = "I cannot read the line `cut: -1`; write it like `cut: 3`.";
-    check("cut: -1", &json!({}), text, "end_turn", "stop", (3, 12));
+    check("cut: -1", &json!({}), text, "end_turn", "stop", (2, 12));
 }
 
 #[test]
@@ -113,10 +112,10 @@ fn no_script_makes_an_answer_without_end() {
 
 #[test]
 fn the_cap_ends_the_answer_and_says_so() {
-    check("words: 30", &json!({ "max_tokens": 2 }), "word1 word2", "max_tokens", "length", (4, 2));
-    check("words: 3", &json!({ "max_tokens": 3 }), "word1 word2 word3", "end_turn", "stop", (3, 3));
+    check("words: 30", &json!({ "max_tokens": 2 }), "word1 word2", "max_tokens", "length", (3, 2));
+    check("words: 3", &json!({ "max_tokens": 3 }), "word1 word2 word3", "end_turn", "stop", (2, 3));
     let both = json!({ "max_tokens": 9, "max_completion_tokens": 1 });
-    check("words: 3", &both, "word1", "max_tokens", "length", (3, 1));
+    check("words: 3", &both, "word1", "max_tokens", "length", (2, 1));
 }
 
 #[test]
@@ -127,7 +126,7 @@ fn a_long_stream_comes_in_pieces() {
     assert_eq!(&kinds[..3], ["message_start", "content_block_start", "ping"]);
     assert_eq!(kinds.iter().filter(|kind| **kind == "content_block_delta").count(), 13);
     assert_eq!(&kinds[16..], ["content_block_stop", "message_delta", "message_stop"]);
-    assert_eq!(seen[0]["message"]["usage"]["input_tokens"], 4);
+    assert_eq!(seen[0]["message"]["usage"]["input_tokens"], 3);
 }
 
 #[test]
@@ -183,8 +182,8 @@ fn counting_counts_what_the_call_would_be_charged() {
     let call = request("say: hello", &json!({ "system": [{ "type": "text", "text": "Be brief." }] }));
     let counted = body(&ask(CountTokens, &call))["input_tokens"].clone();
     assert_eq!(counted, body(&ask(Messages, &call))["usage"]["input_tokens"]);
-    // `text`, `Be brief.`, `user` and `say: hello` are 27 bytes.
-    assert_eq!(counted, 7);
+    // `Be brief.` and `say: hello` are 19 bytes.
+    assert_eq!(counted, 5);
 }
 
 #[test]
@@ -192,7 +191,7 @@ fn media_are_no_text() {
     let image = json!({ "type": "image", "source": { "type": "base64", "data": "A".repeat(4000) } });
     let content = json!([{ "type": "text", "text": "hi" }, image]);
     let call = json!({ "model": MODEL, "messages": [{ "role": "user", "content": content }] });
-    assert_eq!(body(&ask(CountTokens, &call))["input_tokens"], 3);
+    assert_eq!(body(&ask(CountTokens, &call))["input_tokens"], 1);
 }
 
 /// A Messages request with a shell, after these messages.

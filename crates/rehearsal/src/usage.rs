@@ -8,6 +8,9 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// The blocks that are media: their bytes are no text.
 const MEDIA: [&str; 6] = ["image", "document", "image_url", "input_audio", "file", "video_url"];
 
+/// The members whose texts say what something is, and are not read by a model.
+const NOT_READ: [&str; 6] = ["type", "role", "id", "tool_use_id", "tool_call_id", "cache_control"];
+
 /// What a call used, as the answer tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tokens {
@@ -25,7 +28,10 @@ fn text_bytes(value: &Value) -> u64 {
     match value {
         Value::String(text) => count(text.len()),
         Value::Array(items) => items.iter().map(text_bytes).sum(),
-        Value::Object(members) if !is_media(value) => members.values().map(text_bytes).sum(),
+        Value::Object(members) if !is_media(value) => {
+            let read = members.iter().filter(|(name, _)| !NOT_READ.contains(&name.as_str()));
+            read.map(|(_, value)| text_bytes(value)).sum()
+        }
         _ => 0,
     }
 }
