@@ -1,1 +1,16 @@
-//! The false world for tests: providers that keep the truth, clients, check tables.
+//! The false world for tests: a provider that keeps the truth, the rehearsal behind a socket, and a client that hangs up.
+//!
+//! Everything listens on a free port of the loopback and says which; nothing here reads a clock or the environment.
+
+mod client;
+mod dice;
+mod drip;
+mod hang_up;
+mod http;
+mod rehearse;
+pub mod truth;
+
+pub use client::{Answer, NoAnswer, Patience, Post, post};
+pub use dice::Dice;
+pub use rehearse::RehearsalServer;
+pub use truth::TruthProvider;
