@@ -1,6 +1,33 @@
-//! The HTTP gateway: label, bound, reserve, forward, meter, settle.
+//! The HTTP gateway: label, bound, reserve, forward, meter, settle, as one visible stack.
+//!
+//! [`Gateway::handle`] is the whole of it: [`stack`](Gateway) understands a call, `ask` holds its worst case, `exchange`
+//! sends it and settles it at what it cost. The ledger, history, keys and providers are ports that the daemon fills;
+//! nothing in here opens a socket, reads the environment or asks what day it is.
 
 pub mod answer;
+mod ask;
+mod bill;
 pub mod body;
+mod clamps;
 pub mod dialect;
+mod exchange;
+mod guard;
+mod http;
+mod labels;
+mod port;
+mod provider;
+mod relay;
+mod report;
 pub mod route;
+mod settings;
+mod stack;
+mod who;
+
+pub use port::{
+    Admitted, Decision, End, Fullness, KeyFacts, Keys, Purse, PurseError, Question, Recorder, Upstream, UpstreamError,
+};
+pub use provider::{Credential, Provider};
+pub use relay::{BoxError, ClientBody, Patience, UpstreamBody};
+pub use report::{Outcome, Report, Verdict};
+pub use settings::GatewaySettings;
+pub use stack::{Gateway, World};

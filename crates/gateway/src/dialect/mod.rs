@@ -7,12 +7,14 @@
 mod anthropic;
 mod call;
 mod chat;
+mod count;
 mod members;
 #[cfg(test)]
 mod tests;
 mod weight;
 
 pub use call::{Call, UnknownModel};
+pub(crate) use count::counting_body;
 
 use std::borrow::Cow;
 

@@ -1,0 +1,256 @@
+//! Whether an understood call may go: its bound, a closer bound where it is large for what is left, and the purse.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use almoner_ledger::{Refusal, RefusalReason};
+use almoner_policy::{Bound, BoundSettings, Counted, Price, Unboundable, bound, bound_counted};
+use almoner_units::{Ask, CallId, Charge, PicoUsdPerToken, Span, Timestamp};
+use hyper::{Request, Response};
+use tokio::time::timeout;
+
+use crate::answer::Answer;
+use crate::dialect::{Dialect, counting_body};
+use crate::exchange;
+use crate::guard::HoldGuard;
+use crate::http;
+use crate::port::{Admitted, Decision, Fullness, Purse, PurseError, Question, Recorder, Upstream};
+use crate::provider::authorise;
+use crate::relay::{ClientBody, collect};
+use crate::report::{Report, Verdict};
+use crate::route::Route;
+use crate::stack::{Gateway, Understood, World, whole};
+
+/// What refills within this time is worth waiting for.
+const SOON: Span = Span::from_secs(60);
+/// How long a provider may take to count.
+const COUNT_MAX: Duration = Duration::from_secs(2);
+/// The most bytes of a count.
+const COUNT_BYTES_MAX: usize = 64 << 10;
+/// How long a client is told to wait where nobody knows better.
+const A_MOMENT: Span = Span::from_secs(5);
+
+/// A call that may go.
+pub(crate) struct Going<W: World> {
+    pub(crate) understood: Understood,
+    pub(crate) report: Report,
+    /// Its hold, for calls that touch a budget.
+    pub(crate) held: Option<Held<W>>,
+}
+
+/// The hold of a call that may go.
+pub(crate) struct Held<W: World> {
+    pub(crate) admitted: Admitted,
+    pub(crate) ask: Ask,
+    pub(crate) guard: HoldGuard<W::Purse>,
+}
+
+/// Asks whether the call may go, and sends it where it may.
+pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, understood: Understood) -> Response<ClientBody> {
+    let id = gateway.purse.new_call();
+    let mut report = gateway.report(id, &understood);
+    let dialect = understood.route.dialect();
+    let held = match hold(&gateway, &understood, &mut report).await {
+        Ok(held) => held,
+        Err(answer) => {
+            report.outcome.status = answer.status().as_u16();
+            report.outcome.word = "refused";
+            report.outcome.note = answer.message();
+            if !matches!(report.verdict, Verdict::Refused(_)) {
+                report.verdict = Verdict::Rejected(answer.code().to_owned());
+            }
+            let response = answer.respond(dialect, Some(id));
+            gateway.recorder.report(report);
+            return whole(response);
+        }
+    };
+    exchange::exchange(gateway, Going { understood, report, held }).await
+}
+
+/// Sets money aside for the call; `None` where it needs none: it touches no budget, or only counts.
+async fn hold<W: World>(
+    gateway: &Arc<Gateway<W>>,
+    understood: &Understood,
+    report: &mut Report,
+) -> Result<Option<Held<W>>, Answer> {
+    if understood.accounts.is_empty() || understood.route == Route::CountTokens {
+        return Ok(None);
+    }
+    let mut bound = bound_by_bytes(gateway, understood)?;
+    note(report, &bound);
+    let mut question = question(gateway, understood, report.id, &bound);
+    let mut decision = gateway.purse.reserve(question.clone()).await.map_err(purse_failed)?;
+    if matches!(decision, Decision::Tighten) {
+        if let Some(tighter) = bound_by_count(gateway, understood).await {
+            bound = tighter;
+            note(report, &bound);
+        }
+        question.ask = bound.ask;
+        question.can_tighten = false;
+        decision = gateway.purse.reserve(question).await.map_err(purse_failed)?;
+    }
+    match decision {
+        Decision::Admitted(admitted) => admit(gateway, understood, report, *admitted, bound.ask).map(Some),
+        Decision::Refused { refusal, waited } => {
+            report.verdict = Verdict::Refused(refusal.clone());
+            Err(refuse(refusal, waited, gateway.purse.now()))
+        }
+        Decision::Tighten => Err(Answer::Fault("the ledger asked twice for a smaller bound".to_owned())),
+    }
+}
+
+fn note(report: &mut Report, bound: &Bound) {
+    report.bound.clone_from(&bound.parts);
+    report.unbounded.clone_from(&bound.unbounded);
+    report.ask = Some(bound.ask);
+}
+
+/// Takes the hold of an admitted call under guard, and refuses a session that loops on cut answers.
+fn admit<W: World>(
+    gateway: &Arc<Gateway<W>>,
+    understood: &Understood,
+    report: &mut Report,
+    admitted: Admitted,
+    ask: Ask,
+) -> Result<Held<W>, Answer> {
+    let guard = HoldGuard::new(Arc::clone(&gateway.purse), report.id);
+    let cap = admitted.admission.cap;
+    let loops = cap < ask.cap_asked && gateway.clamps.are_too_many(&understood.labels);
+    if let Some(refusal) = tightest(&admitted.fullness, understood, &ask).filter(|_| loops) {
+        gateway.clamps.note(&understood.labels, false);
+        report.verdict = Verdict::Refused(Box::new(refusal.clone()));
+        return Err(Answer::CutShort { refusal: Box::new(refusal), cap });
+    }
+    let asked = understood.call.asked_output;
+    report.verdict = Verdict::Admitted { cap, asked, held: admitted.admission.amount };
+    Ok(Held { admitted, ask, guard })
+}
+
+/// The limit that is tightest for a call, as a refusal tells it.
+fn tightest(fullness: &Fullness, understood: &Understood, ask: &Ask) -> Option<Refusal> {
+    let (account, view) = fullness.tightest.clone()?;
+    Some(Refusal {
+        account,
+        spent: view.spent,
+        assumed: view.assumed,
+        held: view.held,
+        asked: ask.charge_at(ask.cap_floor).map_or(u64::MAX, |charge| charge[view.limit.meter]),
+        level: fullness.level,
+        priority: understood.priority,
+        reason: RefusalReason::Exhausted,
+        changes_at: view.resets_at,
+        limit: view.limit,
+    })
+}
+
+fn question<W: World>(gateway: &Gateway<W>, understood: &Understood, id: CallId, bound: &Bound) -> Question {
+    let counts = understood.route == Route::Messages && has_count(gateway, understood);
+    Question {
+        id,
+        accounts: understood.accounts.clone(),
+        key: understood.labels.named("key").map_or_else(String::new, ToString::to_string),
+        ask: bound.ask,
+        priority: understood.priority,
+        can_tighten: counts,
+        wait_max: gateway.settings.wait_max,
+        hold_max: hold_max(gateway),
+    }
+}
+
+/// Longer than any answer is waited for, so that a hold ends by its call and only where that is lost by time.
+fn hold_max<W: World>(gateway: &Gateway<W>) -> Span {
+    let patience = gateway.settings.patience;
+    Span::from_ms(patience.answer.ms() + patience.drain.ms() + 60_000)
+}
+
+/// Whether the provider can be asked how many tokens the input has.
+fn has_count<W: World>(gateway: &Gateway<W>, understood: &Understood) -> bool {
+    !gateway.providers[understood.provider].free
+}
+
+fn settings<W: World>(gateway: &Gateway<W>, understood: &Understood) -> BoundSettings {
+    let overheads = gateway.overheads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    BoundSettings {
+        max_output: gateway.settings.max_output,
+        default_output: gateway.settings.default_output,
+        overhead: overheads.of(&understood.call.model),
+        ..BoundSettings::default()
+    }
+}
+
+/// The price to bound by: where none is known, no budget in dollars refuses, and tokens are still counted.
+fn price_of(understood: &Understood) -> Price {
+    understood.price.clone().unwrap_or_else(Price::free)
+}
+
+fn bound_by_bytes<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Result<Bound, Answer> {
+    match bound(&understood.call.shape, &price_of(understood), &settings(gateway, understood)) {
+        Ok(bound) => Ok(bound),
+        Err(why) if understood.is_bounded() => Err(Answer::Policy { code: "unboundable", message: why.to_string() }),
+        Err(why) => Ok(unbounded(understood, &why)),
+    }
+}
+
+/// What stands for a bound where nothing refuses and none can be had.
+fn unbounded(understood: &Understood, why: &Unboundable) -> Bound {
+    let cap = understood.call.asked_output.unwrap_or(0);
+    Bound {
+        ask: Ask::new(Charge::ZERO, 1, PicoUsdPerToken::ZERO, cap),
+        input_tokens_max: 0,
+        input_price: PicoUsdPerToken::ZERO,
+        parts: Vec::new(),
+        unbounded: vec![why.to_string()],
+    }
+}
+
+/// The bound by the provider's own count, where it gives one in time.
+async fn bound_by_count<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Option<Bound> {
+    let tokens = timeout(COUNT_MAX, count(gateway, understood)).await.ok()??;
+    let counted = Counted::Body(tokens);
+    bound_counted(&understood.call.shape, counted, &price_of(understood), &settings(gateway, understood)).ok()
+}
+
+/// Asks the provider how many tokens the input has. It bills nothing for that, so nothing is held.
+async fn count<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Option<u64> {
+    let provider = &gateway.providers[understood.provider];
+    let body = counting_body(&understood.body).ok()?;
+    let mut request = Request::new(body);
+    *request.method_mut() = hyper::Method::POST;
+    *request.uri_mut() = format!("{}{}", provider.base_url, Route::CountTokens.upstream_path()?).parse().ok()?;
+    *request.headers_mut() = http::onward(&understood.head.headers);
+    if !authorise(request.headers_mut(), Dialect::Anthropic, provider.credential.as_ref(), &understood.shown) {
+        return None;
+    }
+    let answer = provider.way.send(request).await.ok()?;
+    if !answer.status().is_success() {
+        return None;
+    }
+    let body = collect(answer.into_body(), COUNT_BYTES_MAX, gateway.settings.patience).await.ok()?;
+    serde_json::from_slice::<serde_json::Value>(&body).ok()?.get("input_tokens")?.as_u64()
+}
+
+/// How a refusal is said: come back soon, or there is no money.
+fn refuse(refusal: Box<Refusal>, waited: Span, now: Timestamp) -> Answer {
+    let soon = refusal.changes_at.map(|at| at.since(now)).filter(|wait| *wait <= SOON);
+    match (refusal.reason, soon) {
+        (RefusalReason::TooLarge, _) | (RefusalReason::Exhausted, None) => Answer::NoMoney(refusal),
+        (RefusalReason::Exhausted | RefusalReason::Level, Some(after)) => {
+            Answer::SlowDown { refusal: Some(refusal), after }
+        }
+        (RefusalReason::Held, _) => Answer::SlowDown { refusal: Some(refusal), after: A_MOMENT },
+        // Who has waited its time for a level to fall is told when it falls; who was not let wait has no money.
+        (RefusalReason::Level, None) if waited > Span::default() => {
+            let after = refusal.changes_at.map_or(SOON, |at| at.since(now));
+            Answer::SlowDown { refusal: Some(refusal), after }
+        }
+        (RefusalReason::Level, None) => Answer::NoMoney(refusal),
+    }
+}
+
+fn purse_failed(error: PurseError) -> Answer {
+    match error {
+        PurseError::Closed(why) => Answer::LedgerClosed { why, after: A_MOMENT },
+        PurseError::Crowded(_) => Answer::SlowDown { refusal: None, after: A_MOMENT },
+        PurseError::Question(error) => Answer::Fault(error.to_string()),
+    }
+}

@@ -1,0 +1,33 @@
+//! The body of a counting call: the members of a message that decide its input, and no others, because the provider
+//! refuses those that it does not count.
+
+use hyper::body::Bytes;
+
+use crate::body::{BadBody, Document};
+
+/// What Anthropic's counting call takes.
+const COUNTED: [&str; 8] =
+    ["model", "messages", "system", "tools", "tool_choice", "thinking", "mcp_servers", "context_management"];
+
+/// The body that asks how many tokens of input this message has.
+///
+/// # Errors
+/// [`BadBody`] where the body is no JSON object.
+pub(crate) fn counting_body(body: &[u8]) -> Result<Bytes, BadBody> {
+    let document = Document::read(body)?;
+    let root = document.root()?;
+    let counted = root.iter().filter(|(name, _)| COUNTED.contains(name));
+    let members: Vec<String> = counted.map(|(name, value)| format!("\"{name}\":{}", value.raw())).collect();
+    Ok(format!("{{{}}}", members.join(",")).into())
+}
+
+#[cfg(test)]
+mod count_tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_counted_is_asked_about() {
+        let body = br#"{"model":"m", "max_tokens": 5, "stream":true,"messages":[{"role": "user"}],"metadata":{}}"#;
+        assert_eq!(counting_body(body).unwrap(), r#"{"model":"m","messages":[{"role": "user"}]}"#);
+    }
+}

@@ -1,0 +1,369 @@
+//! The exchange with the provider, once a call may go: send, relay, meter, settle.
+//!
+//! It runs in a task of its own. From the moment the request is handed to the provider, nothing that the client does
+//! can lose its cost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use almoner_ledger::ReleaseReason;
+use almoner_meter::{Decoder, Dialect as Metered, Meter as UsageMeter, Reading};
+use almoner_units::Charge;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::answer::{Answer, Told, UsageFilter, tell};
+use crate::ask::{Going, Held};
+use crate::bill::{Bill, Tariff, bill};
+use crate::dialect::Dialect;
+use crate::guard::HoldGuard;
+use crate::http;
+use crate::port::{End, Fullness, Purse, Recorder, Upstream, UpstreamError};
+use crate::provider::authorise;
+use crate::relay::{ClientBody, Home, Relay, UpstreamBody, client_body, collect, framing, full_body};
+use crate::report::Report;
+use crate::route::Route;
+use crate::stack::{Gateway, Understood, World, whole};
+
+/// The most bytes of an error that are read to see whose it is.
+const ERROR_BYTES_MAX: usize = 1 << 20;
+
+/// Sends the call, and gives its answer as soon as that begins. The rest goes on without whoever asked.
+pub(crate) async fn exchange<W: World>(gateway: Arc<Gateway<W>>, going: Going<W>) -> Response<ClientBody> {
+    let dialect = going.understood.route.dialect();
+    let (head, answer) = oneshot::channel();
+    let running = Running::new(gateway, going);
+    tokio::spawn(running.run(head));
+    answer.await.unwrap_or_else(|_| {
+        let fault = Answer::Fault("the call ended without an answer; see the server's log".to_owned());
+        whole(fault.respond(dialect, None))
+    })
+}
+
+/// A call on its way.
+struct Running<W: World> {
+    gateway: Arc<Gateway<W>>,
+    understood: Understood,
+    /// How the call is settled and reported, once.
+    account: Account<W>,
+    /// Tells that the call must be cut; for calls that touch no budget it never does.
+    cut: oneshot::Receiver<String>,
+    /// Keeps the other end of `cut` for calls that touch no budget.
+    _uncut: Option<oneshot::Sender<String>>,
+    fullness: Fullness,
+    /// The output cap, where it is not what was asked for.
+    cap: Option<u64>,
+}
+
+type Head = oneshot::Sender<Response<ClientBody>>;
+
+impl<W: World> Running<W> {
+    fn new(gateway: Arc<Gateway<W>>, going: Going<W>) -> Self {
+        let Going { understood, report, held } = going;
+        let (uncut, never_cut) = oneshot::channel();
+        let (mut cut, mut fullness, mut cap, mut clamped, mut guard) =
+            (never_cut, Fullness::default(), None, false, None);
+        let mut amount = Charge::ZERO;
+        if let Some(Held { admitted, ask, guard: its_guard }) = held {
+            clamped = admitted.admission.cap < ask.cap_asked;
+            amount = admitted.admission.amount;
+            (cut, fullness, cap, guard) =
+                (admitted.cut, admitted.fullness, Some(admitted.admission.cap), Some(its_guard));
+        }
+        let account = Account {
+            gateway: Arc::clone(&gateway),
+            guard,
+            amount,
+            clamped,
+            report,
+            provider: understood.provider,
+            price: understood.price.clone(),
+        };
+        Self { gateway, understood, account, cut, _uncut: Some(uncut), fullness, cap }
+    }
+
+    async fn run(mut self, head: Head) {
+        let request = match self.request() {
+            Ok(request) => request,
+            Err(answer) => return self.fail(head, &answer, End::Released(ReleaseReason::NeverSent)),
+        };
+        self.account.guard.iter_mut().for_each(HoldGuard::sent);
+        match self.send(request).await {
+            Ok(answer) if answer.status().as_u16() >= 400 => self.refused_upstream(answer, head).await,
+            Ok(answer) if self.understood.route == Route::CountTokens => self.pass_on(answer, head).await,
+            Ok(answer) => self.relay(answer, head).await,
+            Err((answer, end)) => self.fail(head, &answer, end),
+        }
+    }
+
+    /// The request as the provider gets it.
+    fn request(&self) -> Result<Request<hyper::body::Bytes>, Answer> {
+        let Understood { route, call, body, head, shown, provider, .. } = &self.understood;
+        let provider = &self.gateway.providers[*provider];
+        let path = route.upstream_path().unwrap_or_default();
+        let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let fault = |error: &dyn std::fmt::Display| Answer::Fault(format!("the call has no address: {error}"));
+        let uri = format!("{}{path}{query}", provider.base_url).parse().map_err(|error| fault(&error))?;
+        let body = match self.cap {
+            Some(cap) => call.rewrite(body, cap),
+            None => body.clone(),
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = hyper::Method::POST;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = http::onward(&head.headers);
+        if !authorise(request.headers_mut(), route.dialect(), provider.credential.as_ref(), shown) && !provider.free {
+            let message = format!(
+                "no credential for `{}`: give `almoner serve` its key by environment, or send your own",
+                provider.name
+            );
+            return Err(Answer::Unauthorized(message));
+        }
+        Ok(request)
+    }
+
+    /// Sends the request and waits for the head of the answer.
+    async fn send(&mut self, request: Request<hyper::body::Bytes>) -> Result<Response<UpstreamBody>, (Answer, End)> {
+        let time = Duration::from_millis(self.gateway.settings.patience.answer.ms());
+        let sending = timeout(time, self.gateway.providers[self.understood.provider].way.send(request));
+        let sent = tokio::select! {
+            biased;
+            Ok(why) = &mut self.cut => {
+                return Err((Answer::Policy { code: "cut_running", message: why.clone() }, End::Assumed(why)));
+            }
+            sent = sending => sent,
+        };
+        match sent {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error @ UpstreamError::NeverSent(..))) => {
+                Err((Answer::Unreachable(error.to_string()), End::Released(ReleaseReason::NeverSent)))
+            }
+            Ok(Err(error @ UpstreamError::NoAnswer(..))) => {
+                Err((Answer::TimedOut(error.to_string()), End::Assumed(error.to_string())))
+            }
+            Err(_) => {
+                let why = format!("no answer within {}", self.gateway.settings.patience.answer);
+                Err((Answer::TimedOut(why.clone()), End::Assumed(why)))
+            }
+        }
+    }
+
+    /// Answers in our own words, because there is no answer of the provider's.
+    fn fail(mut self, head: Head, answer: &Answer, end: End) {
+        let id = self.account.report.id;
+        self.account.report.outcome.status = answer.status().as_u16();
+        let note = answer.message();
+        self.account.close(Bill { end, cost: None, note }, None);
+        let response = answer.respond(self.understood.route.dialect(), Some(id));
+        drop(head.send(whole(response)));
+    }
+
+    /// Passes a provider's refusal on, and releases the hold where the provider bills nothing for it.
+    async fn refused_upstream(mut self, answer: Response<UpstreamBody>, head: Head) {
+        let (parts, body) = answer.into_parts();
+        let status = parts.status;
+        let body = collect(body, ERROR_BYTES_MAX, self.gateway.settings.patience).await.unwrap_or_default();
+        let end = if is_unbilled(status, &body) {
+            End::Released(ReleaseReason::RefusedUpstream { status: status.as_u16() })
+        } else {
+            End::Assumed(format!("status {status} from something between us and the provider"))
+        };
+        self.account.report.outcome.status = status.as_u16();
+        self.account.close(Bill { end, cost: None, note: format!("the provider answered {status}") }, None);
+        let mut response = Response::new(full_body(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = self.headers(&parts.headers);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        drop(head.send(response));
+    }
+
+    /// Passes on the answer to a question that costs nothing.
+    async fn pass_on(self, answer: Response<UpstreamBody>, head: Head) {
+        let (parts, body) = answer.into_parts();
+        let body = collect(body, ERROR_BYTES_MAX, self.gateway.settings.patience).await.unwrap_or_default();
+        let mut response = Response::new(full_body(body));
+        *response.headers_mut() = self.headers(&parts.headers);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        drop(head.send(response));
+    }
+
+    /// Relays an answer. One that does not stream is read whole before it is passed on, so that it is settled first.
+    async fn relay(mut self, answer: Response<UpstreamBody>, head: Head) {
+        let (parts, body) = answer.into_parts();
+        self.account.report.outcome.status = parts.status.as_u16();
+        let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let framing = framing(text(header::CONTENT_TYPE), self.understood.call.stream);
+        let meter = UsageMeter::new(metered(self.understood.route), framing);
+        let Ok(meter) = Decoder::new(text(header::CONTENT_ENCODING), meter) else {
+            return self.relay_unread(parts, body, head).await;
+        };
+        let mut response = Response::new(());
+        *response.status_mut() = parts.status;
+        *response.headers_mut() = self.headers(&parts.headers);
+        if framing == almoner_meter::Framing::Json {
+            return self.relay_whole(response, body, meter, head).await;
+        }
+        let adds_usage = self.cap.is_some() && self.understood.call.adds_usage();
+        if adds_usage {
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+        let (sender, client) = client_body();
+        drop(head.send(response.map(|()| client)));
+        let relay = Relay {
+            dialect: self.understood.route.dialect(),
+            meter: Some(meter),
+            filter: adds_usage.then(UsageFilter::new),
+            cut: self.cut,
+            patience: self.gateway.settings.patience,
+            drains: Arc::clone(&self.gateway.drains),
+        };
+        let account = self.account;
+        relay.run(body, sender, move |home| account.settle(&home)).await;
+    }
+
+    async fn relay_whole(mut self, response: Response<()>, body: UpstreamBody, mut meter: Decoder, head: Head) {
+        let patience = self.gateway.settings.patience;
+        let read = tokio::select! {
+            biased;
+            Ok(why) = &mut self.cut => Err(why),
+            read = collect(body, almoner_meter::BODY_MAX, patience) => read,
+        };
+        match read {
+            Ok(body) => {
+                meter.feed(&body);
+                self.account.settle(&Home { reading: meter.finish(), broke: None });
+                drop(head.send(response.map(|()| full_body(body))));
+            }
+            Err(why) => {
+                let answer = Answer::TimedOut(why.clone());
+                self.fail(head, &answer, End::Assumed(why));
+            }
+        }
+    }
+
+    /// Relays an answer in an encoding that nobody here can read: what it cost stays assumed.
+    async fn relay_unread(mut self, parts: hyper::http::response::Parts, body: UpstreamBody, head: Head) {
+        let why = "the answer came in an encoding that cannot be read".to_owned();
+        self.account.close(Bill { end: End::Assumed(why.clone()), cost: None, note: why }, None);
+        let mut response = Response::new(body);
+        *response.headers_mut() = self.headers(&parts.headers);
+        drop(head.send(response));
+    }
+
+    /// The provider's headers, with ours.
+    fn headers(&self, from: &HeaderMap) -> HeaderMap {
+        let mut to = http::back(from);
+        let report = &self.account.report;
+        let tightest = self.fullness.tightest.as_ref().map(|(key, view)| (key, &view.limit, view.left()));
+        let asked = self.understood.call.asked_output;
+        let told = Told {
+            call: report.id,
+            level: self.fullness.level,
+            tightest,
+            capped: self.cap.filter(|cap| asked != Some(*cap)).map(|cap| (asked, cap)),
+            prices: &report.price_version,
+            unbounded: &report.unbounded,
+            dropped: &self.understood.call.dropped,
+        };
+        tell(&mut to, &told);
+        to
+    }
+}
+
+/// Whether the provider bills nothing for an answer with this status: it is its own refusal, or one of a request that
+/// never reached a model.
+fn is_unbilled(status: StatusCode, body: &[u8]) -> bool {
+    let own = serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|body| body.get("error").is_some());
+    own || (status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT && status.as_u16() != 499)
+}
+
+fn metered(route: Route) -> Metered {
+    match route.dialect() {
+        Dialect::Anthropic => Metered::AnthropicMessages,
+        Dialect::Chat => Metered::OpenAiChat,
+    }
+}
+
+/// How a call is settled and reported.
+struct Account<W: World> {
+    gateway: Arc<Gateway<W>>,
+    guard: Option<HoldGuard<W::Purse>>,
+    /// What is held.
+    amount: Charge,
+    /// Whether its budget gave it less output than it could have had.
+    clamped: bool,
+    report: Report,
+    provider: usize,
+    price: Option<almoner_policy::Price>,
+}
+
+impl<W: World> Account<W> {
+    /// Books what an answer told.
+    fn settle(mut self, home: &Home) {
+        let tariff = Tariff {
+            book: &self.gateway.book,
+            provider: &self.gateway.providers[self.provider].name,
+            price: self.price.as_ref(),
+            at: self.report.at,
+        };
+        let bill = bill(&home.reading, tariff, home.broke.as_deref());
+        self.note_cap(&home.reading);
+        self.close(bill, Some(&home.reading));
+    }
+
+    /// Remembers whether the answer ended at a cap that its budget set.
+    fn note_cap(&self, reading: &Reading) {
+        let at_cap = matches!(reading.stop_reason.as_deref(), Some("max_tokens" | "length"));
+        self.gateway.clamps.note(&self.report.labels, at_cap && self.clamped);
+    }
+
+    /// Ends the hold and reports the call.
+    fn close(&mut self, bill: Bill, reading: Option<&Reading>) {
+        let outcome = &mut self.report.outcome;
+        outcome.word = word(&bill.end, self.guard.is_some());
+        outcome.note = bill.note;
+        outcome.cost = bill.cost;
+        outcome.usage = reading.map(|reading| reading.usage).unwrap_or_default();
+        outcome.took = self.gateway.purse.now().since(self.report.at);
+        if let (End::Settled(charge), true) = (&bill.end, self.guard.is_some()) {
+            let over = charge.saturating_sub(&self.amount);
+            outcome.overrun = over.usd();
+            if over != Charge::ZERO {
+                outcome.note = overrun_cause(&over).to_owned();
+                self.learn(charge);
+            }
+        }
+        self.guard.iter_mut().for_each(|guard| guard.end(bill.end.clone()));
+        self.gateway.recorder.report(self.report.clone());
+    }
+
+    /// Raises what is allowed for the model's hidden input, so that the same call is bounded the next time.
+    fn learn(&self, charge: &Charge) {
+        use almoner_units::Meter::InputTokens;
+        let beyond = charge[InputTokens].saturating_sub(self.amount[InputTokens]);
+        let mut overheads = self.gateway.overheads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let known = overheads.of(&self.report.model);
+        overheads.raise(&self.report.model, known.saturating_add(beyond));
+    }
+}
+
+/// Why a call cost more than its bound, by the meter that passed it.
+fn overrun_cause(over: &Charge) -> &'static str {
+    use almoner_units::Meter::{InputTokens, OutputTokens};
+    match (over[InputTokens] > 0, over[OutputTokens] > 0) {
+        (_, true) => "the provider passed the output cap",
+        (true, false) => "the input was more than its bound",
+        (false, false) => "the price was more than its bound",
+    }
+}
+
+fn word(end: &End, budgeted: bool) -> &'static str {
+    match end {
+        _ if !budgeted => "unbudgeted",
+        End::Settled(_) => "settled",
+        End::Released(_) => "released",
+        End::Assumed(_) => "assumed",
+    }
+}

@@ -1,0 +1,48 @@
+//! The guard of a hold: whatever way a call ends, its hold ends too, and never to the provider's loss.
+//!
+//! A guard that is dropped before the call was sent releases; one that is dropped after it assumes, because nobody can
+//! say any more what the provider bills.
+
+use std::sync::Arc;
+
+use almoner_ledger::ReleaseReason;
+use almoner_units::CallId;
+
+use crate::port::{End, Purse};
+
+/// A hold that must end.
+pub(crate) struct HoldGuard<P: Purse> {
+    purse: Arc<P>,
+    id: CallId,
+    sent: bool,
+    open: bool,
+}
+
+impl<P: Purse> HoldGuard<P> {
+    /// Guards the hold of a call that was admitted and not yet sent.
+    pub(crate) fn new(purse: Arc<P>, id: CallId) -> Self {
+        Self { purse, id, sent: false, open: true }
+    }
+
+    /// From now on bytes of the call may be with the provider.
+    pub(crate) fn sent(&mut self) {
+        self.sent = true;
+    }
+
+    /// Ends the hold; the first end counts.
+    pub(crate) fn end(&mut self, end: End) {
+        if std::mem::take(&mut self.open) {
+            self.purse.end(self.id, end);
+        }
+    }
+}
+
+impl<P: Purse> Drop for HoldGuard<P> {
+    fn drop(&mut self) {
+        if self.sent {
+            self.end(End::Assumed("the call was dropped before its answer was read".to_owned()));
+        } else {
+            self.end(End::Released(ReleaseReason::NeverSent));
+        }
+    }
+}

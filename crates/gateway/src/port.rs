@@ -1,0 +1,164 @@
+//! What the gateway needs of the world: a purse that says yes or no, a place to report to, and ways to the providers.
+//!
+//! The daemon implements these with the real ledger, the real history and real sockets.
+
+use std::future::Future;
+
+use almoner_ledger::{Admission, LimitView, Refusal, ReleaseReason, ReserveError};
+use almoner_units::{AccountKey, Ask, CallId, Charge, Labels, Level, Priority, Span, Timestamp};
+use hyper::body::Bytes;
+use hyper::{Request, Response};
+use tokio::sync::oneshot;
+
+use crate::relay::UpstreamBody;
+use crate::report::Report;
+
+/// The question whether a call may go, as the gateway knows it.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The call.
+    pub id: CallId,
+    /// The accounts it touches, by name; they are opened where they are not open yet.
+    pub accounts: Vec<AccountKey>,
+    /// The value of its label `key`, by which a flood of accounts is counted.
+    pub key: String,
+    /// What it may cost.
+    pub ask: Ask,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Whether a smaller bound can be found for it.
+    pub can_tighten: bool,
+    /// How long it may wait for calls in flight to end.
+    pub wait_max: Span,
+    /// How long its hold stands without news.
+    pub hold_max: Span,
+}
+
+/// What the purse says.
+#[derive(Debug)]
+pub enum Decision {
+    /// The call may go; its hold is on disk.
+    Admitted(Box<Admitted>),
+    /// A smaller bound is wanted first; nothing is held.
+    Tighten,
+    /// The call may not go.
+    Refused {
+        /// Why, with the numbers.
+        refusal: Box<Refusal>,
+        /// How long it waited before.
+        waited: Span,
+    },
+}
+
+/// A call that may go.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Its hold.
+    pub admission: Admission,
+    /// How full the accounts it touches are.
+    pub fullness: Fullness,
+    /// Tells the gateway to cut the call, with the reason: its budget is spent and its mode is `kill-running`.
+    pub cut: oneshot::Receiver<String>,
+}
+
+/// How full the accounts of a call are, for the headers of its answer.
+#[derive(Clone, Debug, Default)]
+pub struct Fullness {
+    /// The highest level.
+    pub level: Level,
+    /// The account and limit of which the smallest part is left.
+    pub tightest: Option<(AccountKey, LimitView)>,
+}
+
+/// Why the purse could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PurseError {
+    /// The ledger takes no new holds.
+    #[error("the ledger is closed to new calls: {0}")]
+    Closed(String),
+    /// Too many calls wait already.
+    #[error("{0} calls are waiting for their turn already")]
+    Crowded(usize),
+    /// The question was wrong, which is our own fault.
+    #[error(transparent)]
+    Question(#[from] ReserveError),
+}
+
+/// How a call that held money ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The provider told what it cost.
+    Settled(Charge),
+    /// Proof that nothing was spent.
+    Released(ReleaseReason),
+    /// No news: what was held is assumed to be spent, for this reason.
+    Assumed(String),
+}
+
+/// The ledger, as the gateway sees it.
+pub trait Purse: Send + Sync + 'static {
+    /// A new call id, with the time in it.
+    fn new_call(&self) -> CallId;
+
+    /// Ledger time.
+    fn now(&self) -> Timestamp;
+
+    /// Asks whether a call may go, and waits for its turn where it would fit but for the calls in flight. When this
+    /// says yes, the hold is durable.
+    fn reserve(&self, question: Question) -> impl Future<Output = Result<Decision, PurseError>> + Send;
+
+    /// Tells how a call ended. Never waits, and is never lost while the process lives.
+    fn end(&self, id: CallId, end: End);
+
+    /// How full some accounts are, for the headers of an answer that held nothing.
+    fn fullness(&self, accounts: &[AccountKey]) -> impl Future<Output = Fullness> + Send;
+}
+
+/// What is known of whoever holds a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// The labels that the key gives to every call, `key` among them.
+    pub labels: Labels,
+    /// The highest priority that its calls may have.
+    pub priority_max: Priority,
+}
+
+impl KeyFacts {
+    /// Whoever reaches the loopback port without a key of ours.
+    #[must_use]
+    pub fn anyone() -> Self {
+        Self { labels: Labels::new(), priority_max: Priority::High }
+    }
+}
+
+/// The keys that we gave out.
+pub trait Keys: Send + Sync + 'static {
+    /// Who holds this key; `None` where it is none of ours, or no longer.
+    fn find(&self, key: &str) -> Option<KeyFacts>;
+}
+
+/// Takes reports of decided calls, for history; may lag, may lose, never blocks.
+pub trait Recorder: Send + Sync + 'static {
+    /// Takes a report.
+    fn report(&self, report: Report);
+}
+
+/// A way to one provider.
+pub trait Upstream: Send + Sync + 'static {
+    /// Sends a request, and gives the answer once its head is there.
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> impl Future<Output = Result<Response<UpstreamBody>, UpstreamError>> + Send;
+}
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// Not one byte of the request was sent.
+    #[error("could not connect to {0}: {1}")]
+    NeverSent(String, String),
+    /// The request was sent, or may have been; the provider may bill it.
+    #[error("{0} did not answer: {1}")]
+    NoAnswer(String, String),
+}

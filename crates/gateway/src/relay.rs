@@ -1,0 +1,233 @@
+//! One answer on its way from the provider to the client, byte for byte, metered as it passes.
+//!
+//! The relay runs in a task of its own, so that a client that hangs up cannot stop it: it reads on to the usage, within
+//! bounds, and settles exactly. What the last bytes settle is settled before the client can see them, so that the
+//! client's next call finds the money back.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use almoner_meter::{Decoder, Framing, Reading};
+use almoner_units::Span;
+use http_body_util::BodyExt;
+use http_body_util::channel::{Channel, Sender};
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::{Bytes, Frame};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::answer::{Answer, StreamSoFar, UsageFilter, cut};
+use crate::dialect::Dialect;
+
+/// Any error that a body may end with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// The body of a provider's answer.
+pub type UpstreamBody = UnsyncBoxBody<Bytes, BoxError>;
+/// The body of our answer.
+pub type ClientBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// How many chunks may be on their way to a client.
+const CHUNKS_MAX: usize = 16;
+
+/// How long a relay waits for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For a client to read what was sent, before it counts as gone.
+    pub client: Span,
+    /// For a provider to send anything.
+    pub provider: Span,
+    /// For the rest of an answer whose client has gone.
+    pub drain: Span,
+    /// For the whole answer.
+    pub answer: Span,
+}
+
+/// What a finished relay brings home.
+pub(crate) struct Home {
+    pub(crate) reading: Reading,
+    /// Why the answer did not end as it should, if so.
+    pub(crate) broke: Option<String>,
+}
+
+/// An answer that is being relayed.
+pub(crate) struct Relay {
+    pub(crate) dialect: Dialect,
+    /// Reads what passes; gone once it has told its last.
+    pub(crate) meter: Option<Decoder>,
+    /// Withholds the usage that the client did not ask for.
+    pub(crate) filter: Option<UsageFilter>,
+    /// Tells that the call must be cut, and why.
+    pub(crate) cut: oneshot::Receiver<String>,
+    pub(crate) patience: Patience,
+    /// Bounds how many answers are read on without a client.
+    pub(crate) drains: Arc<Semaphore>,
+}
+
+/// Whoever reads the answer, as long as somebody does.
+struct Client {
+    sender: Option<Sender<Bytes, BoxError>>,
+    drain: Option<(OwnedSemaphorePermit, Instant)>,
+    so_far: StreamSoFar,
+}
+
+/// What came next from the provider, or instead of it.
+enum Next {
+    Data(Bytes),
+    End,
+    Broke(String),
+    Cut(String),
+}
+
+/// A body that the relay fills, and its filler.
+pub(crate) fn client_body() -> (Sender<Bytes, BoxError>, ClientBody) {
+    let (sender, channel) = Channel::<Bytes, BoxError>::new(CHUNKS_MAX);
+    (sender, UnsyncBoxBody::new(channel))
+}
+
+/// A body that is all there.
+pub(crate) fn full_body(bytes: Bytes) -> ClientBody {
+    UnsyncBoxBody::new(http_body_util::Full::new(bytes).map_err(|never: Infallible| match never {}))
+}
+
+impl Relay {
+    /// Relays a stream to its end; `settle` is called once, before the client can see the last bytes.
+    pub(crate) async fn run(
+        mut self,
+        mut body: UpstreamBody,
+        sender: Sender<Bytes, BoxError>,
+        settle: impl FnOnce(Home) + Send,
+    ) {
+        let ends_at = Instant::now_plus(self.patience.answer);
+        let mut client = Client { sender: Some(sender), drain: None, so_far: StreamSoFar::new() };
+        let mut from_provider = StreamSoFar::new();
+        let mut settle = Some(settle);
+        let broke = loop {
+            match self.next(&mut body, &client, ends_at).await {
+                Next::Data(data) => {
+                    from_provider.pass(&data);
+                    self.meter.iter_mut().for_each(|meter| meter.feed(&data));
+                    if from_provider.has_ended() {
+                        self.bring_home(&mut settle, None);
+                    }
+                    let passed = self.filter.as_mut().map_or_else(|| data.clone(), |filter| filter.push(&data));
+                    if let Err(why) = self.pass(&mut client, passed).await {
+                        break Some(why);
+                    }
+                }
+                Next::End => break None,
+                Next::Broke(why) => break Some(why),
+                Next::Cut(why) => {
+                    self.bring_home(&mut settle, Some(why.clone()));
+                    let why = Answer::Policy { code: "cut_running", message: why };
+                    let end = cut(self.dialect, &client.so_far, &why);
+                    return drop(self.pass(&mut client, end).await);
+                }
+            }
+        };
+        let rest = self.filter.take().map(UsageFilter::finish).unwrap_or_default();
+        self.bring_home(&mut settle, broke.clone());
+        match (broke, client.sender.take()) {
+            (Some(why), Some(sender)) => sender.abort(why.into()),
+            (None, Some(mut sender)) if !rest.is_empty() => drop(sender.send_data(rest).await),
+            _ => {}
+        }
+    }
+
+    /// Settles, once.
+    fn bring_home(&mut self, settle: &mut Option<impl FnOnce(Home) + Send>, broke: Option<String>) {
+        if let (Some(settle), Some(meter)) = (settle.take(), self.meter.take()) {
+            settle(Home { reading: meter.finish(), broke });
+        }
+    }
+
+    async fn next(&mut self, body: &mut UpstreamBody, client: &Client, ends_at: Instant) -> Next {
+        let silent_at = Instant::now_plus(self.patience.provider).min(ends_at);
+        let until = client.drain.as_ref().map_or(silent_at, |(_, until)| silent_at.min(*until));
+        tokio::select! {
+            biased;
+            Ok(why) = &mut self.cut => Next::Cut(why),
+            frame = timeout_at(until, next_data(body)) => frame.unwrap_or_else(|_| Next::Broke(self.too_late(client))),
+        }
+    }
+
+    fn too_late(&self, client: &Client) -> String {
+        match client.drain {
+            Some(_) => format!("the client went away, and the rest did not come within {}", self.patience.drain),
+            None => format!("the provider sent nothing for {}", self.patience.provider),
+        }
+    }
+
+    /// Passes bytes to the client; where it has gone, keeps reading for the usage, within bounds.
+    async fn pass(&self, client: &mut Client, data: Bytes) -> Result<(), String> {
+        let Some(sender) = &mut client.sender else { return Ok(()) };
+        if data.is_empty() {
+            return Ok(());
+        }
+        client.so_far.pass(&data);
+        let unread = Duration::from_millis(self.patience.client.ms());
+        if let Ok(Ok(())) = timeout(unread, sender.send_data(data)).await {
+            return Ok(());
+        }
+        client.sender = None;
+        match Arc::clone(&self.drains).try_acquire_owned() {
+            Ok(permit) => client.drain = Some((permit, Instant::now_plus(self.patience.drain))),
+            Err(_) => return Err("the client went away, and too many answers are read without one".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+/// The next data of a body; trailers are dropped.
+async fn next_data(body: &mut UpstreamBody) -> Next {
+    loop {
+        match body.frame().await.map(|frame| frame.map(Frame::into_data)) {
+            None => return Next::End,
+            Some(Ok(Ok(data))) => return Next::Data(data),
+            Some(Ok(Err(_trailers))) => {}
+            Some(Err(error)) => return Next::Broke(format!("the provider's answer broke off: {error}")),
+        }
+    }
+}
+
+/// Reads a whole body of at most `most` bytes.
+///
+/// # Errors
+/// Why it could not be read, in words.
+pub(crate) async fn collect(mut body: UpstreamBody, most: usize, patience: Patience) -> Result<Bytes, String> {
+    let ends_at = Instant::now_plus(patience.answer);
+    let mut whole = Vec::new();
+    loop {
+        let until = Instant::now_plus(patience.provider).min(ends_at);
+        match timeout_at(until, next_data(&mut body)).await {
+            Ok(Next::Data(data)) if whole.len() + data.len() > most => {
+                return Err(format!("the provider's answer is larger than {most} bytes"));
+            }
+            Ok(Next::Data(data)) => whole.extend_from_slice(&data),
+            Ok(Next::End) => return Ok(whole.into()),
+            Ok(Next::Broke(why) | Next::Cut(why)) => return Err(why),
+            Err(_) => return Err(format!("the provider sent nothing for {}", patience.provider)),
+        }
+    }
+}
+
+/// The framing of an answer, by its content type and its first bytes.
+pub(crate) fn framing(content_type: Option<&str>, streams: bool) -> Framing {
+    match content_type {
+        Some(kind) if kind.contains("event-stream") => Framing::Sse,
+        Some(kind) if kind.contains("json") => Framing::Json,
+        _ if streams => Framing::Sse,
+        _ => Framing::Json,
+    }
+}
+
+/// Deadlines in tokio's time, which tests can pause.
+trait Deadline {
+    fn now_plus(span: Span) -> Self;
+}
+
+impl Deadline for Instant {
+    fn now_plus(span: Span) -> Self {
+        Self::now() + Duration::from_millis(span.ms())
+    }
+}

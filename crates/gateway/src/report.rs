@@ -1,0 +1,76 @@
+//! What the gateway reports of each call it decided: numbers and labels, never prompts or answers.
+
+use almoner_ledger::Refusal;
+use almoner_units::{Ask, CallId, Charge, Labels, NanoUsd, Priority, Span, Timestamp, Usage};
+
+/// Everything there is to tell about one call, once it has ended.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The call.
+    pub id: CallId,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// The route it came by, such as `POST /v1/messages`.
+    pub route: &'static str,
+    /// The labels it had.
+    pub labels: Labels,
+    /// How urgent it was.
+    pub priority: Priority,
+    /// The provider it was for.
+    pub provider: String,
+    /// The model it asked for.
+    pub model: String,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// The bound, part by part.
+    pub bound: Vec<(String, u64)>,
+    /// What it asked of the ledger.
+    pub ask: Option<Ask>,
+    /// The version of the prices it was bounded and charged by.
+    pub price_version: String,
+    /// What about it could not be bounded.
+    pub unbounded: Vec<String>,
+    /// Whether the client's own login paid, so that the cost is what the list price would have been.
+    pub subscription: bool,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// What was decided.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It went, with so much output and so much held.
+    Admitted {
+        /// The output cap.
+        cap: u64,
+        /// What the caller had asked for.
+        asked: Option<u64>,
+        /// What was held.
+        held: Charge,
+    },
+    /// It went without a hold: it touches no budget.
+    Unbudgeted,
+    /// The ledger said no.
+    Refused(Box<Refusal>),
+    /// It was refused before the ledger was asked, for this reason.
+    Rejected(String),
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// The status that the client saw.
+    pub status: u16,
+    /// In a word: `settled`, `released`, `assumed`, `refused`, `unmetered`.
+    pub word: &'static str,
+    /// Why, where a word is not enough.
+    pub note: String,
+    /// What the provider said was used.
+    pub usage: Usage,
+    /// What it cost, where that is known.
+    pub cost: Option<NanoUsd>,
+    /// What it cost beyond its hold.
+    pub overrun: NanoUsd,
+    /// From the decision to the last byte.
+    pub took: Span,
+}

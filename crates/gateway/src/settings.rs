@@ -1,0 +1,24 @@
+//! What the config says to the gateway.
+
+use almoner_units::Span;
+
+use crate::relay::Patience;
+
+/// What the config says to the gateway; plain values, checked before.
+#[derive(Clone, Copy, Debug)]
+pub struct GatewaySettings {
+    /// The most output that one call is let to have, in tokens.
+    pub max_output: u64,
+    /// The output that is reserved for a call which asks for none, in tokens.
+    pub default_output: u64,
+    /// Whether a call with a part that nobody here knows is refused.
+    pub strict: bool,
+    /// How long a call waits for its turn.
+    pub wait_max: Span,
+    /// How long a request may take to arrive.
+    pub receive_max: Span,
+    /// The most bytes of a request's body.
+    pub body_bytes_max: u64,
+    /// How long an answer may take, and its parts.
+    pub patience: Patience,
+}

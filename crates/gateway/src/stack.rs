@@ -1,0 +1,297 @@
+//! The life of a call, from its first byte to the moment it may go: who asks, for what, under which budgets, for how
+//! much at most, and whether that fits. What happens once it may go is in [`crate::exchange`].
+
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use almoner_policy::{Overheads, Price, PriceBook, touched};
+use almoner_units::{AccountKey, Budget, Labels, Meter, Priority};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Body, Bytes};
+use hyper::http::request::Parts;
+use hyper::{Request, Response};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::answer::Answer;
+use crate::ask;
+use crate::clamps::Clamps;
+use crate::dialect::{self, Call, Dialect};
+use crate::http;
+use crate::labels::{Said, labels};
+use crate::port::{Keys, Purse, Recorder, Upstream};
+use crate::provider::{Provider, Shown};
+use crate::relay::{ClientBody, full_body};
+use crate::report::{Report, Verdict};
+use crate::route::{Local, PathKey, Route, split_key};
+use crate::settings::GatewaySettings;
+use crate::who::who;
+
+/// How many answers are read on at once after their clients have gone.
+const DRAINS_MAX: usize = 256;
+
+/// The world that a gateway stands in.
+pub trait World: Send + Sync + 'static {
+    /// The ledger.
+    type Purse: Purse;
+    /// History.
+    type Recorder: Recorder;
+    /// The keys that we gave out.
+    type Keys: Keys;
+    /// The ways to providers.
+    type Upstream: Upstream;
+}
+
+/// The gateway.
+pub struct Gateway<W: World> {
+    pub(crate) purse: Arc<W::Purse>,
+    pub(crate) recorder: W::Recorder,
+    keys: W::Keys,
+    pub(crate) providers: Vec<Provider<W::Upstream>>,
+    pub(crate) settings: GatewaySettings,
+    pub(crate) book: PriceBook,
+    budgets: RwLock<Arc<Vec<Budget>>>,
+    pub(crate) drains: Arc<Semaphore>,
+    pub(crate) clamps: Clamps,
+    pub(crate) overheads: Mutex<Overheads>,
+}
+
+/// A call that is understood: everything that is known of it before the ledger is asked.
+pub(crate) struct Understood {
+    pub(crate) route: Route,
+    pub(crate) call: Call,
+    pub(crate) body: Bytes,
+    pub(crate) head: Parts,
+    pub(crate) shown: Shown,
+    pub(crate) provider: usize,
+    /// The price of its model; `None` where nobody knows it.
+    pub(crate) price: Option<Price>,
+    pub(crate) labels: Labels,
+    pub(crate) priority: Priority,
+    pub(crate) accounts: Vec<AccountKey>,
+    /// The budgets that these accounts are of.
+    pub(crate) budgets: Vec<Budget>,
+}
+
+impl Understood {
+    /// Whether a budget that refuses counts this call in dollars.
+    fn is_priced(&self) -> bool {
+        let counts_dollars = |budget: &Budget| budget.limits.iter().any(|limit| limit.meter == Meter::Usd);
+        self.budgets.iter().any(|budget| budget.mode.is_hard() && counts_dollars(budget))
+    }
+
+    /// Whether a budget that refuses counts this call at all.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.budgets.iter().any(|budget| budget.mode.is_hard())
+    }
+}
+
+impl<W: World> Gateway<W> {
+    /// A gateway with no budgets yet.
+    pub fn new(
+        purse: W::Purse,
+        recorder: W::Recorder,
+        keys: W::Keys,
+        providers: Vec<Provider<W::Upstream>>,
+        settings: GatewaySettings,
+        book: PriceBook,
+    ) -> Self {
+        Self {
+            purse: Arc::new(purse),
+            recorder,
+            keys,
+            providers,
+            settings,
+            book,
+            budgets: RwLock::default(),
+            drains: Arc::new(Semaphore::new(DRAINS_MAX)),
+            clamps: Clamps::default(),
+            overheads: Mutex::default(),
+        }
+    }
+
+    /// Puts budgets in force for every call from now on. The ledger must know them before.
+    pub fn set_budgets(&self, budgets: Vec<Budget>) {
+        *self.budgets.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(budgets);
+    }
+
+    fn budgets(&self) -> Arc<Vec<Budget>> {
+        Arc::clone(&self.budgets.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Answers one request.
+    pub async fn handle<B>(self: Arc<Self>, request: Request<B>) -> Response<ClientBody>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        let (path_key, path) = split_key(head.uri.path());
+        let route = match Route::of(&head.method, path) {
+            Ok(route) => route,
+            Err(none) => return whole(Answer::NotFound(none).respond(dialect_of(path), None)),
+        };
+        let dialect = route.dialect();
+        if !http::is_local(&head.headers) {
+            let why = "this port answers only requests for this machine's own address, from no other web origin";
+            return whole(Answer::Forbidden(why.to_owned()).respond(dialect, None));
+        }
+        if let Route::Local(local) = route {
+            return here(local);
+        }
+        let path_key = path_key.clone();
+        match self.understand(route, head, path_key.as_ref(), body).await {
+            Ok(understood) => ask::ask(self, understood).await,
+            Err(answer) => whole(answer.respond(dialect, None)),
+        }
+    }
+
+    /// Reads a request and finds out what it is: who asks, of which provider, at which price, under which budgets.
+    async fn understand<B>(
+        &self,
+        route: Route,
+        head: Parts,
+        path_key: Option<&PathKey>,
+        body: B,
+    ) -> Result<Understood, Answer>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let who = who(&head.headers, path_key, &self.keys).map_err(|_| {
+            let why = "this key is not one of Almoner's, or no longer good; `almoner exec` makes one for each command";
+            Answer::Unauthorized(why.to_owned())
+        })?;
+        if !http::is_json(&head.headers) {
+            return Err(Answer::Forbidden("send the body with `content-type: application/json`".to_owned()));
+        }
+        let body = self.receive(body).await?;
+        let fault = || Answer::Fault("a route without a body was asked for one".to_owned());
+        let mut call = dialect::read(route, &head.headers, &body).map_err(Answer::BadBody)?.ok_or_else(fault)?;
+        let provider = self.provider_for(route.dialect(), &call.model)?;
+        let at = self.purse.now();
+        let price = self.price(provider, &call.model, at);
+        call.bring(|model| self.price(provider, model, at))
+            .map_err(|unknown| Answer::Policy { code: "price_missing", message: unknown.to_string() })?;
+        let said =
+            Said { session: call.session.as_deref(), provider: &self.providers[provider].name, model: &call.model };
+        let (labels, priority) = labels(&head.headers, &who.key, said);
+        let all = self.budgets();
+        let accounts = touched(&all, &labels);
+        let budgets = all.iter().filter(|budget| budget.counts(&labels)).cloned().collect();
+        let understood = Understood {
+            route,
+            call,
+            body,
+            head,
+            shown: who.shown,
+            provider,
+            price,
+            labels,
+            priority,
+            accounts,
+            budgets,
+        };
+        self.check_policy(&understood)?;
+        Ok(understood)
+    }
+
+    /// Reads the body of a request, within its bounds of size and time.
+    async fn receive<B>(&self, body: B) -> Result<Bytes, Answer>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let bytes_max = self.settings.body_bytes_max;
+        let limited = Limited::new(body, usize::try_from(bytes_max).unwrap_or(usize::MAX));
+        let time = Duration::from_millis(self.settings.receive_max.ms());
+        match timeout(time, limited.collect()).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Answer::TooLarge { bytes_max }),
+            Ok(Err(error)) => Err(Answer::Forbidden(format!("the request broke off: {error}"))),
+            Err(_) => {
+                Err(Answer::Forbidden(format!("the request did not arrive within {}", self.settings.receive_max)))
+            }
+        }
+    }
+
+    /// The first provider that speaks the dialect and serves the model.
+    fn provider_for(&self, dialect: Dialect, model: &str) -> Result<usize, Answer> {
+        let serves =
+            |provider: &&Provider<W::Upstream>| provider.dialects.contains(&dialect) && (provider.models)(model);
+        self.providers.iter().position(|provider| serves(&provider)).ok_or_else(|| {
+            let near = self.book.nearest(model).join(", ");
+            let hint = if near.is_empty() { String::new() } else { format!(" (did you mean {near}?)") };
+            let message = format!("no provider in the config serves `{model}`{hint}; name it in the `models` of one");
+            Answer::Policy { code: "model_unknown", message }
+        })
+    }
+
+    /// The price of a model at a provider.
+    fn price(&self, provider: usize, model: &str, at: almoner_units::Timestamp) -> Option<Price> {
+        let provider = &self.providers[provider];
+        if provider.free {
+            return Some(Price::free());
+        }
+        self.book.find(Some(&provider.name), model, at).or_else(|| self.book.find(None, model, at)).cloned()
+    }
+
+    /// Refuses what no budget's numbers need be asked about.
+    fn check_policy(&self, understood: &Understood) -> Result<(), Answer> {
+        let Understood { call, price, .. } = understood;
+        if price.is_none() && understood.is_priced() && understood.route != Route::CountTokens {
+            let near = self.book.nearest(&call.model).join(", ");
+            let hint = if near.is_empty() { String::new() } else { format!("; the nearest known are {near}") };
+            let message = format!(
+                "`{}` has no price, and a budget in dollars counts this call{hint}; add a [[price]] for it to the config",
+                call.model
+            );
+            return Err(Answer::Policy { code: "price_missing", message });
+        }
+        let unknown = call.refused_when_strict();
+        if self.settings.strict && !unknown.is_empty() {
+            let message = format!("strict mode lets nothing pass that it does not know: {}", unknown.join(", "));
+            return Err(Answer::Policy { code: "unknown_member", message });
+        }
+        Ok(())
+    }
+
+    /// A report of the call, as far as it is known before the ledger is asked.
+    pub(crate) fn report(&self, id: almoner_units::CallId, understood: &Understood) -> Report {
+        Report {
+            id,
+            at: self.purse.now(),
+            route: understood.route.upstream_path().unwrap_or_default(),
+            labels: understood.labels.clone(),
+            priority: understood.priority,
+            provider: self.providers[understood.provider].name.clone(),
+            model: understood.call.model.clone(),
+            verdict: Verdict::Unbudgeted,
+            bound: Vec::new(),
+            ask: None,
+            price_version: self.book.version().to_owned(),
+            unbounded: Vec::new(),
+            subscription: understood.shown.is_login() && self.providers[understood.provider].credential.is_none(),
+            outcome: crate::report::Outcome::default(),
+        }
+    }
+}
+
+/// In whose words to refuse a path that has no route.
+fn dialect_of(path: &str) -> Dialect {
+    if path.starts_with("/v1/messages") { Dialect::Anthropic } else { Dialect::Chat }
+}
+
+/// An answer of our own as a response.
+pub(crate) fn whole(answer: Response<http_body_util::Full<Bytes>>) -> Response<ClientBody> {
+    answer.map(|body| http_body_util::combinators::UnsyncBoxBody::new(body.map_err(|never| match never {})))
+}
+
+/// Answers to questions about Almoner itself.
+fn here(local: Local) -> Response<ClientBody> {
+    let text = match local {
+        Local::Root => "Almoner\n",
+        Local::Hello | Local::Healthz | Local::Readyz => "ok\n",
+    };
+    Response::new(full_body(Bytes::from_static(text.as_bytes())))
+}
