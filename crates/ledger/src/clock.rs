@@ -1,12 +1,13 @@
 //! Ledger time: it never goes back, and a forward jump of the wall clock does not reset a budget.
 //!
-//! A wall clock that is set to tomorrow and back would otherwise open a new day for whoever can set it. So a jump is
-//! believed only when the clock has kept its new course for ten minutes; until then ledger time stands still, which can
-//! only count too much. While the process is down nobody watches the clock: a long gap at the start is believed.
+//! A wall clock that is set to tomorrow and back would otherwise open a new day for whoever can set it. So the wall clock
+//! is held against a steady one: where it leaves the course on which it was last believed, by one jump or by many small
+//! steps, ledger time stands still, which can only count too much, until the clock is back on that course or has kept
+//! its new one for ten minutes. While the process is down nobody watches the clock: a long gap at the start is believed.
 
 use almoner_units::{Span, Timestamp};
 
-/// How far the wall clock may run ahead of the steady clock between two looks.
+/// How far the wall clock may stray from the course that the steady clock keeps.
 const JUMP: Span = Span::from_secs(300);
 /// How long a clock that jumped must keep its course before it is believed.
 const STABLE: Span = Span::from_secs(600);
@@ -20,20 +21,30 @@ pub struct Reading {
     pub steady: Span,
 }
 
+impl Reading {
+    /// Whether `later` is what a wall clock that keeps its course from here would show.
+    fn leads_to(&self, later: &Self) -> bool {
+        let passed = Span::from_ms(later.steady.ms().saturating_sub(self.steady.ms()));
+        let expected = self.wall.after(passed);
+        later.wall.since(expected).max(expected.since(later.wall)) <= JUMP
+    }
+}
+
 /// Makes ledger time out of readings of the two clocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clock {
     now: Timestamp,
-    last: Reading,
-    /// Since when, on the steady clock, a jumped wall clock has kept its course.
-    suspect_since: Option<Span>,
+    /// Where the course begins that the wall clock is believed to keep.
+    trusted: Reading,
+    /// Where the course begins that it keeps instead.
+    suspect: Option<Reading>,
 }
 
 impl Clock {
     /// Starts from the latest time in the journal and a first reading.
     #[must_use]
     pub fn new(journaled: Timestamp, first: Reading) -> Self {
-        Self { now: journaled.max(first.wall), last: first, suspect_since: None }
+        Self { now: journaled.max(first.wall), trusted: first, suspect: None }
     }
 
     /// Ledger time.
@@ -42,31 +53,29 @@ impl Clock {
         self.now
     }
 
-    /// Whether ledger time stands still because the wall clock jumped forward.
+    /// Whether ledger time stands still because the wall clock left its course.
     #[must_use]
     pub fn is_suspect(&self) -> bool {
-        self.suspect_since.is_some()
+        self.suspect.is_some()
     }
 
     /// Takes a reading, and gives ledger time.
     pub fn tick(&mut self, reading: Reading) -> Timestamp {
-        let passed = Span::from_ms(reading.steady.ms().saturating_sub(self.last.steady.ms()));
-        let expected = self.last.wall.after(passed);
-        let jumped = reading.wall.since(expected).max(expected.since(reading.wall)) > JUMP;
-        self.last = reading;
-        if jumped {
-            self.suspect_since = Some(reading.steady);
-        }
-        // Back on the old course, or long enough on the new one: either way the clock tells the time again.
-        let on_course = reading.wall.since(self.now) <= JUMP;
-        let stable = |since: Span| reading.steady.ms().saturating_sub(since.ms()) >= STABLE.ms();
-        if on_course || self.suspect_since.is_some_and(stable) {
-            self.suspect_since = None;
-        }
-        if self.suspect_since.is_none() {
+        self.suspect = if self.trusted.leads_to(&reading) { None } else { self.suspect_course(reading) };
+        if self.suspect.is_none() {
             self.now = self.now.max(reading.wall);
         }
         self.now
+    }
+
+    /// Where the new course of a wall clock that left the old one begins; `None` once it has kept it long enough.
+    fn suspect_course(&mut self, reading: Reading) -> Option<Reading> {
+        let begins = self.suspect.filter(|begins| begins.leads_to(&reading)).unwrap_or(reading);
+        if reading.steady.ms().saturating_sub(begins.steady.ms()) < STABLE.ms() {
+            return Some(begins);
+        }
+        self.trusted = reading;
+        None
     }
 }
 
@@ -101,9 +110,29 @@ mod tests {
         assert!(clock.is_suspect());
         assert_eq!(clock.tick(reading(tomorrow + 8 * MINUTE, 9 * MINUTE)), Timestamp::from_ms(START));
         // Set back: the time that really passed is the time again.
-        assert_eq!(clock.tick(reading(10 * MINUTE, 10 * MINUTE)), Timestamp::from_ms(START));
-        assert_eq!(clock.tick(reading(21 * MINUTE, 21 * MINUTE)), Timestamp::from_ms(START + 21 * MINUTE));
+        assert_eq!(clock.tick(reading(10 * MINUTE, 10 * MINUTE)), Timestamp::from_ms(START + 10 * MINUTE));
         assert!(!clock.is_suspect());
+    }
+
+    #[test]
+    fn a_day_in_small_steps_is_not_believed_either() {
+        let mut clock = clock();
+        for step in 1..=300 {
+            // Every second, somebody sets the clock four minutes forward.
+            clock.tick(reading(step * 4 * MINUTE, step * 1000));
+        }
+        assert!(clock.is_suspect() && clock.now() <= Timestamp::from_ms(START + 10 * MINUTE), "{}", clock.now());
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_waits_until_it_has_caught_up() {
+        let mut clock = clock();
+        clock.tick(reading(120 * MINUTE, 120 * MINUTE));
+        for minute in 121..=180 {
+            let now = clock.tick(reading((minute - 60) * MINUTE, minute * MINUTE));
+            assert_eq!(now, Timestamp::from_ms(START + 120 * MINUTE));
+        }
+        assert_eq!(clock.tick(reading(121 * MINUTE, 181 * MINUTE)), Timestamp::from_ms(START + 121 * MINUTE));
     }
 
     #[test]

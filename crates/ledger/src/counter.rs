@@ -234,3 +234,13 @@ pub(crate) struct Was {
 pub(crate) fn part(limit: &Limit, charge: &Charge) -> u64 {
     charge[limit.meter]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sliding_limit_takes_no_more_than_two_kibibytes() {
+        assert!(size_of::<Counter>() + size_of::<Ring>() <= 2048, "{} and {}", size_of::<Counter>(), size_of::<Ring>());
+    }
+}

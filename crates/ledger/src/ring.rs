@@ -200,9 +200,4 @@ mod tests {
         later.advance(ring.falls_to(0));
         assert_eq!(later.spent(), 0);
     }
-
-    #[test]
-    fn a_ring_takes_no_more_than_two_kibibytes() {
-        assert!(size_of::<Ring>() <= 2048 - 32);
-    }
 }
