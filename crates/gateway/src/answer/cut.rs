@@ -14,6 +14,8 @@ const LINE_START: usize = 32;
 pub struct StreamSoFar {
     lines: Lines,
     line_start: Vec<u8>,
+    /// Whether the present event is the stream's last.
+    is_last: bool,
     has_ended: bool,
 }
 
@@ -37,7 +39,8 @@ impl StreamSoFar {
         let room = LINE_START - self.line_start.len();
         self.line_start.extend_from_slice(&content[..content.len().min(room)]);
         if matches!(ends, Ends::Line | Ends::Event) {
-            self.has_ended |= is_last(&self.line_start);
+            self.is_last |= is_last(&self.line_start);
+            self.has_ended |= self.is_last && ends == Ends::Event;
             self.line_start.clear();
         }
     }

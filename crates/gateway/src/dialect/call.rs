@@ -130,7 +130,7 @@ impl Call {
     /// The body that goes to the provider: the output cap in the field that it reads, and nothing else touched that
     /// does not depend on it. It never raises what was asked. The same bytes where nothing has to change.
     ///
-    /// A thinking budget that is not below the cap becomes a power of two of at most half of it, so that half is left
+    /// Where the cap is lowered, a thinking budget that is not below it becomes a power of two of at most half of it, so that half is left
     /// for the answer and the budget, which is part of the prompt cache's key, does not change with every call. Under
     /// twice the least budget there is no room for both, and the thinking is turned off.
     ///
@@ -146,9 +146,9 @@ impl Call {
             let cap = self.asked_output.map_or(cap, |asked| asked.min(cap));
             if field.sent != Some(cap) {
                 set.push((field.name, cap.to_string()));
+                self.think_below(cap, &mut splice, &mut set);
             }
             removed.extend(&field.aliases);
-            self.think_below(cap, &mut splice, &mut set);
         }
         match &self.plan.usage {
             UsageField::Leave => {}
@@ -156,7 +156,7 @@ impl Call {
             UsageField::SetIn(options) => splice.object(options, &[("include_usage", "true".to_owned())], &[]),
         }
         for tool in &self.plan.tools {
-            splice.object(tool, &[("max_uses", TOOL_USES.to_owned())], &[]);
+            splice.object(tool, &[("max_uses", super::TOOL_USES_MAX.to_string())], &[]);
         }
         splice.object(&self.plan.root, &set, &removed);
         splice.apply(body)
@@ -172,9 +172,6 @@ impl Call {
         }
     }
 }
-
-/// [`super::TOOL_USES_MAX`] as JSON.
-const TOOL_USES: &str = "5";
 
 /// The largest power of two that is at most half of `cap`, and enough to think with.
 fn budget_below(cap: u64) -> Option<u64> {

@@ -9,21 +9,26 @@ use super::{count, flag, model, word};
 use crate::body::{BadBody, Object, Value};
 use crate::route::Route;
 
-/// Every documented member of a request.
+/// Every documented member of a request, and the words for the same that other servers of this dialect take.
 const MEMBERS: &Members = &[
     ("audio", Member::Setting),
+    ("best_of", Member::Setting),
     ("frequency_penalty", Member::Neutral),
     ("function_call", Member::Json),
     ("functions", Member::Json),
     ("logit_bias", Member::Neutral),
     ("logprobs", Member::Neutral),
     ("max_completion_tokens", Member::Setting),
+    ("max_new_tokens", Member::Setting),
+    ("max_output_tokens", Member::Setting),
     ("max_tokens", Member::Setting),
     ("messages", Member::Text),
     ("metadata", Member::Neutral),
     ("modalities", Member::Setting),
     ("model", Member::Setting),
     ("n", Member::Setting),
+    ("n_predict", Member::Setting),
+    ("num_predict", Member::Setting),
     ("parallel_tool_calls", Member::Neutral),
     ("prediction", Member::Text),
     ("presence_penalty", Member::Neutral),
@@ -52,6 +57,9 @@ const MEMBERS: &Members = &[
 /// The two names of the output cap.
 const OLD_CAP: &str = "max_tokens";
 const NEW_CAP: &str = "max_completion_tokens";
+
+/// Every name of it that some server of this dialect reads. One may win over another, so only one is sent.
+const CAPS: [&str; 6] = [OLD_CAP, NEW_CAP, "max_new_tokens", "max_output_tokens", "n_predict", "num_predict"];
 
 /// Reads the body of a request.
 pub(super) fn read(root: &Object<'_>) -> Result<Call, BadBody> {
@@ -181,10 +189,13 @@ impl Reader {
     }
 
     fn settings(&mut self, root: &Object<'_>) -> Result<(), BadBody> {
-        self.shape.choices = match count(root, "n")? {
-            Some(0) => return Err(BadBody::wrong("n", "at least 1")),
-            told => told.unwrap_or(1),
-        };
+        self.shape.choices = 1;
+        for name in ["n", "best_of"] {
+            self.shape.choices = match count(root, name)? {
+                Some(0) => return Err(BadBody::wrong(name, "at least 1")),
+                told => self.shape.choices.max(told.unwrap_or(1)),
+            };
+        }
         self.shape.service_tier = word(root, "service_tier")?.map(std::borrow::Cow::into_owned);
         if root.told("web_search_options").is_some() {
             self.server_tool("web_search_options");
@@ -205,14 +216,12 @@ impl Reader {
     fn call(mut self, root: &Object<'_>) -> Result<Call, BadBody> {
         let model = model(root)?;
         let stream = flag(root, "stream")?;
-        let (old, new) = (count(root, OLD_CAP)?, count(root, NEW_CAP)?);
-        // A provider reads one of the two; the smaller is within what the caller asked for, whichever that is.
-        let asked_output = old.into_iter().chain(new).min();
+        let asked_output = asked_output(root)?;
         self.shape.max_output = asked_output;
         let (wants_usage, usage) = usage(root, stream)?;
         let plan = Plan {
             root: root.layout(),
-            cap: Some(cap_field(root, &model, old, new)),
+            cap: Some(cap_field(root, &model)?),
             thinking: None,
             usage,
             tools: Vec::new(),
@@ -239,11 +248,17 @@ fn starts(value: Value<'_>, start: &str) -> bool {
 
 /// The field that this model's provider reads the cap from: the newer where the client uses it or the model knows no
 /// other, else the one that everybody who speaks this dialect knows.
-fn cap_field(root: &Object<'_>, model: &str, old: Option<u64>, new: Option<u64>) -> CapField {
-    let is_new = new.is_some() || takes_only_the_new(model);
-    let (name, sent, alias) = if is_new { (NEW_CAP, new, OLD_CAP) } else { (OLD_CAP, old, NEW_CAP) };
-    let aliases = if root.get(alias).is_some() { vec![alias] } else { Vec::new() };
-    CapField { name, sent, aliases }
+fn cap_field(root: &Object<'_>, model: &str) -> Result<CapField, BadBody> {
+    let is_new = root.told(NEW_CAP).is_some() || takes_only_the_new(model);
+    let name = if is_new { NEW_CAP } else { OLD_CAP };
+    let aliases = CAPS.into_iter().filter(|alias| *alias != name && root.get(alias).is_some()).collect();
+    Ok(CapField { name, sent: count(root, name)?, aliases })
+}
+
+/// The least output that any of the names asks for: whichever the provider reads, it is within what was asked.
+fn asked_output(root: &Object<'_>) -> Result<Option<u64>, BadBody> {
+    let asked: Vec<Option<u64>> = CAPS.into_iter().map(|name| count(root, name)).collect::<Result<_, _>>()?;
+    Ok(asked.into_iter().flatten().min())
 }
 
 /// Whether OpenAI takes only `max_completion_tokens` for a model: the o-series, gpt-5 and what came after. Some write

@@ -1,1 +1,516 @@
+//! Requests as clients send them and as strangers might, and what goes on to the provider.
 
+use almoner_policy::{Price, Writes};
+use almoner_units::PicoUsdPerToken;
+use hyper::HeaderMap;
+use hyper::body::Bytes;
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+
+use super::*;
+
+const ANTHROPIC: Route = Route::Messages;
+const CHAT: Route = Route::ChatCompletions;
+
+fn with_betas(betas: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert("anthropic-beta", betas.parse().unwrap());
+    headers
+}
+
+#[track_caller]
+fn call(route: Route, body: &str) -> Call {
+    read(route, &HeaderMap::new(), body.as_bytes()).unwrap().unwrap()
+}
+
+/// A request with a model and a message, and more.
+fn ask(more: &str) -> String {
+    format!("{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]{more}}}")
+}
+
+#[track_caller]
+fn refused(route: Route, body: &str, expected: &str) {
+    let error = read(route, &HeaderMap::new(), body.as_bytes()).unwrap_err();
+    assert_eq!(error.to_string(), expected, "{body}");
+}
+
+/// What of a body that ends in `more` goes on at a cap.
+#[track_caller]
+fn rewritten(route: Route, more: &str, cap: u64, expected: &str) {
+    let body = Bytes::from(ask(more));
+    let sent = call(route, &ask(more)).rewrite(&body, cap);
+    assert_eq!(String::from_utf8_lossy(&sent), ask(expected), "{more} at {cap}");
+}
+
+#[test]
+fn a_call_says_what_its_body_says() {
+    let body = json!({
+        "model": "claude-opus-5", "max_tokens": 128_000, "stream": true,
+        "system": [{ "type": "text", "text": "Be brief.", "cache_control": { "type": "ephemeral", "ttl": "1h" } }],
+        "messages": [
+            { "role": "user", "content": "hi" },
+            { "role": "system", "content": "Mind the time." },
+            { "role": "assistant", "content": [{ "type": "text", "text": "ho" }] },
+        ],
+        "tools": [{ "name": "Read", "description": "Reads.", "input_schema": { "type": "object" } }],
+        "metadata": { "user_id": "{\"device_id\":\"d\",\"session_id\":\"5e55\"}" },
+        "thinking": { "type": "adaptive" }, "service_tier": "auto",
+    });
+    let call = call(ANTHROPIC, &body.to_string());
+    assert_eq!((call.model.as_str(), call.stream, call.asked_output), ("claude-opus-5", true, Some(128_000)));
+    assert_eq!(call.session.as_deref(), Some("5e55"));
+    assert_eq!((call.shape.messages, call.shape.tools), (4, 1));
+    assert_eq!(call.shape.writes, Writes::Hour);
+    assert_eq!(call.shape.service_tier.as_deref(), Some("auto"));
+    assert!(call.shape.unknown.is_empty() && call.shape.opaque.is_empty(), "{:?}", call.shape);
+}
+
+#[test]
+fn a_session_is_found_in_both_of_its_forms() {
+    let session = |user: &str| call(ANTHROPIC, &ask(&format!(",\"metadata\":{{\"user_id\":{user}}}"))).session;
+    assert_eq!(session(r#""{\"session_id\":\"a\"}""#).as_deref(), Some("a"));
+    assert_eq!(session(r#""user_ab_account__session_c-d""#).as_deref(), Some("c-d"));
+    for none in [r#""someone""#, "null", "1", r#""{\"session_id\":1}""#, r#""x_session_""#] {
+        assert_eq!(session(none), None, "{none}");
+    }
+}
+
+#[test]
+fn what_decides_the_price_must_be_readable() {
+    for (more, expected) in [
+        (",\"max_tokens\":1e5", "`max_tokens` must be a whole number, 0 or more, written in digits alone"),
+        (",\"max_tokens\":-1", "`max_tokens` must be a whole number, 0 or more, written in digits alone"),
+        (",\"max_tokens\":1.0", "`max_tokens` must be a whole number, 0 or more, written in digits alone"),
+        (",\"max_tokens\":\"10\"", "`max_tokens` must be a whole number, 0 or more, written in digits alone"),
+        (
+            ",\"max_tokens\":99999999999999999999",
+            "`max_tokens` must be a whole number, 0 or more, written in digits alone",
+        ),
+        (",\"stream\":\"true\"", "`stream` must be true or false"),
+        (",\"tools\":{}", "`tools` must be an array"),
+        (",\"service_tier\":1", "`service_tier` must be a text"),
+        (",\"model\":\"x\"", "`model` stands twice in one object, the second time at byte 57; send it once"),
+    ] {
+        refused(ANTHROPIC, &ask(more), expected);
+        refused(CHAT, &ask(more), expected);
+    }
+    refused(CHAT, &ask(",\"n\":0"), "`n` must be at least 1");
+    refused(CHAT, &ask(",\"stream\":true,\"stream_options\":1"), "`stream_options` must be an object");
+    refused(ANTHROPIC, &ask(",\"thinking\":true"), "`thinking` must be an object");
+    refused(ANTHROPIC, r#"{"messages":[]}"#, "`model` must be the name of a model, 1 to 256 characters long");
+    refused(ANTHROPIC, r#"{"model":"m"}"#, "`messages` must be an array");
+    refused(ANTHROPIC, r#"{"model":"m","messages":[1]}"#, "`messages[]` must be an object");
+}
+
+#[test]
+fn a_priced_member_stands_once_wherever_it_stands() {
+    for body in [
+        ask(r#","thinking":{"budget_tokens":1,"budget_tokens":9}"#),
+        ask(r#","tools":[{"type":"web_search_20250305","max_uses":1,"max_uses":9}]"#),
+        ask(r#","tools":[{"type":"custom","t\u0079pe":"web_search_20250305"}]"#),
+        ask(r#","cache_control":{"ttl":"5m","ttl":"1h"}"#),
+        ask(r#","context_management":{"edits":[],"edits":[{"type":"compact_20260112"}]}"#),
+        r#"{"model":"m","messages":[{"content":"a","content":[]}]}"#.to_owned(),
+        r#"{"model":"m","messages":[{"content":[{"type":"text","type":"image"}]}]}"#.to_owned(),
+        r#"{"model":"m","messages":[{"content":[{"type":"image","source":{"type":"base64","type":"url"}}]}]}"#
+            .to_owned(),
+    ] {
+        let error = read(ANTHROPIC, &HeaderMap::new(), body.as_bytes()).unwrap_err();
+        assert!(matches!(error, BadBody::Duplicate { .. }), "{body}: {error}");
+    }
+    for body in [
+        ask(r#","stream":true,"stream_options":{"include_usage":true,"include_usage":false}"#),
+        ask(r#","prediction":{"type":"content","type":"x"}"#),
+        r#"{"model":"m","messages":[{"content":[{"type":"image_url","image_url":{"url":"a","url":"b"}}]}]}"#.to_owned(),
+    ] {
+        let error = read(CHAT, &HeaderMap::new(), body.as_bytes()).unwrap_err();
+        assert!(matches!(error, BadBody::Duplicate { .. }), "{body}: {error}");
+    }
+    // What the model reads and nobody prices is the client's own business.
+    call(ANTHROPIC, &ask(r#","tools":[{"name":"t","input_schema":{"x":1,"x":2}}]"#));
+}
+
+#[test]
+fn the_cap_is_in_the_field_that_anthropic_reads() {
+    rewritten(ANTHROPIC, r#","max_tokens":128000"#, 8192, r#","max_tokens":8192"#);
+    rewritten(ANTHROPIC, r#","max_tokens" : 100 "#, 8192, r#","max_tokens" : 100 "#);
+    rewritten(ANTHROPIC, r#","max_tokens":0"#, 8192, r#","max_tokens":0"#);
+    rewritten(ANTHROPIC, "", 4096, r#","max_tokens":4096"#);
+    rewritten(ANTHROPIC, r#","max_tokens":null"#, 4096, r#","max_tokens":4096"#);
+    rewritten(ANTHROPIC, r#","max\u005ftokens":9000"#, 4096, r#","max\u005ftokens":4096"#);
+    rewritten(
+        ANTHROPIC,
+        r#","Max_Tokens":9,"max_tokens\u0000":9"#,
+        4,
+        r#","Max_Tokens":9,"max_tokens\u0000":9,"max_tokens":4"#,
+    );
+}
+
+#[test]
+fn a_thinking_budget_stays_below_a_lowered_cap() {
+    let thinking = |budget: u64| format!(r#","thinking":{{"type":"enabled","budget_tokens":{budget}}}"#);
+    let asked = |max: u64, budget: u64| format!(r#","max_tokens":{max}{}"#, thinking(budget));
+    rewritten(ANTHROPIC, &asked(32_000, 31_999), 20_000, &asked(20_000, 8192));
+    rewritten(ANTHROPIC, &asked(32_000, 31_999), 8192, &asked(8192, 4096));
+    rewritten(ANTHROPIC, &asked(32_000, 4096), 8192, &asked(8192, 4096));
+    rewritten(ANTHROPIC, &asked(32_000, 4096), 2048, &asked(2048, 1024));
+    rewritten(ANTHROPIC, &asked(32_000, 4096), 2047, r#","max_tokens":2047,"thinking":{"type":"disabled"}"#);
+    // With interleaved thinking a budget may be above the cap: what was not lowered is the client's to judge.
+    rewritten(ANTHROPIC, &asked(8000, 16_000), 8192, &asked(8000, 16_000));
+}
+
+#[test]
+fn the_cap_is_in_the_field_that_chat_reads() {
+    rewritten(CHAT, r#","max_tokens":9000"#, 100, r#","max_tokens":100"#);
+    rewritten(CHAT, r#","max_completion_tokens":9000"#, 100, r#","max_completion_tokens":100"#);
+    rewritten(CHAT, r#","max_completion_tokens":9000,"max_tokens":50"#, 100, r#","max_completion_tokens":50"#);
+    rewritten(CHAT, r#","n_predict":9000,"max_tokens":null"#, 100, r#","max_tokens":100"#);
+    rewritten(CHAT, "", 100, r#","max_tokens":100"#);
+    for (model, field) in [
+        ("gpt-5.6", "max_completion_tokens"),
+        ("openai/gpt-5-mini", "max_completion_tokens"),
+        ("o3", "max_completion_tokens"),
+        ("ft:o4-mini:org", "max_completion_tokens"),
+        ("gpt-4o", "max_tokens"),
+        ("gpt-35-turbo", "max_tokens"),
+        ("gpt-oss-120b", "max_tokens"),
+        ("olmo-2", "max_tokens"),
+    ] {
+        let body = format!(r#"{{"model":"{model}","messages":[],"max_tokens":9}}"#);
+        let sent = call(CHAT, &body).rewrite(&Bytes::from(body.clone()), 5);
+        let sent: Json = serde_json::from_slice(&sent).unwrap();
+        assert_eq!(sent, json!({ "model": model, "messages": [], field: 5 }));
+    }
+}
+
+#[test]
+fn a_chat_stream_is_asked_for_its_usage() {
+    let full = r#","max_tokens":1"#;
+    let check = |more: &str, expected: &str, wants: bool| {
+        rewritten(CHAT, &format!("{full}{more}"), 1, &format!("{full}{expected}"));
+        let call = call(CHAT, &ask(&format!("{full}{more}")));
+        assert_eq!((call.wants_usage, call.adds_usage()), (wants, more != expected), "{more}");
+    };
+    check("", "", false);
+    check(r#","stream":false,"stream_options":null"#, r#","stream":false,"stream_options":null"#, false);
+    check(r#","stream":true"#, r#","stream":true,"stream_options":{"include_usage":true}"#, false);
+    let null = r#","stream":true,"stream_options":null"#;
+    check(null, r#","stream":true,"stream_options":{"include_usage":true}"#, false);
+    let no = r#","stream":true,"stream_options":{"include_usage":false,"x":1}"#;
+    check(no, r#","stream":true,"stream_options":{"include_usage":true,"x":1}"#, false);
+    let empty = r#","stream":true,"stream_options":{}"#;
+    check(empty, r#","stream":true,"stream_options":{"include_usage":true}"#, false);
+    let yes = r#","stream":true,"stream_options":{"include_usage":true}"#;
+    check(yes, yes, true);
+}
+
+#[test]
+fn what_needs_no_change_goes_on_as_the_same_bytes() {
+    let body = Bytes::from(ask(r#","max_tokens":10"#));
+    for route in [ANTHROPIC, CHAT] {
+        let call = read(route, &HeaderMap::new(), &body).unwrap().unwrap();
+        assert_eq!(call.rewrite(&body, 10).as_ptr(), body.as_ptr());
+        assert_eq!(call.rewrite(&body, 9).len(), body.len() - 1);
+    }
+}
+
+#[test]
+fn a_count_of_tokens_has_no_output() {
+    let body = ask(r#","thinking":{"budget_tokens":4000},"tools":[{"type":"web_search_20250305","name":"w"}]"#);
+    let call = call(Route::CountTokens, &body);
+    assert_eq!((call.asked_output, call.shape.max_output), (Some(0), Some(0)));
+    let body = Bytes::from(body);
+    assert_eq!(call.rewrite(&body, 1), body);
+}
+
+#[test]
+fn tools_that_the_provider_runs_are_limited_or_named() {
+    let tools = |tools: &str| call(ANTHROPIC, &ask(&format!(",\"max_tokens\":1,\"tools\":[{tools}]")));
+    let limits = |call: &Call| -> Vec<(String, Option<u64>)> {
+        call.shape.server_tools.iter().map(|tool| (tool.name.clone(), tool.max_uses)).collect()
+    };
+    let search = tools(r#"{"type":"web_search_20250305","name":"w","max_uses":8}"#);
+    assert_eq!(limits(&search), [("web_search_20250305".to_owned(), Some(8))]);
+    let code = tools(r#"{"type":"code_execution_20260120","name":"c"},{"type":"brand_new_20270101"}"#);
+    let named = [("code_execution_20260120".to_owned(), None), ("brand_new_20270101".to_owned(), None)];
+    assert_eq!(limits(&code), named);
+    let own = tools(r#"{"type":"bash_20250124","name":"bash"},{"type":"custom","name":"x"},{"name":"y"}"#);
+    assert_eq!((limits(&own).len(), own.shape.tools), (0, 3));
+    let servers = call(ANTHROPIC, &ask(r#","mcp_servers":[{"type":"url","url":"https://x"}]"#));
+    assert_eq!(limits(&servers), [("mcp_servers".to_owned(), None)]);
+    let compact = call(ANTHROPIC, &ask(r#","context_management":{"edits":[{"type":"compact_20260112"}]}"#));
+    assert_eq!(limits(&compact), [("compact_20260112".to_owned(), None)]);
+    let clear =
+        call(ANTHROPIC, &ask(r#","context_management":{"edits":[{"type":"clear_thinking_20251015","keep":"all"}]}"#));
+    assert_eq!((limits(&clear).len(), clear.shape.unknown.len()), (0, 0));
+    let chat = call(CHAT, &ask(r#","tools":[{"type":"function"},{"type":"live_search"}],"web_search_options":{}"#));
+    assert_eq!(limits(&chat), [("live_search".to_owned(), None), ("web_search_options".to_owned(), None)]);
+}
+
+#[test]
+fn a_tool_without_a_limit_gets_ours() {
+    let full = r#","max_tokens":1"#;
+    rewritten(
+        ANTHROPIC,
+        &format!(
+            r#"{full},"tools":[{{"type":"web_search_20250305","max_uses":null}},{{"type":"web_fetch_20250910"}}]"#
+        ),
+        1,
+        &format!(
+            r#"{full},"tools":[{{"type":"web_search_20250305","max_uses":5}},{{"type":"web_fetch_20250910","max_uses":5}}]"#
+        ),
+    );
+}
+
+#[test]
+fn an_advisor_brings_its_own_price_or_none() {
+    let body = ask(r#","tools":[{"name":"a"},{"type":"advisor_20260301","name":"advisor","model":"big"}]"#);
+    let mut call = call(ANTHROPIC, &body);
+    let error = call.bring(|_| None).unwrap_err();
+    let expected =
+        "`advisor_20260301` brings in `big`, which has no price; add it as a [[price]], or leave the tool out";
+    assert_eq!(error.to_string(), expected);
+    let price = Price::flat(PicoUsdPerToken::new(1), PicoUsdPerToken::new(2));
+    call.bring(|model| (model == "big").then(|| price.clone())).unwrap();
+    assert_eq!(call.shape.server_tools[0].brings, Some(price));
+}
+
+#[test]
+fn fallbacks_are_taken_out() {
+    let full = r#","max_tokens":1"#;
+    rewritten(
+        ANTHROPIC,
+        &format!(r#"{full},"fallbacks":[{{"model":"x"}}],"top_k":1"#),
+        1,
+        &format!(r#"{full},"top_k":1"#),
+    );
+    assert_eq!(call(ANTHROPIC, &ask(r#","fallbacks":"default""#)).dropped, ["fallbacks"]);
+}
+
+#[test]
+fn what_nobody_knows_passes_and_is_named() {
+    let call = read(
+        ANTHROPIC,
+        &with_betas("claude-code-20250219, effort-2025-11-24,brand-new-2027-01-01"),
+        ask(r#","turbo":true,"tur\nbo":1,"quiet":null,"speed":"warp""#).as_bytes(),
+    );
+    let call = call.unwrap().unwrap();
+    let named = ["turbo", "tur\\nbo", "speed", "beta brand-new-2027-01-01"];
+    assert_eq!(call.shape.unknown, named);
+    assert_eq!(call.refused_when_strict(), named);
+    let many: String = (0..1000).map(|at| format!(",\"u{at}\":1")).collect();
+    assert_eq!(self::call(CHAT, &ask(&many)).shape.unknown.len(), 32);
+}
+
+#[test]
+fn every_beta_that_claude_code_sends_is_known() {
+    let betas = "claude-code-20250219,oauth-2025-04-20,context-1m-2025-08-07,interleaved-thinking-2025-05-14,\
+        redact-thinking-2026-02-12,thinking-token-count-2026-05-13,context-management-2025-06-27,\
+        prompt-caching-scope-2026-01-05,mid-conversation-system-2026-04-07,per-turn-control-2026-07-01,\
+        advisor-tool-2026-03-01,advanced-tool-use-2025-11-20,effort-2025-11-24,extended-cache-ttl-2025-04-11,\
+        cache-diagnosis-2026-04-07,afk-mode-2026-01-31,fast-mode-2026-02-01,token-efficient-tools-2026-03-28,\
+        structured-outputs-2025-12-15,fallback-credit-2026-06-01,server-side-fallback-2026-07-01";
+    let call = read(ANTHROPIC, &with_betas(betas), ask("").as_bytes()).unwrap().unwrap();
+    assert_eq!(call.shape.unknown, Vec::<String>::new());
+    assert!(call.shape.long_context);
+}
+
+#[test]
+fn tiers_regions_and_writes_are_read() {
+    let shape = |more: &str| call(ANTHROPIC, &ask(more)).shape;
+    assert!(shape(r#","speed":"fast""#).fast && !shape(r#","speed":"standard""#).fast);
+    assert_eq!(shape("").regional, None);
+    assert_eq!(shape(r#","inference_geo":"us""#).regional, Some(true));
+    assert_eq!(shape(r#","inference_geo":"global""#).regional, Some(false));
+    assert_eq!(shape("").writes, Writes::None);
+    assert_eq!(shape(r#","cache_control":{"type":"ephemeral"}"#).writes, Writes::FiveMinutes);
+    assert_eq!(shape(r#","cache_control":{"ttl":"5m"}"#).writes, Writes::FiveMinutes);
+    assert_eq!(shape(r#","cache_control":{"ttl":"1d"}"#).writes, Writes::Hour);
+    assert_eq!(shape(r#","tools":[{"name":"t","cache_control":{"ttl":"1h"}}]"#).writes, Writes::Hour);
+    let chat = call(CHAT, &ask(r#","n":3,"best_of":5,"service_tier":"priority","prompt_cache_retention":"24h""#)).shape;
+    assert_eq!((chat.choices, chat.service_tier.as_deref(), chat.writes), (5, Some("priority"), Writes::FiveMinutes));
+}
+
+#[test]
+fn text_counts_without_its_escapes_and_grown_as_nfkc_grows_it() {
+    let bytes = |content: &str| {
+        let shape = call(ANTHROPIC, &format!(r#"{{"model":"m","messages":[{{"content":"{content}"}}]}}"#)).shape;
+        (shape.text_bytes, shape.text_bytes_nfkc)
+    };
+    let (empty, _) = bytes("");
+    assert_eq!(bytes("abc"), (empty + 3, empty + 3));
+    assert_eq!(bytes("\\n\\u0041"), (empty + 2, empty + 2));
+    assert_eq!(bytes("\u{fdfa}"), (empty + 3, empty + 33));
+    assert_eq!(bytes("\\ufdfa"), (empty + 3, empty + 33));
+}
+
+#[test]
+fn tools_count_as_they_stand_and_no_less() {
+    let bytes = |more: &str| call(CHAT, &ask(more)).shape.text_bytes;
+    let schema = r#"{"type":"function","function":{"name":"f","parameters":{"a":"\n"}}}"#;
+    let tools = format!("[{schema}]");
+    assert!(bytes(&format!(",\"tools\":{tools}")) - bytes("") > u64::try_from(tools.len()).unwrap());
+    assert!(bytes(&format!(",\"response_format\":{schema}")) - bytes("") > u64::try_from(schema.len()).unwrap());
+    assert_eq!(bytes(r#","stop":["a very long sequence"],"temperature":1"#), bytes(""));
+}
+
+#[test]
+fn media_count_by_the_piece() {
+    let content = |route: Route, content: &Json| {
+        let body = json!({ "model": "m", "messages": [{ "role": "user", "content": content }] });
+        call(route, &body.to_string()).shape
+    };
+    let data = "A".repeat(100_000);
+    let image = json!([{ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": data } }]);
+    let shape = content(ANTHROPIC, &image);
+    assert_eq!((shape.images, shape.opaque.len()), (1, 0));
+    assert!(shape.text_bytes < 300, "{}", shape.text_bytes);
+    // In the result of a tool as well.
+    let result = json!([{ "type": "tool_result", "tool_use_id": "t", "content": image }]);
+    assert_eq!(content(ANTHROPIC, &result).images, 1);
+    let pdf =
+        json!([{ "type": "document", "source": { "type": "base64", "media_type": "application/pdf", "data": data } }]);
+    let shape = content(ANTHROPIC, &pdf);
+    assert_eq!(shape.documents, 1);
+    assert!(shape.text_bytes < 300);
+    // What says that it is media and is text counts as both.
+    let odd = json!([{ "type": "document", "source": { "type": "base64", "media_type": "text/plain", "data": data } }]);
+    assert!(content(ANTHROPIC, &odd).text_bytes > 100_000);
+    let text = json!([{ "type": "document", "source": { "type": "text", "media_type": "text/plain", "data": data } }]);
+    let shape = content(ANTHROPIC, &text);
+    assert_eq!(shape.documents, 0);
+    assert!(shape.text_bytes > 100_000);
+
+    let chat = json!([
+        { "type": "image_url", "image_url": { "url": format!("data:image/png;base64,{data}") } },
+        { "type": "input_audio", "input_audio": { "data": data, "format": "wav" } },
+        { "type": "file", "file": { "file_data": data, "filename": "a.pdf" } },
+    ]);
+    let shape = content(CHAT, &chat);
+    assert_eq!((shape.images, shape.sounds, shape.documents, shape.opaque.len()), (1, 1, 1, 0));
+    assert!(shape.text_bytes < 500, "{}", shape.text_bytes);
+}
+
+#[test]
+fn what_is_not_in_the_body_is_opaque() {
+    let opaque = |route: Route, content: &str| {
+        call(route, &format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{content}]}}]}}"#)).shape.opaque
+    };
+    assert_eq!(opaque(ANTHROPIC, r#"{"type":"image","source":{"type":"url","url":"https://x"}}"#), ["a URL"]);
+    assert_eq!(opaque(ANTHROPIC, r#"{"type":"document","source":{"type":"file","file_id":"f"}}"#), ["a file id"]);
+    assert_eq!(opaque(ANTHROPIC, r#"{"type":"container_upload","file_id":"f"}"#), ["a file in the container"]);
+    assert_eq!(opaque(ANTHROPIC, r#"{"type":"hologram","file_id":"f"}"#), ["content of an unknown type"]);
+    assert_eq!(opaque(ANTHROPIC, r#"{"type":"whisper","text":"f"}"#), Vec::<String>::new());
+    assert_eq!(opaque(CHAT, r#"{"type":"image_url","image_url":{"url":"https://x"}}"#), ["a URL"]);
+    assert_eq!(opaque(CHAT, r#"{"type":"image_url","image_url":"https://x"}"#), ["a URL"]);
+    assert_eq!(opaque(CHAT, r#"{"type":"file","file":{"file_id":"f"}}"#), ["a file id"]);
+    assert_eq!(opaque(CHAT, r#"{"type":"video_url","video_url":{"url":"x"}}"#), ["content of an unknown type"]);
+}
+
+#[test]
+fn recorded_requests_are_read_and_rewritten() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/recorded/exchanges");
+    let Ok(files) = std::fs::read_dir(folder) else {
+        println!("no recorded exchanges at {folder}: nothing checked");
+        return;
+    };
+    let mut seen = 0;
+    for file in
+        files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|kind| kind == "json"))
+    {
+        let exchange: Json = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        let route = match (exchange["provider"].as_str(), exchange["kind"].as_str()) {
+            (Some("anthropic"), Some("count_tokens")) => Route::CountTokens,
+            (Some("anthropic"), _) => ANTHROPIC,
+            (Some("openai-chat"), _) => CHAT,
+            _ => continue,
+        };
+        if exchange["request"].is_object() {
+            seen += 1;
+            goes_on(route, &exchange["request"], &file.display().to_string());
+        }
+    }
+    assert!(seen > 50, "{seen} requests");
+}
+
+/// Whether a request goes on with the cap in its one field, and all else as it was.
+#[track_caller]
+fn goes_on(route: Route, request: &Json, name: &str) {
+    let body = Bytes::from(request.to_string());
+    let call = read(route, &HeaderMap::new(), &body).unwrap_or_else(|error| panic!("{name}: {error}")).unwrap();
+    let sent: Json = serde_json::from_slice(&call.rewrite(&body, 777)).unwrap();
+    let caps: Vec<u64> = ["max_tokens", "max_completion_tokens"].iter().filter_map(|cap| sent[*cap].as_u64()).collect();
+    match route {
+        Route::CountTokens => assert_eq!(&sent, request, "{name}"),
+        _ => assert!(caps.len() == 1 && caps[0] <= 777, "{name}: {caps:?}"),
+    }
+    let touched = ["max_tokens", "max_completion_tokens", "stream_options", "thinking", "tools", "fallbacks"];
+    for (member, value) in request.as_object().unwrap() {
+        assert!(touched.contains(&member.as_str()) || sent[member] == *value, "{name}: {member}");
+    }
+}
+
+/// Bodies made of members that matter, in any order and of any type.
+fn body() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec![
+        "max_tokens",
+        "max_completion_tokens",
+        "max\\u005ftokens",
+        "n",
+        "n_predict",
+        "stream",
+        "stream_options",
+        "thinking",
+        "tools",
+        "system",
+        "metadata",
+        "cache_control",
+        "fallbacks",
+        "service_tier",
+        "what",
+    ]);
+    let value = prop::sample::select(vec![
+        "null",
+        "0",
+        "1",
+        "4096",
+        "99999",
+        "1e5",
+        "-1",
+        "\"x\"",
+        "true",
+        "false",
+        "[]",
+        "{}",
+        "{\"include_usage\":false}",
+        "{\"type\":\"enabled\",\"budget_tokens\":5000}",
+        "[{\"type\":\"web_search_20250305\"}]",
+        "\"default\"",
+        "[{\"type\":\"web_fetch_20250910\",\"max_uses\":null},{\"name\":\"x\"}]",
+    ]);
+    prop::collection::vec((name, value), 0..8).prop_map(|members| {
+        ask(&members.iter().map(|(name, value)| format!(" , \"{name}\" :{value}")).collect::<String>())
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_body_that_is_read_goes_on_with_one_cap(body in body(), cap in 0..200_000_u64) {
+        for route in [ANTHROPIC, CHAT] {
+            let Ok(Some(call)) = read(route, &HeaderMap::new(), body.as_bytes()) else { continue };
+            let sent = call.rewrite(&Bytes::from(body.clone()), cap);
+            let again = read(route, &HeaderMap::new(), &sent).unwrap().unwrap();
+            let allowed = call.asked_output.map_or(cap, |asked| asked.min(cap));
+            prop_assert_eq!(again.asked_output, Some(allowed));
+            prop_assert_eq!(again.rewrite(&sent, cap).as_ptr(), sent.as_ptr(), "it settles at once");
+            prop_assert!(again.shape.server_tools.iter().all(|tool| tool.max_uses.is_some()));
+            prop_assert!(!again.adds_usage());
+            let lowered = call.asked_output != Some(allowed);
+            prop_assert!(!lowered || again.shape.thinking.is_none_or(|budget| budget < allowed));
+            let sent: Json = serde_json::from_slice(&sent).unwrap();
+            let caps = ["max_tokens", "max_completion_tokens", "n_predict"];
+            let left = caps.iter().filter(|cap| sent.get(*cap).is_some()).count();
+            prop_assert!(left == 1 || route == ANTHROPIC);
+        }
+    }
+}
