@@ -7,7 +7,7 @@
 //! # What a call uses
 //! - Input: a quarter of the bytes of every text in `system`, `messages` and `tools`, rounded up. Media count nothing,
 //!   nor do names of members, types, roles and ids.
-//! - Output: the words of the answer. A tool call is the words of its name and of its input, once for each choice (`n`).
+//! - Output: the words of the answer, once for each choice (`n`). A tool call is the words of its name and its input.
 //! - Nothing is ever read from or written to a cache.
 //! - `max_tokens` and `max_completion_tokens` are honoured: the answer ends after that many words and says why.
 //!

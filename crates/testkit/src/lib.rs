@@ -1,4 +1,4 @@
-//! The false world for tests: a provider that keeps the truth, the rehearsal behind a socket, and a client that hangs up.
+//! The false world for tests: a provider that keeps the truth, the rehearsal behind a socket, a client that hangs up.
 //!
 //! Everything listens on a free port of the loopback and says which; nothing here reads a clock or the environment.
 

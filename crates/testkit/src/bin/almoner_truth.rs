@@ -1,7 +1,7 @@
 //! The provider that keeps the truth, as a process of its own: it outlives whatever is killed in front of it.
 //!
-//! `almoner-truth [--seed N] [--plan 'output=cap …'] [--input-pico N] [--output-pico N]` prints its address as its first
-//! line, and serves until it is ended.
+//! `almoner-truth [--seed N] [--plan 'output=cap …'] [--input-pico N] [--output-pico N]` prints its address as its
+//! first line, and serves until it is ended.
 
 use std::error::Error;
 use std::io::{Write, stdout};

@@ -6,8 +6,8 @@
 //!
 //! - Input: a third of the bytes of all text in `system`, `messages` and `tools`, rounded up, and 500 hidden tokens.
 //! - Output: what the [`Plan`] says, never above the cap that was asked for unless the plan says `over`.
-//! - Not billed: token counts, refusals of bad requests, and failures with the provider's own body. A 5xx without a body
-//!   is an intermediary's, behind which the call went through: it is billed.
+//! - Not billed: token counts, refusals of bad requests, and failures with the provider's own body. A 5xx without a
+//!   body is an intermediary's, behind which the call went through: it is billed.
 //!
 //! It survives whatever happens to its callers, and tells the truth in process ([`TruthProvider::bill`]) and over HTTP:
 //! `GET /truth` gives the totals, `POST /release?n=1` lets calls go on that wait at the gate.

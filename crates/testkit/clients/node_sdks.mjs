@@ -1,0 +1,144 @@
+// The Node SDKs of Anthropic and OpenAI: a prompt, a stream, a tool loop, and no money.
+
+import assert from "node:assert/strict";
+import Anthropic from "@anthropic-ai/sdk";
+import OpenAI from "openai";
+
+const base = process.env.ALMONER_BASE_URL;
+const key = process.env.ALMONER_KEY;
+const emptyKey = process.env.ALMONER_EMPTY_KEY;
+const model = "rehearsal";
+const schema = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
+const toolScript = 'Look it up.\ntool: weather {"city": "Oslo"}';
+const noMoney = emptyKey ? "say: never" : "fail: 402";
+
+const claude = (more = {}) => new Anthropic({ baseURL: base, apiKey: key, ...more });
+const gpt = (more = {}) => new OpenAI({ baseURL: `${base}/v1`, apiKey: key, ...more });
+const user = (content) => ({ role: "user", content });
+const weather = ({ city }) => `Rain in ${city}\nand wind`;
+
+// A fetch that counts what is really sent.
+function counting() {
+  const sent = [];
+  return { sent, fetch: (url, options) => (sent.push(String(url)), fetch(url, options)) };
+}
+
+async function expectRefusal(sent, call) {
+  const error = await call().then(
+    () => assert.fail("the call went through without money"),
+    (error) => error,
+  );
+  assert.equal(error.status, 402, `${error}`);
+  assert.ok(error.message.length > 20, `the error says only ${error.message}`);
+  assert.equal(sent.length, 1, `${sent.length} requests were sent`);
+}
+
+const checks = {
+  async node_anthropic_prompt() {
+    const messages = [user("say: one two three")];
+    const message = await claude().messages.create({ model, max_tokens: 50, messages });
+    assert.equal(message.content[0].text, "one two three");
+    assert.equal(message.stop_reason, "end_turn");
+    assert.equal(message.usage.output_tokens, 3);
+  },
+
+  async node_anthropic_stream() {
+    const stream = claude().messages.stream({ model, max_tokens: 20, messages: [user("words: 30")] });
+    let text = "";
+    stream.on("text", (piece) => (text += piece));
+    const message = await stream.finalMessage();
+    assert.equal(text.trim().split(/\s+/).length, 20);
+    assert.equal(message.stop_reason, "max_tokens");
+    assert.equal(message.usage.output_tokens, 20);
+  },
+
+  async node_anthropic_count() {
+    const counted = await claude().messages.countTokens({ model, messages: [user("say: one two three")] });
+    assert.equal(counted.input_tokens, 5);
+  },
+
+  async node_anthropic_tool_loop() {
+    const tools = [{ name: "weather", description: "The weather of a city", input_schema: schema }];
+    const messages = [user(toolScript)];
+    const first = await claude().messages.stream({ model, max_tokens: 100, messages, tools }).finalMessage();
+    assert.equal(first.stop_reason, "tool_use");
+    const call = first.content.find((block) => block.type === "tool_use");
+    assert.deepEqual(call.input, { city: "Oslo" });
+    const result = { type: "tool_result", tool_use_id: call.id, content: weather(call.input) };
+    messages.push({ role: "assistant", content: first.content }, { role: "user", content: [result] });
+    const last = await claude().messages.create({ model, max_tokens: 100, messages, tools });
+    assert.equal(last.content[0].text, "The tool answered: Rain in Oslo");
+  },
+
+  async node_openai_prompt() {
+    const messages = [user("say: one two three")];
+    const completion = await gpt().chat.completions.create({ model, max_tokens: 50, messages });
+    assert.equal(completion.choices[0].message.content, "one two three");
+    assert.equal(completion.choices[0].finish_reason, "stop");
+    assert.equal(completion.usage.completion_tokens, 3);
+  },
+
+  async node_openai_stream() {
+    const stream = await gpt().chat.completions.create({
+      model,
+      max_completion_tokens: 20,
+      messages: [user("words: 30")],
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    const chunks = await collect(stream);
+    const choices = chunks.flatMap((chunk) => chunk.choices);
+    const text = choices.map((choice) => choice.delta.content ?? "").join("");
+    assert.equal(text.trim().split(/\s+/).length, 20);
+    assert.equal(choices.at(-1).finish_reason, "length");
+    assert.equal(chunks.at(-1).usage.completion_tokens, 20);
+  },
+
+  async node_openai_stream_without_usage() {
+    const messages = [user("say: one")];
+    const chunks = await collect(await gpt().chat.completions.create({ model, messages, stream: true }));
+    assert.ok(chunks.every((chunk) => !chunk.usage && chunk.choices.length > 0));
+  },
+
+  async node_openai_tool_loop() {
+    const tool = { name: "weather", parameters: schema, function: weather, parse: JSON.parse };
+    const runner = gpt().chat.completions.runTools({
+      model,
+      messages: [user(toolScript)],
+      tools: [{ type: "function", function: tool }],
+      stream: true,
+    });
+    assert.equal(await runner.finalContent(), "The tool answered: Rain in Oslo");
+  },
+
+  async node_anthropic_no_money() {
+    const { sent, fetch } = counting();
+    const client = claude({ apiKey: emptyKey ?? key, fetch });
+    const ask = () => client.messages.create({ model, max_tokens: 50, messages: [user(noMoney)] });
+    await expectRefusal(sent, ask);
+  },
+
+  async node_openai_no_money() {
+    const { sent, fetch } = counting();
+    const client = gpt({ apiKey: emptyKey ?? key, fetch });
+    await expectRefusal(sent, () => client.chat.completions.create({ model, messages: [user(noMoney)] }));
+  },
+};
+
+async function collect(stream) {
+  const all = [];
+  for await (const item of stream) all.push(item);
+  return all;
+}
+
+let failed = false;
+for (const [name, story] of Object.entries(checks)) {
+  try {
+    await story();
+    console.log(`ok ${name}`);
+  } catch (error) {
+    failed = true;
+    console.log(`FAILED ${name}: ${String(error).split("\n")[0]}`);
+  }
+}
+process.exit(failed ? 1 : 0);

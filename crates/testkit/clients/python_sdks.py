@@ -1,0 +1,181 @@
+"""The Python SDKs of Anthropic and OpenAI: a prompt, a stream, a tool loop, and no money."""
+
+import json
+import os
+import sys
+
+import anthropic
+import openai
+
+BASE = os.environ["ALMONER_BASE_URL"]
+KEY = os.environ["ALMONER_KEY"]
+EMPTY_KEY = os.environ.get("ALMONER_EMPTY_KEY")
+MODEL = "rehearsal"
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+TOOL_SCRIPT = 'Look it up.\ntool: weather {"city": "Oslo"}'
+NO_MONEY = "say: never" if EMPTY_KEY else "fail: 402"
+
+CHECKS = []
+
+
+def check(story):
+    CHECKS.append(story)
+    return story
+
+
+def expect(seen, wanted):
+    assert seen == wanted, f"{seen!r} instead of {wanted!r}"
+
+
+def weather(city):
+    return f"Rain in {city}\nand wind"
+
+
+def claude(key=KEY, **more):
+    return anthropic.Anthropic(base_url=BASE, api_key=key, **more)
+
+
+def gpt(key=KEY, **more):
+    return openai.OpenAI(base_url=f"{BASE}/v1", api_key=key, **more)
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+@check
+def python_anthropic_prompt():
+    message = claude().messages.create(model=MODEL, max_tokens=50, messages=[user("say: one two three")])
+    expect(message.content[0].text, "one two three")
+    expect(message.stop_reason, "end_turn")
+    expect(message.usage.output_tokens, 3)
+    expect(message.usage.cache_read_input_tokens, 0)
+
+
+@check
+def python_anthropic_stream():
+    with claude().messages.stream(model=MODEL, max_tokens=20, messages=[user("words: 30")]) as stream:
+        text = "".join(stream.text_stream)
+        message = stream.get_final_message()
+    expect(len(text.split()), 20)
+    expect(message.stop_reason, "max_tokens")
+    expect(message.usage.output_tokens, 20)
+
+
+@check
+def python_anthropic_count():
+    counted = claude().messages.count_tokens(model=MODEL, messages=[user("say: one two three")])
+    # 18 bytes of text, a quarter of them rounded up.
+    expect(counted.input_tokens, 5)
+
+
+@check
+def python_anthropic_tool_loop():
+    tools = [{"name": "weather", "description": "The weather of a city", "input_schema": SCHEMA}]
+    messages = [user(TOOL_SCRIPT)]
+    first = claude().messages.create(model=MODEL, max_tokens=100, messages=messages, tools=tools)
+    expect(first.stop_reason, "tool_use")
+    call = next(block for block in first.content if block.type == "tool_use")
+    expect(call.input, {"city": "Oslo"})
+    messages.append({"role": "assistant", "content": first.content})
+    result = {"type": "tool_result", "tool_use_id": call.id, "content": weather(**call.input)}
+    messages.append({"role": "user", "content": [result]})
+    with claude().messages.stream(model=MODEL, max_tokens=100, messages=messages, tools=tools) as stream:
+        last = stream.get_final_message()
+    expect(last.stop_reason, "end_turn")
+    expect(last.content[0].text, "The tool answered: Rain in Oslo")
+
+
+@check
+def python_openai_prompt():
+    completion = gpt().chat.completions.create(model=MODEL, max_tokens=50, messages=[user("say: one two three")])
+    expect(completion.choices[0].message.content, "one two three")
+    expect(completion.choices[0].finish_reason, "stop")
+    expect(completion.usage.completion_tokens, 3)
+
+
+@check
+def python_openai_stream():
+    chunks = list(
+        gpt().chat.completions.create(
+            model=MODEL,
+            max_completion_tokens=20,
+            messages=[user("words: 30")],
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+    expect(len(text.split()), 20)
+    expect([choice.finish_reason for chunk in chunks for choice in chunk.choices][-1], "length")
+    expect(chunks[-1].usage.completion_tokens, 20)
+
+
+@check
+def python_openai_stream_without_usage():
+    chunks = list(gpt().chat.completions.create(model=MODEL, messages=[user("say: one")], stream=True))
+    # Nobody asked for usage, so nobody may see that a gateway did.
+    expect([chunk.usage for chunk in chunks if chunk.usage], [])
+    expect([chunk for chunk in chunks if not chunk.choices], [])
+
+
+@check
+def python_openai_tool_loop():
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}]
+    messages = [user(TOOL_SCRIPT)]
+    first = gpt().chat.completions.create(model=MODEL, messages=messages, tools=tools).choices[0]
+    expect(first.finish_reason, "tool_calls")
+    call = first.message.tool_calls[0]
+    messages.append(first.message)
+    answer = weather(**json.loads(call.function.arguments))
+    messages.append({"role": "tool", "tool_call_id": call.id, "content": answer})
+    last = gpt().chat.completions.create(model=MODEL, messages=messages, tools=tools).choices[0]
+    expect(last.message.content, "The tool answered: Rain in Oslo")
+
+
+def counting(sdk):
+    """A client of the SDK's own kind that counts what it really sends."""
+    sent = []
+    return sent, sdk.DefaultHttpxClient(event_hooks={"request": [lambda request: sent.append(request.url.path)]})
+
+
+def expect_refusal(sent, refusal, call):
+    try:
+        call()
+    except refusal as error:
+        expect(error.status_code, 402)
+        assert len(str(error)) > 20, f"the error says only {error}"
+        expect(len(sent), 1)
+        return
+    raise AssertionError("the call went through without money")
+
+
+@check
+def python_anthropic_no_money():
+    sent, http = counting(anthropic)
+    client = claude(key=EMPTY_KEY or KEY, http_client=http)
+    ask = lambda: client.messages.create(model=MODEL, max_tokens=50, messages=[user(NO_MONEY)])
+    expect_refusal(sent, anthropic.APIStatusError, ask)
+
+
+@check
+def python_openai_no_money():
+    sent, http = counting(openai)
+    client = gpt(key=EMPTY_KEY or KEY, http_client=http)
+    ask = lambda: client.chat.completions.create(model=MODEL, messages=[user(NO_MONEY)])
+    expect_refusal(sent, openai.APIStatusError, ask)
+
+
+def main():
+    failed = False
+    for story in CHECKS:
+        try:
+            story()
+            print(f"ok {story.__name__}", flush=True)
+        except Exception as error:
+            failed = True
+            print(f"FAILED {story.__name__}: {type(error).__name__}: {error}", flush=True)
+    sys.exit(1 if failed else 0)
+
+
+main()
