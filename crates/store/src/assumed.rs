@@ -3,6 +3,8 @@
 //! They stand in a table beside the journal, written in the same transaction. The chain does not cover it, so each row
 //! has a seal of its own: a hold with a flipped bit must not be corrected by the wrong amount.
 
+use std::path::Path;
+
 use almoner_ledger::{AssumedHold, Entry, Hold};
 use almoner_units::{CallId, Span, Timestamp};
 use rusqlite::{Connection, OptionalExtension};
@@ -29,7 +31,7 @@ impl Journal {
             .query_row("SELECT id, body, seal FROM assumed WHERE id = ?1", [&bytes[..]], |row| row.try_into())
             .optional()
             .map_err(|source| self.unread(source))?;
-        row.map(|row| self.unseal(row)).transpose()
+        row.map(|row| unseal(row, &self.file())).transpose()
     }
 
     /// Every assumed hold whose truth has not come, in the order of their ids, which is that of their calls.
@@ -37,12 +39,7 @@ impl Journal {
     /// # Errors
     /// [`ReadError`] where a row is damaged or cannot be read.
     pub fn assumed_list(&self) -> Result<Vec<AssumedHold>, ReadError> {
-        let rows = || {
-            let mut rows = self.connection.prepare("SELECT id, body, seal FROM assumed ORDER BY id")?;
-            rows.query_map([], |row| row.try_into())?.collect::<rusqlite::Result<Vec<Row>>>()
-        };
-        let rows = rows().map_err(|source| self.unread(source))?;
-        rows.into_iter().map(|row| self.unseal(row)).collect()
+        all(&self.connection, &self.file())
     }
 
     /// Forgets assumed holds older than 35 days; says how many. What they were charged stays charged.
@@ -54,23 +51,29 @@ impl Journal {
         self.transact(|batch| batch.execute("DELETE FROM assumed WHERE at_ms < ?1", [signed(oldest)?]))
     }
 
-    fn unseal(&self, (id, body, seal): Row) -> Result<AssumedHold, ReadError> {
-        let damaged = |what: String| self.damaged("assumed", hex(&id), what);
-        if hash(&[b"assumed", &id, body.as_bytes()])[..] != seal[..] {
-            return Err(damaged("its seal does not fit".to_owned()));
-        }
-        let bits = id.as_slice().try_into().map_err(|_| damaged(format!("its id has {} bytes", id.len())))?;
-        let wire: AssumedWire = serde_json::from_str(&body).map_err(|error| damaged(error.to_string()))?;
-        wire.of(CallId::from_bits(u128::from_be_bytes(bits))).map_err(|error| damaged(error.to_string()))
-    }
-
-    pub(crate) fn unread(&self, source: rusqlite::Error) -> ReadError {
+    fn unread(&self, source: rusqlite::Error) -> ReadError {
         ReadError::Sqlite { file: self.file(), source }
     }
+}
 
-    pub(crate) fn damaged(&self, table: &'static str, row: String, what: String) -> ReadError {
-        ReadError::Damaged { file: self.file(), table, row, what }
+/// Every row of the table.
+pub(crate) fn all(connection: &Connection, file: &Path) -> Result<Vec<AssumedHold>, ReadError> {
+    let rows = || {
+        let mut rows = connection.prepare("SELECT id, body, seal FROM assumed ORDER BY id")?;
+        rows.query_map([], |row| row.try_into())?.collect::<rusqlite::Result<Vec<Row>>>()
+    };
+    let rows = rows().map_err(|source| ReadError::Sqlite { file: file.to_owned(), source })?;
+    rows.into_iter().map(|row| unseal(row, file)).collect()
+}
+
+fn unseal((id, body, seal): Row, file: &Path) -> Result<AssumedHold, ReadError> {
+    let damaged = |what: String| ReadError::Damaged { file: file.to_owned(), table: "assumed", row: hex(&id), what };
+    if hash(&[b"assumed", &id, body.as_bytes()])[..] != seal[..] {
+        return Err(damaged("its seal does not fit".to_owned()));
     }
+    let bits = id.as_slice().try_into().map_err(|_| damaged(format!("its id has {} bytes", id.len())))?;
+    let wire: AssumedWire = serde_json::from_str(&body).map_err(|error| damaged(error.to_string()))?;
+    wire.of(CallId::from_bits(u128::from_be_bytes(bits))).map_err(|error| damaged(error.to_string()))
 }
 
 /// Keeps the hold that `entry` assumes.

@@ -55,6 +55,20 @@ pub enum OpenError {
         /// What is wrong with it.
         what: String,
     },
+    /// Every fact is there, but the pages that hold them are not in order, so the next one might be lost.
+    #[error(
+        "{} holds all its {found} facts, but its pages are damaged: {what}. Run `almoner ledger repair --charge-gap`, \
+         which copies the facts to a new file; nothing is charged, since none is lost",
+        .file.display()
+    )]
+    Pages {
+        /// The database.
+        file: PathBuf,
+        /// How many facts it has.
+        found: u64,
+        /// What is wrong.
+        what: String,
+    },
     /// The journal has fewer facts than were once written.
     #[error(
         "{} ends at fact {found}, but fact {marked} had been written: {} facts are lost. Nothing is enforced from a \
@@ -147,6 +161,7 @@ impl OpenError {
         matches!(
             self,
             Self::Corrupt { .. }
+                | Self::Pages { .. }
                 | Self::Shortened { .. }
                 | Self::Replaced { .. }
                 | Self::NoMark { .. }

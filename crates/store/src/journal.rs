@@ -159,6 +159,12 @@ impl Journal {
         scan.fault.map_or(Ok(scan.ledger), Err)
     }
 
+    /// Makes the disk full, as far as this journal can tell, once it has so many pages.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&self, pages: u32) {
+        self.connection.pragma_update(None, "max_page_count", pages).unwrap();
+    }
+
     /// Runs `work` in a transaction of its own, flushed when this returns.
     pub(crate) fn transact<T>(
         &mut self,

@@ -1,6 +1,9 @@
 //! Short-lived virtual keys: their hashes and labels, never the keys themselves.
 
+use std::path::Path;
+
 use almoner_units::{Labels, Timestamp};
+use rusqlite::Connection;
 
 use crate::chain::hash;
 use crate::error::{AppendError, ReadError};
@@ -41,15 +44,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::append`].
     pub fn keys_put(&mut self, key: &StoredKey) -> Result<(), AppendError> {
-        self.transact(|batch| {
-            let row = Row::of(key)?;
-            batch
-                .execute(
-                    "INSERT OR REPLACE INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                    (row.id, row.hash, row.labels, row.expires_at_ms, row.created_at_ms, row.note, row.seal),
-                )
-                .map(drop)
-        })
+        self.transact(|batch| put(batch, key))
     }
 
     /// Every key that is kept, expired ones included, by id.
@@ -57,14 +52,7 @@ impl Journal {
     /// # Errors
     /// [`ReadError`] where a row is damaged: a key must not get the labels of another.
     pub fn keys_all(&self) -> Result<Vec<StoredKey>, ReadError> {
-        let rows = || {
-            let mut rows = self
-                .connection
-                .prepare("SELECT id, hash, labels, expires_at_ms, created_at_ms, note, seal FROM keys ORDER BY id")?;
-            rows.query_map([], Row::read)?.collect::<rusqlite::Result<Vec<Row>>>()
-        };
-        let rows = rows().map_err(|source| self.unread(source))?;
-        rows.into_iter().map(|row| row.open().map_err(|(id, what)| self.damaged("keys", id, what))).collect()
+        all(&self.connection, &self.file())
     }
 
     /// Forgets the keys that are expired at `now`; says how many.
@@ -74,6 +62,29 @@ impl Journal {
     pub fn keys_remove_expired(&mut self, now: Timestamp) -> Result<usize, AppendError> {
         self.transact(|batch| batch.execute("DELETE FROM keys WHERE expires_at_ms <= ?1", [signed(now.ms())?]))
     }
+}
+
+/// Keeps a key.
+pub(crate) fn put(batch: &Connection, key: &StoredKey) -> rusqlite::Result<()> {
+    let row = Row::of(key)?;
+    batch
+        .execute(
+            "INSERT OR REPLACE INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            (row.id, row.hash, row.labels, row.expires_at_ms, row.created_at_ms, row.note, row.seal),
+        )
+        .map(drop)
+}
+
+/// Every row of the table.
+pub(crate) fn all(connection: &Connection, file: &Path) -> Result<Vec<StoredKey>, ReadError> {
+    let rows = || {
+        let mut rows = connection
+            .prepare("SELECT id, hash, labels, expires_at_ms, created_at_ms, note, seal FROM keys ORDER BY id")?;
+        rows.query_map([], Row::read)?.collect::<rusqlite::Result<Vec<Row>>>()
+    };
+    let rows = rows().map_err(|source| ReadError::Sqlite { file: file.to_owned(), source })?;
+    let damaged = |(row, what)| ReadError::Damaged { file: file.to_owned(), table: "keys", row, what };
+    rows.into_iter().map(|row| row.open().map_err(damaged)).collect()
 }
 
 impl Row {

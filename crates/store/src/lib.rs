@@ -14,10 +14,12 @@ mod journal;
 mod keys;
 mod lock;
 mod private;
+mod repair;
 mod scan;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod wire;
 
 pub use chain::Chain;
@@ -28,3 +30,5 @@ pub use history::{
 };
 pub use journal::{Journal, Recovered};
 pub use keys::StoredKey;
+pub use repair::{RepairError, RepairMode, RepairReport, repair};
+pub use verify::{VerifyReport, verify};

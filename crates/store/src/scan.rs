@@ -46,6 +46,13 @@ pub(crate) struct Scan {
     pub(crate) fault: Option<OpenError>,
 }
 
+impl Scan {
+    /// Not a row could be read.
+    pub(crate) fn nothing(fault: OpenError) -> Self {
+        Self { identity: None, ledger: Ledger::new(), head: None, fault: Some(fault) }
+    }
+}
+
 /// Reads a whole journal and compares it with its high-water mark; `each` sees every good row.
 pub(crate) fn scan(
     connection: &Connection,
@@ -60,8 +67,8 @@ pub(crate) fn scan(
     };
     let result = reader
         .read(connection, &identity, found.mark(), &mut each)
-        .and_then(|()| check_pages(connection, &files.db))
-        .and_then(|()| reader.compare(&identity, found, files));
+        .and_then(|()| reader.compare(&identity, found, files))
+        .and_then(|()| reader.check_pages(connection));
     reader.ended(Some(identity), result.err())
 }
 
@@ -178,6 +185,21 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// SQLite's own check: rows may be whole where the tree above them is not, and the next row would then land in the
+    /// wrong place.
+    fn check_pages(&self, connection: &Connection) -> Result<(), OpenError> {
+        let found = self.head.map_or(0, |head| head.seq);
+        let what = match sqlite::check_pages(connection, "quick_check") {
+            Ok(faults) if faults.is_empty() => return Ok(()),
+            Ok(faults) => faults.join("; "),
+            Err(error) => match OpenError::reading(self.file, found, error) {
+                OpenError::Corrupt { what, .. } => what,
+                other => return Err(other),
+            },
+        };
+        Err(OpenError::Pages { file: self.file.to_owned(), found, what })
+    }
+
     fn corrupt(&self, seq: u64, what: impl Into<String>) -> OpenError {
         OpenError::Corrupt { file: self.file.to_owned(), seq, what: what.into() }
     }
@@ -185,17 +207,6 @@ impl Reader<'_> {
     fn ended(self, identity: Option<Identity>, fault: Option<OpenError>) -> Scan {
         Scan { identity, ledger: self.ledger, head: self.head, fault }
     }
-}
-
-/// SQLite's own check of its pages: rows may be whole where the tree above them is not, and the next row would then
-/// land in the wrong place.
-fn check_pages(connection: &Connection, file: &Path) -> Result<(), OpenError> {
-    let what = match sqlite::check_pages(connection, "quick_check") {
-        Ok(faults) if faults.is_empty() => return Ok(()),
-        Ok(faults) => faults.join("; "),
-        Err(error) => return Err(OpenError::reading(file, 0, error)),
-    };
-    Err(OpenError::Corrupt { file: file.to_owned(), seq: 0, what })
 }
 
 /// The columns of a row, if they have the types they were written with.

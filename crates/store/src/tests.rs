@@ -1,7 +1,10 @@
 //! What the store promises, shown from inside, so that the tests can reach its files and its limits.
 
+mod damage;
+mod full;
 mod history;
 mod journal;
+mod repair;
 mod tables;
 mod wire;
 mod world;

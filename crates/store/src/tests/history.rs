@@ -153,7 +153,7 @@ fn busy_day(history: &mut History, now: Timestamp) {
 #[track_caller]
 fn check_printed(connection: &Connection, events: &str, usage: &str) {
     let mut rows = connection.prepare(events).unwrap();
-    let columns: Vec<String> = rows.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = rows.column_names().map(str::to_owned).collect();
     for column in ["id", "timestamp", "session_id", "level", "throttle_level", "priority", "action"] {
         assert!(columns.iter().any(|known| known == column), "{column} is not in {columns:?}");
     }
