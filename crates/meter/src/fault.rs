@@ -6,7 +6,7 @@ use std::fmt;
 /// One kind of thing that was wrong with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Fault {
-    /// An event or line was longer than [`crate::EVENT_MAX`] and was skipped.
+    /// An event or line was longer than [`crate::EVENT_MAX`], even with its strings cut, and was skipped.
     #[error("an event was longer than the meter keeps, and was skipped")]
     Oversize,
     /// A whole JSON answer was longer than [`crate::BODY_MAX`] and was not read.

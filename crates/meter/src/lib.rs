@@ -10,6 +10,7 @@ mod chat;
 mod cost;
 mod decode;
 mod dialect;
+mod elide;
 mod embeddings;
 pub mod exchange;
 mod fault;

@@ -3,8 +3,9 @@
 use memchr::memchr2;
 
 use crate::Fault;
+use crate::elide::Elider;
 
-/// The most bytes kept of one event or line; a longer one is skipped and noted.
+/// The most bytes kept of one event or line. Of a longer one the strings are cut; one that is longer still is skipped.
 pub const EVENT_MAX: usize = 1 << 20;
 
 /// A reused buffer that grew past this gives its memory back.
@@ -13,21 +14,35 @@ const ROOM_KEPT: usize = 64 << 10;
 /// One event on its way to a dialect, or why there is none.
 pub(crate) type Event<'a> = Result<&'a [u8], Fault>;
 
-/// Bytes that grow up to [`EVENT_MAX`] and from there on are only known to be too long.
+/// Bytes that grow up to [`EVENT_MAX`]; from there on with their long strings cut, and past it again only known to be
+/// too long.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bounded {
     bytes: Vec<u8>,
+    elider: Option<Elider>,
     overflow: bool,
 }
 
 impl Bounded {
     pub(crate) fn push(&mut self, more: &[u8]) {
-        self.overflow |= self.bytes.len() + more.len() > EVENT_MAX;
         if self.overflow {
-            self.bytes = Vec::new();
-        } else {
-            self.bytes.extend_from_slice(more);
+            return;
         }
+        if self.elider.is_none() && self.bytes.len() + more.len() > EVENT_MAX {
+            self.begin_to_elide();
+        }
+        match &mut self.elider {
+            Some(elider) => elider.push(more, &mut self.bytes),
+            None => self.bytes.extend_from_slice(more),
+        }
+        if self.bytes.len() > EVENT_MAX {
+            self.spoil();
+        }
+    }
+
+    fn begin_to_elide(&mut self) {
+        let whole = std::mem::take(&mut self.bytes);
+        self.elider.get_or_insert_default().push(&whole, &mut self.bytes);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -36,8 +51,7 @@ impl Bounded {
 
     /// Marks the bytes as lost.
     pub(crate) fn spoil(&mut self) {
-        self.overflow = true;
-        self.bytes = Vec::new();
+        *self = Self { overflow: true, ..Self::default() };
     }
 
     pub(crate) fn event(&self) -> Event<'_> {
@@ -47,6 +61,7 @@ impl Bounded {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(ROOM_KEPT);
+        self.elider = None;
         self.overflow = false;
     }
 }
@@ -119,6 +134,8 @@ mod tests {
         let fits = vec![b'x'; EVENT_MAX];
         assert_eq!(lines_of(&[&fits, b"\n"])[0].len(), EVENT_MAX);
         assert_eq!(lines_of(&[&fits, b"x\nnext\n"]), ["too long", "next"]);
+        assert_eq!(lines_of(&[b"\"", &fits, b"\"\nnext\n"])[1], "next");
+        assert!(lines_of(&[b"\"", &fits, b"\"\nnext\n"])[0].len() < EVENT_MAX);
         assert_eq!(lines_of(&[&[&fits[..], b"x\nnext\n"].concat()]), ["too long", "next"]);
     }
 }

@@ -119,8 +119,8 @@ fn depth_costs_nothing_where_nobody_looks() {
 #[test]
 fn an_oversize_event_is_skipped_and_the_next_one_read() {
     let usage = r#"{"model":"m","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
-    let long = "x".repeat(EVENT_MAX);
-    let one_line = format!("data: {{\"a\":\"{long}\"}}\n\ndata: {usage}\n\n");
+    let long = "7,".repeat(EVENT_MAX / 2);
+    let one_line = format!("data: [{long}]\n\ndata: {usage}\n\n");
     let half = &long[..EVENT_MAX / 2 + 1];
     let two_lines = format!("data: {half}\ndata: {half}\n\ndata: {usage}\n\n");
     for stream in [one_line, two_lines] {
@@ -129,12 +129,33 @@ fn an_oversize_event_is_skipped_and_the_next_one_read() {
             assert_eq!(read, "in 1 read 0 5m 0 1h 0 out 2 think - | m cut - bound=lower fault=Oversizex1");
         }
     }
-    let lines = format!("{{\"a\":\"{long}\"}}\n{{\"model\":\"m\",\"done\":true,\"eval_count\":2}}\n");
+    let lines = format!("[{long}]\n{{\"model\":\"m\",\"done\":true,\"eval_count\":2}}\n");
     let read = line(&in_pieces(Ollama, Ndjson, lines.as_bytes().chunks(999)));
     assert_eq!(read, "in - read 0 5m 0 1h 0 out 2 think - | m finished - fault=Oversizex1");
-    let array = format!("[{{\"a\":\"{long}\"}},{{\"usageMetadata\":{{\"promptTokenCount\":3}}}}]");
+    let array = format!("[{{\"a\":[{long}]}},{{\"usageMetadata\":{{\"promptTokenCount\":3}}}}]");
     let read = line(&in_pieces(Gemini, JsonArray, array.as_bytes().chunks(999)));
     assert_eq!(read, "in 3 read 0 5m 0 1h 0 out 0 think - | - cut - bound=lower fault=Oversizex1");
+}
+
+/// A picture makes an event of megabytes, with its usage at the end.
+#[test]
+fn an_event_that_is_long_for_its_strings_is_read() {
+    let picture = "iVBORw0KGgo\\u003d\\\"".repeat(10) + &"A".repeat(3 * EVENT_MAX);
+    let event = format!(
+        r#"{{"candidates":[{{"content":{{"parts":[{{"inlineData":{{"data":"{picture}"}}}}]}},"finishReason":"STOP"}}],"usageMetadata":{{"promptTokenCount":9,"candidatesTokenCount":1290}},"modelVersion":"m"}}"#
+    );
+    let read = "in 9 read 0 5m 0 1h 0 out 1290 think - | m finished STOP";
+    for (framing, answer) in
+        [(Sse, format!("data: {event}\r\n\r\n")), (JsonArray, format!("[{event}]")), (Json, event.clone())]
+    {
+        for size in [1400, 65_536, answer.len()] {
+            assert_eq!(
+                line(&in_pieces(Gemini, framing, answer.as_bytes().chunks(size))),
+                read,
+                "{framing:?} by {size}"
+            );
+        }
+    }
 }
 
 #[test]
