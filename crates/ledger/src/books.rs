@@ -1,15 +1,14 @@
 //! The books: what the facts add up to. Only [`Books::fold`] writes them, and it decides nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use almoner_units::{AccountKey, Budget, BudgetName, CallId, Charge, Limit, Timestamp};
 
 use crate::account::{Account, AccountId};
-use crate::closed::ClosedIds;
+use crate::closed::{ClosedIds, Ended};
 use crate::counter::{Counter, Was, part};
 use crate::fact::{AssumedHold, Entry, Fact, Hold};
-use crate::verdict::{Closed, Settlement};
 
 /// An open hold, with the number of the fact that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +22,7 @@ pub(crate) struct OpenHold {
 pub(crate) struct Books {
     pub(crate) seq: u64,
     pub(crate) now: Timestamp,
-    pub(crate) budgets: HashMap<BudgetName, Arc<Budget>>,
+    pub(crate) budgets: BTreeMap<BudgetName, Arc<Budget>>,
     /// By number; the numbers of accounts that are forgotten are not used again.
     pub(crate) accounts: Vec<Option<Box<Account>>>,
     pub(crate) numbers: HashMap<AccountKey, AccountId>,
@@ -174,12 +173,8 @@ impl Books {
         self.end_hold(&hold, |limit, counter| {
             counter.settle(by, part(limit, &hold.amount), part(limit, spent), now);
         });
-        let settlement = Settlement {
-            spent: *spent,
-            back: hold.amount.saturating_sub(spent),
-            overrun: spent.saturating_sub(&hold.amount),
-        };
-        let how = if released { Closed::Released } else { Closed::Settled(settlement) };
+        let settled = Ended::Settled { held: hold.amount, spent: *spent };
+        let how = if released { Ended::Released } else { settled };
         self.closed.insert(id, how, now);
     }
 
@@ -187,7 +182,7 @@ impl Books {
         assert!(self.holds.remove(&hold.id).is_some(), "fact {} assumes call {}, which has no hold", self.seq, hold.id);
         let now = self.now;
         self.end_hold(hold, |limit, counter| counter.assume(by, part(limit, &hold.amount), now));
-        self.closed.insert(hold.id, Closed::Assumed, now);
+        self.closed.insert(hold.id, Ended::Assumed, now);
     }
 
     /// Rolls every account of a hold that ends, and lets `end` take it from each counter.
@@ -216,12 +211,8 @@ impl Books {
                 counter.correct(&was, part(limit, spent), now);
             }
         }
-        let settlement = Settlement {
-            spent: *spent,
-            back: assumed.hold.amount.saturating_sub(spent),
-            overrun: spent.saturating_sub(&assumed.hold.amount),
-        };
-        self.closed.insert(assumed.hold.id, Closed::Settled(settlement), now);
+        let how = Ended::Settled { held: assumed.hold.amount, spent: *spent };
+        self.closed.insert(assumed.hold.id, how, now);
     }
 
     fn add(&mut self, call: CallId, accounts: &[AccountId], spent: &Charge) {
@@ -233,8 +224,8 @@ impl Books {
                 counter.add(&limit.window, part(limit, spent), seq, now);
             }
         }
-        let settlement = Settlement { spent: *spent, back: Charge::ZERO, overrun: Charge::ZERO };
-        self.closed.insert(call, Closed::Settled(settlement), now);
+        // Nothing was held for it, and nothing was promised: that it cost something is no overrun.
+        self.closed.insert(call, Ended::Settled { held: *spent, spent: *spent }, now);
     }
 
     fn reset(&mut self, id: AccountId) {

@@ -2,19 +2,41 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use almoner_units::{CallId, Span, Timestamp};
+use almoner_units::{CallId, Charge, Span, Timestamp};
 
-use crate::verdict::Closed;
+use crate::verdict::{Closed, Settlement};
 
 /// How many closed ids are remembered at most.
 const MOST: usize = 1_000_000;
 /// How long a closed id is remembered.
 const REMEMBERED: Span = Span::from_secs(24 * 3600);
 
+/// How a call ended, in as little as its answer can be made from again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Settled { held: Charge, spent: Charge },
+    Released,
+    Assumed,
+}
+
+impl Ended {
+    fn told(&self) -> Closed {
+        match self {
+            Self::Settled { held, spent } => Closed::Settled(Settlement {
+                spent: *spent,
+                back: held.saturating_sub(spent),
+                overrun: spent.saturating_sub(held),
+            }),
+            Self::Released => Closed::Released,
+            Self::Assumed => Closed::Assumed,
+        }
+    }
+}
+
 /// Closed ids: a million of them, for a day. Whoever asks about an older one is told so, and never "new".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClosedIds {
-    known: HashMap<CallId, (Timestamp, Closed)>,
+    known: HashMap<CallId, (Timestamp, Ended)>,
     /// When each was closed; an id that was closed twice, assumed and then corrected, stands here twice.
     order: VecDeque<(Timestamp, CallId)>,
     /// Ids made at or before this instant may have been forgotten.
@@ -22,8 +44,8 @@ pub(crate) struct ClosedIds {
 }
 
 impl ClosedIds {
-    pub(crate) fn get(&self, id: CallId) -> Option<&Closed> {
-        self.known.get(&id).map(|(_, how)| how)
+    pub(crate) fn get(&self, id: CallId) -> Option<Closed> {
+        self.known.get(&id).map(|(_, how)| how.told())
     }
 
     /// Whether an id that is not known was perhaps known once.
@@ -31,7 +53,7 @@ impl ClosedIds {
         id.made_at() <= self.horizon
     }
 
-    pub(crate) fn insert(&mut self, id: CallId, how: Closed, now: Timestamp) {
+    pub(crate) fn insert(&mut self, id: CallId, how: Ended, now: Timestamp) {
         self.known.insert(id, (now, how));
         self.order.push_back((now, id));
         self.forget_before(now);
@@ -61,10 +83,10 @@ mod tests {
         let start = Timestamp::from_ms(1_764_000_000_000);
         let id = |secs: u64| CallId::new(start.after(Span::from_secs(secs)), [0; 10]);
         let mut ids = ClosedIds::default();
-        ids.insert(id(0), Closed::Assumed, start);
-        ids.insert(id(3600), Closed::Assumed, start.after(REMEMBERED));
+        ids.insert(id(0), Ended::Assumed, start);
+        ids.insert(id(3600), Ended::Assumed, start.after(REMEMBERED));
         assert!(ids.get(id(0)).is_some() && !ids.may_be_forgotten(id(1)));
-        ids.insert(id(7200), Closed::Assumed, start.after(Span::from_secs(24 * 3600 + 1)));
+        ids.insert(id(7200), Ended::Assumed, start.after(Span::from_secs(24 * 3600 + 1)));
         assert!(ids.get(id(0)).is_none() && ids.may_be_forgotten(id(0)));
         assert!(ids.get(id(3600)).is_some() && !ids.may_be_forgotten(id(3600)));
     }

@@ -141,7 +141,7 @@ impl Ledger {
     pub fn settle(&mut self, id: CallId, spent: Charge, now: Timestamp) -> Result<Settlement, SettleError> {
         let now = self.see(now);
         match self.books.closed.get(id) {
-            Some(Closed::Settled(known)) if known.spent == spent => return Ok(*known),
+            Some(Closed::Settled(known)) if known.spent == spent => return Ok(known),
             Some(Closed::Settled(_)) => return Err(Contradiction { id, field: "spent" }.into()),
             Some(Closed::Released) => return Err(Contradiction { id, field: "outcome" }.into()),
             Some(Closed::Assumed) => return Err(SettleError::Assumed(id)),
@@ -151,7 +151,7 @@ impl Ledger {
         self.write(Fact::Settled { id, spent }, now);
         self.journal_levels_of(&accounts, now);
         match self.books.closed.get(id) {
-            Some(Closed::Settled(settlement)) => Ok(*settlement),
+            Some(Closed::Settled(settlement)) => Ok(settlement),
             _ => Err(SettleError::Unknown(id)),
         }
     }
@@ -218,7 +218,7 @@ impl Ledger {
         self.write(Fact::Corrected { assumed, spent, by, reason }, now);
         self.journal_levels_of(&accounts, now);
         match self.books.closed.get(id) {
-            Some(Closed::Settled(settlement)) => Ok(*settlement),
+            Some(Closed::Settled(settlement)) => Ok(settlement),
             _ => Err(CorrectError::NotAssumed(id)),
         }
     }
@@ -262,10 +262,15 @@ impl Ledger {
 
     /// Journals the levels that time alone has changed, and forgets accounts that count nothing any more.
     pub fn sweep(&mut self, now: Timestamp) {
+        self.sweep_except(now, |_| false);
+    }
+
+    /// Sweeps, but keeps the accounts that somebody still needs, such as a call that waits.
+    pub fn sweep_except(&mut self, now: Timestamp, is_needed: impl Fn(AccountId) -> bool) {
         let now = self.see(now);
         for id in self.open_accounts() {
             self.journal_levels(id, now);
-            if self.books.account(id).is_some_and(Account::is_empty) {
+            if self.books.account(id).is_some_and(Account::is_empty) && !is_needed(id) {
                 self.write(Fact::AccountDropped { account: id }, now);
             }
         }
@@ -288,11 +293,10 @@ impl Ledger {
         open.into_iter().map(|open| &open.hold).collect()
     }
 
-    /// The calls in flight on an account.
+    /// The calls in flight on an account, oldest first.
     #[must_use]
     pub fn holds_on(&self, account: AccountId) -> Vec<CallId> {
-        let on = |open: &&crate::books::OpenHold| open.hold.accounts.contains(&account);
-        self.books.holds.values().filter(on).map(|open| open.hold.id).collect()
+        self.holds().into_iter().filter(|hold| hold.accounts.contains(&account)).map(|hold| hold.id).collect()
     }
 
     /// What an account looks like at `now`.
@@ -382,8 +386,8 @@ impl Ledger {
     }
 
     fn accounts_of(&self, budget: &BudgetName) -> Vec<AccountId> {
-        let of = |(key, id): (&AccountKey, &AccountId)| (key.budget == *budget).then_some(*id);
-        self.books.numbers.iter().filter_map(of).collect()
+        let of = |id: &AccountId| self.key_of(*id).is_some_and(|key| key.budget == *budget);
+        self.open_accounts().into_iter().filter(of).collect()
     }
 
     fn journal_levels_of(&mut self, accounts: &[AccountId], now: Timestamp) {

@@ -74,6 +74,12 @@ impl<T> WaitingRoom<T> {
         self.waiters.is_empty()
     }
 
+    /// Whether a call that waits touches this account, so that sweeping must keep it.
+    #[must_use]
+    pub fn needs(&self, account: AccountId) -> bool {
+        self.waiters.iter().any(|waiter| waiter.call.accounts.contains(&account))
+    }
+
     /// Whether a new call must wait its turn because an older one has waited long for one of its accounts.
     #[must_use]
     pub fn keeps_out(&self, call: &Reserve, now: Timestamp) -> bool {

@@ -1,6 +1,6 @@
 //! Random commands and clock moves against the naive twin; the full size is `examples/model.rs`.
 
-use crate::world::{Mutant, Seen, run};
+use crate::world::{Mutant, Seen, facts, run};
 
 const STEPS: u64 = 400;
 
@@ -23,5 +23,12 @@ fn every_planted_bug_is_found() {
     for mutant in Mutant::ALL {
         let found = (0..1000).find(|seed| run(*seed, STEPS, Some(mutant)).is_err());
         assert!(found.is_some(), "{mutant:?} was not found in 1,000 seeds");
+    }
+}
+
+#[test]
+fn the_same_commands_give_the_same_facts() {
+    for seed in 0..20 {
+        assert!(facts(seed, STEPS) == facts(seed, STEPS), "seed {seed} gives other facts the second time");
     }
 }

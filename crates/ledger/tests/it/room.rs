@@ -108,6 +108,22 @@ fn who_can_never_fit_does_not_wait() {
 }
 
 #[test]
+fn an_account_that_a_waiting_call_needs_is_not_swept() {
+    check(
+        "
+        budget  team       $1.00
+        budget  idle       $1.00
+        reserve a team     $0.60
+        enter   b team+idle $0.50
+        sweep                      → 2 of 2 accounts kept
+        settle  a          $0.10
+        wake                       → b held
+        settle  b          $0.10
+    ",
+    );
+}
+
+#[test]
 fn who_waits_for_a_level_to_fall_keeps_nobody_out() {
     check(
         "

@@ -290,7 +290,7 @@ impl Script {
 
     fn sweep(&mut self) -> String {
         let before = self.ledger.views(self.now).len();
-        self.ledger.sweep(self.now);
+        self.ledger.sweep_except(self.now, |account| self.room.needs(account));
         format!("{} of {before} accounts kept", self.ledger.views(self.now).len())
     }
 

@@ -101,6 +101,15 @@ pub fn run(seed: u64, steps: u64, mutant: Option<Mutant>) -> Result<Seen, String
     Ok(Seen { steps, ..world.seen })
 }
 
+/// The facts that the world of a seed leaves behind.
+pub fn facts(seed: u64, steps: u64) -> Vec<Entry> {
+    let mut world = World::new(seed, None);
+    for _ in 0..steps {
+        world.step().expect("no difference");
+    }
+    world.facts
+}
+
 const START: u64 = 1_764_000_000_000;
 const MINUTE: u64 = 60_000;
 const LIMITS: [&str; 14] = [
