@@ -148,6 +148,10 @@ async fn a_failure_in_the_providers_own_words_is_free() {
     }
     assert_eq!((provider.bill().get(), provider.totals().unbilled), (0, 10));
 
+    let knobs = [("x-truth-status", "500"), ("x-truth-reset", "true")];
+    assert!(ask(&provider, MESSAGES, &knobs, &json!({})).await.is_err());
+    assert_eq!((provider.bill().get(), provider.totals().unbilled), (0, 11));
+
     let knobs = [("x-truth-status", "502"), ("x-truth-empty", "true")];
     let answer = ask(&provider, MESSAGES, &knobs, &json!({})).await.unwrap();
     assert_eq!((answer.status, answer.body.len()), (502, 0));
@@ -188,7 +192,8 @@ async fn a_call_at_the_gate_is_billed_and_waits() {
     let ((), answer) = tokio::join!(
         async {
             assert_eq!(provider.wait_until(|totals| totals.open == 1).await.billed, 1);
-            provider.release(1);
+            let released = post(provider.addr(), "/release?n=1", &[], b"").await.unwrap();
+            assert_eq!(released.json()["released"], 1);
         },
         asked
     );

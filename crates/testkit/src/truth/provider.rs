@@ -175,6 +175,7 @@ impl Call {
             Err(fault) => return Ok(self.refuse(400, &fault.to_string())),
         };
         if !plan.is_billed() {
+            self.shared.book.count(|totals| totals.unbilled += 1);
             self.wait(&plan).await;
             return if plan.reset { Err(self.slammed()) } else { Ok(self.fail(&plan)) };
         }
@@ -263,12 +264,9 @@ impl Call {
         http::json(http::status(status), &self.error(status, message))
     }
 
-    /// Fails as the plan says. What is not billed is counted here.
+    /// Fails as the plan says.
     fn fail(&self, plan: &Plan) -> Response<Body> {
         let status = plan.status.unwrap_or(500);
-        if !plan.is_billed() {
-            self.shared.book.count(|totals| totals.unbilled += 1);
-        }
         let mut response = if plan.empty {
             http::whole(http::status(status), "text/html", "")
         } else {
