@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use almoner_units::{Priority, Span, Timestamp};
 
-use crate::{AccountId, Ledger, Patience, RefusalReason, Reserve, ReserveError, Verdict};
+use crate::{AccountId, Ledger, Patience, Refusal, RefusalReason, Reserve, ReserveError, Verdict};
 
 /// A call that waits, with what its caller needs to be answered (`T`).
 #[derive(Debug)]
@@ -17,6 +17,8 @@ struct Waiter<T> {
     until: Timestamp,
     /// Whether it waits for calls in flight to end; what waits for a level to fall has no use for keeping others out.
     for_holds: bool,
+    /// When time alone lets it pass, as it was last told.
+    changes_at: Option<Timestamp>,
     ticket: T,
 }
 
@@ -31,6 +33,17 @@ impl<T> Waiter<T> {
     /// When it has waited half its time.
     fn half(&self) -> Timestamp {
         self.since.after(Span::from_ms(self.until.since(self.since).ms().div_ceil(2)))
+    }
+
+    fn was_told(&mut self, refusal: &Refusal) {
+        self.for_holds = refusal.reason == RefusalReason::Held;
+        self.changes_at = refusal.changes_at;
+    }
+
+    /// When it is worth asking again, even if nothing ends.
+    fn next_change(&self, now: Timestamp) -> Timestamp {
+        let patience = if now < self.half() { self.half() } else { self.until };
+        self.changes_at.filter(|at| *at > now).map_or(patience, |at| at.min(patience))
     }
 
     /// Whether it keeps its accounts for itself.
@@ -99,7 +112,7 @@ impl<T> WaitingRoom<T> {
         if self.waiters.len() >= self.most {
             return Err((RoomFull(self.most), ticket));
         }
-        let waiter = Waiter { call, since, until, for_holds: true, ticket };
+        let waiter = Waiter { call, since, until, for_holds: true, changes_at: None, ticket };
         let at = self.waiters.partition_point(|other| other.order() <= waiter.order());
         self.waiters.insert(at, waiter);
         Ok(())
@@ -115,7 +128,7 @@ impl<T> WaitingRoom<T> {
             let kept_out = patience < Patience::Spent && waiter.call.accounts.iter().any(|id| kept.contains(id));
             let verdict = if kept_out { None } else { Some(ledger.reserve(&waiter.call, patience, now)) };
             match verdict {
-                Some(Ok(Verdict::Waits(refusal))) => waiter.for_holds = refusal.reason == RefusalReason::Held,
+                Some(Ok(Verdict::Waits(refusal))) => waiter.was_told(&refusal),
                 Some(verdict) => {
                     answered.push((waiter.ticket, verdict));
                     continue;
@@ -136,10 +149,9 @@ impl<T> WaitingRoom<T> {
         self.waiters.retain(|waiter| wanted(&waiter.ticket));
     }
 
-    /// When a call's patience next changes, so that the room must be woken even if nothing ends.
+    /// When a call's patience or a level next changes, so that the room must be woken even if nothing ends.
     #[must_use]
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        let next = |waiter: &Waiter<T>| if now < waiter.half() { waiter.half() } else { waiter.until };
-        self.waiters.iter().map(next).min()
+        self.waiters.iter().map(|waiter| waiter.next_change(now)).min()
     }
 }

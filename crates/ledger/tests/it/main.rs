@@ -7,6 +7,7 @@ mod changes;
 mod clamp;
 mod floods;
 mod holds;
+mod journal;
 mod levels;
 mod model;
 mod room;
