@@ -1,2 +1,31 @@
-//! The binary `almoner`.
-fn main() {}
+//! The binary `almoner`: reads the command line, asks the server or starts it, and prints what came of it.
+
+mod args;
+mod client;
+mod commands;
+mod fail;
+mod show;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Serve(serve) => commands::serve::run(&cli.common, &serve),
+        Command::Exec(exec) => commands::exec::run(&cli.common, &exec),
+        Command::Status => commands::status::run(&cli.common),
+        Command::Budgets(budgets) => commands::budgets::run(&cli.common, budgets),
+        Command::Usage(usage) => commands::usage::run(&cli.common, usage),
+        Command::Explain { id } => commands::explain::run(&cli.common, id),
+        Command::Holds(args::Holds::List) => commands::holds::list(&cli.common),
+        Command::Correct(correct) => commands::holds::correct(&cli.common, correct),
+        Command::Meter { files } => commands::meter::run(&files),
+        Command::Prices(prices) => commands::prices::run(&cli.common, &prices),
+        Command::Config(config) => commands::config::run(&cli.common, &config),
+        Command::Ledger(ledger) => commands::ledger::run(&cli.common, &ledger),
+    };
+    outcome.unwrap_or_else(|failure| failure.report())
+}

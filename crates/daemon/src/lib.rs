@@ -1,1 +1,32 @@
-//! The rim: real clocks, dice, sockets and stores, joined.
+//! The rim: real clocks, dice, sockets and stores, made once and joined.
+//!
+//! [`serve`] is the server. Nothing here decides whether a call may go: that is the ledger's, and how much it may cost is
+//! the policy's. What is here makes their words real, and is kept thin.
+
+mod activity;
+mod clock;
+mod control;
+mod describe;
+mod keeper;
+mod keys;
+mod offline;
+mod operations;
+mod providers;
+mod purse;
+mod recorder;
+mod rehearsal;
+mod serve;
+mod server;
+mod upstream;
+mod world;
+
+pub use control::CONTROL_SOCKET;
+pub use offline::{OfflineError, repair_ledger, verify_ledger};
+pub use providers::price_book;
+pub use serve::{Options, ServeError, prepare_state_dir, serve};
+
+/// The wall clock, for commands that need no server.
+#[must_use]
+pub fn now() -> almoner_units::Timestamp {
+    clock::read().wall
+}

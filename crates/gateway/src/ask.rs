@@ -14,7 +14,7 @@ use crate::dialect::{Dialect, counting_body};
 use crate::exchange;
 use crate::guard::HoldGuard;
 use crate::http;
-use crate::port::{Admitted, Decision, Fullness, Purse, PurseError, Question, Recorder, Upstream};
+use crate::port::{Admitted, Decision, Fullness, Purse, PurseError, Question, Recorder, Refused, Upstream};
 use crate::provider::authorise;
 use crate::relay::{ClientBody, collect};
 use crate::report::{Report, Verdict};
@@ -41,6 +41,7 @@ pub(crate) struct Going<W: World> {
 /// The hold of a call that may go.
 pub(crate) struct Held<W: World> {
     pub(crate) admitted: Admitted,
+    pub(crate) fullness: Fullness,
     pub(crate) ask: Ask,
     pub(crate) guard: HoldGuard<W::Purse>,
 }
@@ -91,9 +92,11 @@ async fn hold<W: World>(
     }
     match decision {
         Decision::Admitted(admitted) => admit(gateway, understood, report, *admitted, bound.ask).map(Some),
-        Decision::Refused { refusal, waited } => {
-            report.verdict = Verdict::Refused(refusal.clone());
-            Err(refuse(refusal, waited, gateway.purse.now()))
+        Decision::Refused(refused) => {
+            let Refused { refusal, seen, waited } = *refused;
+            (report.seen, report.waited) = (seen, waited);
+            report.verdict = Verdict::Refused(Box::new(refusal.clone()));
+            Err(refuse(Box::new(refusal), waited, gateway.purse.now()))
         }
         Decision::Tighten => Err(Answer::Fault("the ledger asked twice for a smaller bound".to_owned())),
     }
@@ -110,25 +113,27 @@ fn admit<W: World>(
     gateway: &Arc<Gateway<W>>,
     understood: &Understood,
     report: &mut Report,
-    admitted: Admitted,
+    mut admitted: Admitted,
     ask: Ask,
 ) -> Result<Held<W>, Answer> {
     let guard = HoldGuard::new(Arc::clone(&gateway.purse), report.id);
+    (report.seen, report.waited) = (std::mem::take(&mut admitted.seen), admitted.waited);
+    let fullness = Fullness::of(&report.seen, &admitted.admission.amount);
     let cap = admitted.admission.cap;
     let loops = cap < ask.cap_asked && gateway.clamps.are_too_many(&understood.labels);
-    if let Some(refusal) = tightest(&admitted.fullness, understood, &ask).filter(|_| loops) {
+    if let Some(refusal) = tightest(&fullness, understood, &ask).filter(|_| loops) {
         gateway.clamps.note(&understood.labels, false);
         report.verdict = Verdict::Refused(Box::new(refusal.clone()));
         return Err(Answer::CutShort { refusal: Box::new(refusal), cap });
     }
     let asked = understood.call.asked_output;
     report.verdict = Verdict::Admitted { cap, asked, held: admitted.admission.amount };
-    Ok(Held { admitted, ask, guard })
+    Ok(Held { admitted, fullness, ask, guard })
 }
 
 /// The limit that is tightest for a call, as a refusal tells it.
 fn tightest(fullness: &Fullness, understood: &Understood, ask: &Ask) -> Option<Refusal> {
-    let (account, view) = fullness.tightest.clone()?;
+    let (account, view, _) = fullness.tightest.clone()?;
     Some(Refusal {
         account,
         spent: view.spent,

@@ -66,11 +66,10 @@ impl<W: World> Running<W> {
         let (mut cut, mut fullness, mut cap, mut clamped, mut guard) =
             (never_cut, Fullness::default(), None, false, None);
         let mut amount = Charge::ZERO;
-        if let Some(Held { admitted, ask, guard: its_guard }) = held {
+        if let Some(Held { admitted, fullness: its_fullness, ask, guard: its_guard }) = held {
             clamped = admitted.admission.cap < ask.cap_asked;
             amount = admitted.admission.amount;
-            (cut, fullness, cap, guard) =
-                (admitted.cut, admitted.fullness, Some(admitted.admission.cap), Some(its_guard));
+            (cut, fullness, cap, guard) = (admitted.cut, its_fullness, Some(admitted.admission.cap), Some(its_guard));
         }
         let account = Account {
             gateway: Arc::clone(&gateway),
@@ -256,7 +255,7 @@ impl<W: World> Running<W> {
     fn headers(&self, from: &HeaderMap) -> HeaderMap {
         let mut to = http::back(from);
         let report = &self.account.report;
-        let tightest = self.fullness.tightest.as_ref().map(|(key, view)| (key, &view.limit, view.left()));
+        let tightest = self.fullness.tightest.as_ref().map(|(key, view, left)| (key, &view.limit, *left));
         let asked = self.understood.call.asked_output;
         let told = Told {
             call: report.id,
@@ -327,9 +326,10 @@ impl<W: World> Account<W> {
         outcome.cost = bill.cost;
         outcome.usage = reading.map(|reading| reading.usage).unwrap_or_default();
         outcome.took = self.gateway.purse.now().since(self.report.at);
+        outcome.charge = charged(&bill.end, &self.amount);
         if let (End::Settled(charge), true) = (&bill.end, self.guard.is_some()) {
             let over = charge.saturating_sub(&self.amount);
-            outcome.overrun = over.usd();
+            outcome.overrun = over;
             if over != Charge::ZERO {
                 outcome.note = overrun_cause(&over).to_owned();
                 self.learn(charge);
@@ -356,6 +356,15 @@ fn overrun_cause(over: &Charge) -> &'static str {
         (_, true) => "the provider passed the output cap",
         (true, false) => "the input was more than its bound",
         (false, false) => "the price was more than its bound",
+    }
+}
+
+/// What is charged for a call that held `amount` and ended so.
+fn charged(end: &End, amount: &Charge) -> Charge {
+    match end {
+        End::Settled(charge) => *charge,
+        End::Released(reason) => reason.charge(),
+        End::Assumed(_) => *amount,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::future::Future;
 
-use almoner_ledger::{Admission, LimitView, Refusal, ReleaseReason, ReserveError};
+use almoner_ledger::{AccountView, Admission, LimitView, Refusal, ReleaseReason, ReserveError};
 use almoner_units::{AccountKey, Ask, CallId, Charge, Labels, Level, Priority, Span, Timestamp};
 use hyper::body::Bytes;
 use hyper::{Request, Response};
@@ -42,12 +42,7 @@ pub enum Decision {
     /// A smaller bound is wanted first; nothing is held.
     Tighten,
     /// The call may not go.
-    Refused {
-        /// Why, with the numbers.
-        refusal: Box<Refusal>,
-        /// How long it waited before.
-        waited: Span,
-    },
+    Refused(Box<Refused>),
 }
 
 /// A call that may go.
@@ -55,19 +50,46 @@ pub enum Decision {
 pub struct Admitted {
     /// Its hold.
     pub admission: Admission,
-    /// How full the accounts it touches are.
-    pub fullness: Fullness,
+    /// The accounts it touches, as they were before it.
+    pub seen: Vec<AccountView>,
+    /// How long it waited for its turn.
+    pub waited: Span,
     /// Tells the gateway to cut the call, with the reason: its budget is spent and its mode is `kill-running`.
     pub cut: oneshot::Receiver<String>,
 }
 
+/// A call that may not go.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why, with the numbers.
+    pub refusal: Refusal,
+    /// The accounts it touches.
+    pub seen: Vec<AccountView>,
+    /// How long it waited before.
+    pub waited: Span,
+}
+
 /// How full the accounts of a call are, for the headers of its answer.
 #[derive(Clone, Debug, Default)]
-pub struct Fullness {
+pub(crate) struct Fullness {
     /// The highest level.
-    pub level: Level,
-    /// The account and limit of which the smallest part is left.
-    pub tightest: Option<(AccountKey, LimitView)>,
+    pub(crate) level: Level,
+    /// The account and limit of which the smallest part is left, and what that is.
+    pub(crate) tightest: Option<(AccountKey, LimitView, u64)>,
+}
+
+impl Fullness {
+    /// How full these accounts are once `held` is set aside on each.
+    pub(crate) fn of(seen: &[AccountView], held: &Charge) -> Self {
+        let limits = seen.iter().flat_map(|view| view.limits.iter().map(move |limit| (&view.key, limit)));
+        let left = |limit: &LimitView| limit.left().saturating_sub(held[limit.limit.meter]);
+        let part = |limit: &LimitView| u128::from(left(limit)) * 1_000_000 / u128::from(limit.limit.amount.max(1));
+        let tightest = limits.min_by_key(|(_, limit)| part(limit));
+        Self {
+            level: seen.iter().map(|view| view.level).max().unwrap_or_default(),
+            tightest: tightest.map(|(key, limit)| (key.clone(), limit.clone(), left(limit))),
+        }
+    }
 }
 
 /// Why the purse could not answer.
@@ -109,9 +131,6 @@ pub trait Purse: Send + Sync + 'static {
 
     /// Tells how a call ended. Never waits, and is never lost while the process lives.
     fn end(&self, id: CallId, end: End);
-
-    /// How full some accounts are, for the headers of an answer that held nothing.
-    fn fullness(&self, accounts: &[AccountKey]) -> impl Future<Output = Fullness> + Send;
 }
 
 /// What is known of whoever holds a key.

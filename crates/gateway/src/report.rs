@@ -1,6 +1,6 @@
 //! What the gateway reports of each call it decided: numbers and labels, never prompts or answers.
 
-use almoner_ledger::Refusal;
+use almoner_ledger::{AccountView, Refusal};
 use almoner_units::{Ask, CallId, Charge, Labels, NanoUsd, Priority, Span, Timestamp, Usage};
 
 /// Everything there is to tell about one call, once it has ended.
@@ -22,6 +22,10 @@ pub struct Report {
     pub model: String,
     /// What was decided.
     pub verdict: Verdict,
+    /// The accounts it touches, as they were when it was decided, before it.
+    pub seen: Vec<AccountView>,
+    /// How long it waited for its turn.
+    pub waited: Span,
     /// The bound, part by part.
     pub bound: Vec<(String, u64)>,
     /// What it asked of the ledger.
@@ -69,8 +73,10 @@ pub struct Outcome {
     pub usage: Usage,
     /// What it cost, where that is known.
     pub cost: Option<NanoUsd>,
+    /// What is charged for it.
+    pub charge: Charge,
     /// What it cost beyond its hold.
-    pub overrun: NanoUsd,
+    pub overrun: Charge,
     /// From the decision to the last byte.
     pub took: Span,
 }

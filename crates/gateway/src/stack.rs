@@ -267,6 +267,8 @@ impl<W: World> Gateway<W> {
             provider: self.providers[understood.provider].name.clone(),
             model: understood.call.model.clone(),
             verdict: Verdict::Unbudgeted,
+            seen: Vec::new(),
+            waited: almoner_units::Span::default(),
             bound: Vec::new(),
             ask: None,
             price_version: self.book.version().to_owned(),

@@ -27,6 +27,7 @@ const MEMBERS: &Members = &[
     ("model", Member::Setting),
     ("output_config", Member::Json),
     ("output_format", Member::Json),
+    ("safeguards", Member::Json),
     ("service_tier", Member::Setting),
     ("speed", Member::Setting),
     ("stop_sequences", Member::Neutral),
@@ -44,11 +45,12 @@ const MEMBERS: &Members = &[
 
 /// What the known betas are called before their date. Those that can change a price have a member or a part of the
 /// body of their own, which is read; `context-1m` alone acts by its name.
-const BETAS: [&str; 50] = [
+const BETAS: [&str; 57] = [
     "adaptive-thinking",
     "advanced-tool-use",
     "advisor-tool",
     "afk-mode",
+    "auto-mode-classifier",
     "bash-20241022",
     "cache-diagnosis",
     "claude-code",
@@ -57,6 +59,7 @@ const BETAS: [&str; 50] = [
     "computer-use",
     "context-1m",
     "context-management",
+    "dangerous-tool-use",
     "dev-full-thinking",
     "effort",
     "extended-cache-ttl",
@@ -71,6 +74,7 @@ const BETAS: [&str; 50] = [
     "mcp-servers",
     "mcp-tunnels",
     "message-batches",
+    "message-threads",
     "mid-conversation-output-config",
     "mid-conversation-system",
     "mid-conversation-system-clear-at",
@@ -82,6 +86,7 @@ const BETAS: [&str; 50] = [
     "pdfs",
     "per-turn-control",
     "prompt-caching",
+    "prompt-caching-evict",
     "prompt-caching-scope",
     "redact-thinking",
     "server-side-fallback",
@@ -90,9 +95,12 @@ const BETAS: [&str; 50] = [
     "task-budgets",
     "thinking-binding-controls",
     "thinking-display-updates",
+    "thinking-resumption",
     "thinking-token-count",
+    "timing",
     "token-counting",
     "token-efficient-tools",
+    "tool-search-tool",
     "user-profiles",
     "web-search",
 ];
@@ -100,11 +108,21 @@ const BETAS: [&str; 50] = [
 /// The tools that Anthropic describes and the client runs.
 const CLIENT_TOOLS: [&str; 4] = ["bash", "computer", "memory", "text_editor"];
 
+/// Sets of tools that Anthropic describes and the client runs.
+const CLIENT_TOOLSETS: [&str; 2] = ["browser_toolset", "computer_toolset"];
+
 /// The tools that Anthropic runs, and that take a limit.
 const LIMITED_TOOLS: [&str; 3] = ["advisor", "web_fetch", "web_search"];
 
+/// Those of them that are used by the model alone. Later ones may be used by code that the model writes, and running
+/// that samples again, without a limit.
+const DIRECT_TOOLS: [&str; 3] = ["advisor_20260301", "web_fetch_20250910", "web_search_20250305"];
+
 /// What Anthropic's own description of a tool takes at most: 735 tokens for the largest, in 2025.
 const OWN_DESCRIPTION: usize = 1024;
+
+/// What its descriptions of a set of tools take at most: 16 times as much.
+const OWN_DESCRIPTIONS: usize = 16 * OWN_DESCRIPTION;
 
 /// Reads the body of a request.
 pub(super) fn read(headers: &HeaderMap, root: &Object<'_>) -> Result<Call, BadBody> {
@@ -171,7 +189,8 @@ impl Reader {
         let block = block.object("content[]")?;
         let kind = word(&block, "type")?.unwrap_or_default();
         match &*kind {
-            "text" | "thinking" | "redacted_thinking" | "tool_reference" => {}
+            "text" | "thinking" | "redacted_thinking" | "tool_reference" | "tool_removal" | "mcp_tool_listing" => {}
+            "tool_addition" => self.tool_addition(&block)?,
             "image" | "document" => self.source(&block, &kind)?,
             "container_upload" => self.opaque("a file in the container"),
             "tool_use" | "server_tool_use" | "mcp_tool_use" => self.tool_use(&block),
@@ -182,9 +201,7 @@ impl Reader {
             _ if !is_named => self.inner(&block, false)?,
             kind => {
                 note(&mut self.shape.unknown, &format!("content type {kind}"));
-                if ["source", "file_id", "url"].iter().any(|name| block.told(name).is_some()) {
-                    self.opaque("content of an unknown type");
-                }
+                self.stranger(&block);
                 self.inner(&block, true)?;
             }
         }
@@ -193,6 +210,30 @@ impl Reader {
 
     fn inner(&mut self, block: &Object<'_>, is_named: bool) -> Result<(), BadBody> {
         block.told("content").map_or(Ok(()), |content| self.content(content, is_named))
+    }
+
+    /// Content of an unknown type is text, which was weighed with the rest, unless it points elsewhere or brings a tool
+    /// of the provider.
+    fn stranger(&mut self, block: &Object<'_>) {
+        if ["source", "file_id", "url"].iter().any(|name| block.told(name).is_some()) {
+            self.opaque("content of an unknown type");
+        }
+        for kind in block.value().values_named("type").filter_map(Value::text) {
+            let stem = before_date(&kind, '_');
+            if stem != kind && !CLIENT_TOOLS.contains(&stem) {
+                self.server_tool(&kind, None);
+            }
+        }
+    }
+
+    /// A tool that joins in the middle of a conversation, by its name or with its definition.
+    fn tool_addition(&mut self, block: &Object<'_>) -> Result<(), BadBody> {
+        let Some(tool) = block.told("tool") else { return Ok(()) };
+        let Some(definition) = tool.object("tool")?.told("definition") else { return Ok(()) };
+        self.shape.tools += 1;
+        self.weight.take(Weight::text(definition));
+        self.weight.add(Weight::json(definition));
+        self.tool(&definition.object("definition")?)
     }
 
     /// The input of a tool is read as JSON, and was weighed as text.
@@ -259,20 +300,28 @@ impl Reader {
         match before_date(&kind, '_') {
             "" | "custom" => {}
             known if CLIENT_TOOLS.contains(&known) => self.weight.add_hidden(OWN_DESCRIPTION),
-            known if LIMITED_TOOLS.contains(&known) => {
-                self.weight.add_hidden(OWN_DESCRIPTION);
-                let max_uses = count(tool, "max_uses")?;
-                if max_uses.is_none() {
-                    self.limitless.push(tool.layout());
-                }
-                if let Some(model) = word(tool, "model")? {
-                    self.brings.push((self.shape.server_tools.len(), model.into_owned()));
-                }
-                self.server_tool(&kind, Some(max_uses.unwrap_or(TOOL_USES_MAX)));
-            }
+            known if CLIENT_TOOLSETS.contains(&known) => self.weight.add_hidden(OWN_DESCRIPTIONS),
+            known if LIMITED_TOOLS.contains(&known) => self.limited_tool(tool, &kind)?,
             // What Anthropic runs without a limit, and what nobody here knows.
             _ => self.server_tool(&kind, None),
         }
+        Ok(())
+    }
+
+    fn limited_tool(&mut self, tool: &Object<'_>, kind: &str) -> Result<(), BadBody> {
+        self.weight.add_hidden(OWN_DESCRIPTION);
+        if !DIRECT_TOOLS.contains(&kind) && !is_only_direct(tool) {
+            self.server_tool(&format!("{kind}, unless its allowed_callers are `direct` alone"), None);
+            return Ok(());
+        }
+        let max_uses = count(tool, "max_uses")?;
+        if max_uses.is_none() {
+            self.limitless.push(tool.layout());
+        }
+        if let Some(model) = word(tool, "model")? {
+            self.brings.push((self.shape.server_tools.len(), model.into_owned()));
+        }
+        self.server_tool(kind, Some(max_uses.unwrap_or(TOOL_USES_MAX)));
         Ok(())
     }
 
@@ -296,8 +345,12 @@ impl Reader {
         if root.told("compaction").is_some() {
             self.server_tool("compaction", None);
         }
-        if root.told("thread").is_some() {
-            self.opaque("a thread");
+        // A thread that begins brings nothing; one that goes on brings what the provider kept of it.
+        if let Some(thread) = root.told("thread") {
+            let thread = thread.object("thread")?;
+            if word(&thread, "type")?.as_deref() != Some("create") {
+                self.opaque("a thread");
+            }
         }
         if root.told("container").is_some_and(Value::is_object) {
             self.opaque("skills in the container");
@@ -361,6 +414,12 @@ impl Reader {
             plan,
         })
     }
+}
+
+/// Whether only the model itself may use a tool.
+fn is_only_direct(tool: &Object<'_>) -> bool {
+    let callers: Vec<_> = tool.told("allowed_callers").into_iter().flat_map(Value::items).collect();
+    !callers.is_empty() && callers.into_iter().all(|caller| caller.text().as_deref() == Some("direct"))
 }
 
 fn thinking(root: &Object<'_>) -> Result<Option<Thinking>, BadBody> {

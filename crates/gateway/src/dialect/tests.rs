@@ -234,6 +234,11 @@ fn tools_that_the_provider_runs_are_limited_or_named() {
     let code = tools(r#"{"type":"code_execution_20260120","name":"c"},{"type":"brand_new_20270101"}"#);
     let named = [("code_execution_20260120".to_owned(), None), ("brand_new_20270101".to_owned(), None)];
     assert_eq!(limits(&code), named);
+    let by_code = tools(r#"{"type":"web_search_20260209","max_uses":8}"#);
+    let name = "web_search_20260209, unless its allowed_callers are `direct` alone".to_owned();
+    assert_eq!(limits(&by_code), [(name, None)]);
+    let direct = tools(r#"{"type":"web_search_20260209","max_uses":8,"allowed_callers":["direct"]}"#);
+    assert_eq!(limits(&direct), [("web_search_20260209".to_owned(), Some(8))]);
     let own = tools(r#"{"type":"bash_20250124","name":"bash"},{"type":"custom","name":"x"},{"name":"y"}"#);
     assert_eq!((limits(&own).len(), own.shape.tools), (0, 3));
     let servers = call(ANTHROPIC, &ask(r#","mcp_servers":[{"type":"url","url":"https://x"}]"#));
@@ -245,6 +250,25 @@ fn tools_that_the_provider_runs_are_limited_or_named() {
     assert_eq!((limits(&clear).len(), clear.shape.unknown.len()), (0, 0));
     let chat = call(CHAT, &ask(r#","tools":[{"type":"function"},{"type":"live_search"}],"web_search_options":{}"#));
     assert_eq!(limits(&chat), [("live_search".to_owned(), None), ("web_search_options".to_owned(), None)]);
+}
+
+#[test]
+fn a_tool_that_joins_later_is_limited_too() {
+    let added = |tool: &str| {
+        let block = format!(r#"{{"type":"tool_addition","tool":{{"type":"tool_definition","definition":{tool}}}}}"#);
+        format!(r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"system","content":[{block}]}}]}}"#)
+    };
+    let body = Bytes::from(added(r#"{"type":"web_search_20250305"}"#));
+    let read = call(ANTHROPIC, std::str::from_utf8(&body).unwrap());
+    assert_eq!((read.shape.tools, read.shape.server_tools[0].max_uses), (1, Some(5)));
+    assert_eq!(read.rewrite(&body, 1), added(r#"{"type":"web_search_20250305","max_uses":5}"#));
+    let code = call(ANTHROPIC, &added(r#"{"type":"code_execution_20260120"}"#));
+    assert_eq!(code.shape.server_tools[0].max_uses, None);
+    let hidden = r#"{"model":"m","messages":[{"content":[{"type":"whisper","x":{"type":"web_search_20250305"}}]}]}"#;
+    assert_eq!(call(ANTHROPIC, hidden).shape.server_tools[0].max_uses, None);
+    let kept = call(ANTHROPIC, &ask(r#","thread":{"type":"continue","previous_message_id":"m"}"#)).shape.opaque;
+    assert_eq!(kept, ["a thread"]);
+    assert!(call(ANTHROPIC, &ask(r#","thread":{"type":"create"}"#)).shape.opaque.is_empty());
 }
 
 #[test]
@@ -309,7 +333,10 @@ fn every_beta_that_claude_code_sends_is_known() {
         prompt-caching-scope-2026-01-05,mid-conversation-system-2026-04-07,per-turn-control-2026-07-01,\
         advisor-tool-2026-03-01,advanced-tool-use-2025-11-20,effort-2025-11-24,extended-cache-ttl-2025-04-11,\
         cache-diagnosis-2026-04-07,afk-mode-2026-01-31,fast-mode-2026-02-01,token-efficient-tools-2026-03-28,\
-        structured-outputs-2025-12-15,fallback-credit-2026-06-01,server-side-fallback-2026-07-01";
+        structured-outputs-2025-12-15,fallback-credit-2026-06-01,server-side-fallback-2026-07-01,timing-2026-09-09,\
+        mid-conversation-tool-changes-2026-07-01,inline-tools-2026-09-15,mid-conversation-system-clear-at-2026-08-21,\
+        dangerous-tool-use-2026-09-03,thinking-binding-controls-2026-08-01,thinking-resumption-2026-07-17,\
+        prompt-caching-evict-2026-05-12,thinking-display-updates-2026-08-18,message-threads-2026-08-12";
     let call = read(ANTHROPIC, &with_betas(betas), ask("").as_bytes()).unwrap().unwrap();
     assert_eq!(call.shape.unknown, Vec::<String>::new());
     assert!(call.shape.long_context);
@@ -503,7 +530,8 @@ proptest! {
             let allowed = call.asked_output.map_or(cap, |asked| asked.min(cap));
             prop_assert_eq!(again.asked_output, Some(allowed));
             prop_assert_eq!(again.rewrite(&sent, cap).as_ptr(), sent.as_ptr(), "it settles at once");
-            prop_assert!(again.shape.server_tools.iter().all(|tool| tool.max_uses.is_some()));
+            // Chat knows no limit for the tools that its providers run.
+            prop_assert!(route == CHAT || again.shape.server_tools.iter().all(|tool| tool.max_uses.is_some()));
             prop_assert!(!again.adds_usage());
             let lowered = call.asked_output != Some(allowed);
             prop_assert!(!lowered || again.shape.thinking.is_none_or(|budget| budget < allowed));

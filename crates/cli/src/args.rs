@@ -1,0 +1,221 @@
+//! The command line: what can be said, and its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Almoner hands LLM agents their allowance, and keeps the accounts.
+#[derive(Debug, Parser)]
+#[command(name = "almoner", version, about, arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Common {
+    /// The configuration file; without it ./almoner.toml, then the user's configuration folder.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The folder of the ledger and the control socket.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Print facts as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Stand between agents and providers, and keep every budget.
+    Serve(Serve),
+    /// Run one command with an allowance of its own.
+    Exec(Exec),
+    /// Show how things stand.
+    Status,
+    /// Show and change budgets.
+    #[command(subcommand)]
+    Budgets(Budgets),
+    /// Book usage that did not pass Almoner.
+    #[command(subcommand)]
+    Usage(Usage),
+    /// Show what was decided about a call, and from which numbers.
+    Explain {
+        /// The call's id, as the header `x-almoner-call` of its answer has it.
+        id: String,
+    },
+    /// Show what is set aside for calls in flight, and what is charged without news.
+    #[command(subcommand)]
+    Holds(Holds),
+    /// Book the truth about a call that ended without news.
+    Correct(Correct),
+    /// Read recorded exchanges and print what they used, one JSON object a file.
+    Meter {
+        /// Exchanges, one JSON object each.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Show and check the price book.
+    #[command(subcommand)]
+    Prices(Prices),
+    /// Check and print the configuration.
+    #[command(subcommand)]
+    Config(Config),
+    /// Check and mend the ledger's files, while no server runs.
+    #[command(subcommand)]
+    Ledger(Ledger),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// The loopback address to listen on.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Keep accounts, but let every call pass.
+    #[arg(long)]
+    pub(crate) no_budgets: bool,
+    /// Refuse calls with a part that cannot be bounded.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Stop when nobody has used the server for so long, such as `10m`.
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) idle_exit: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Exec {
+    /// What the command may spend in dollars, such as '$2'.
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) budget: Option<String>,
+    /// What the command may use in tokens, cache reads included, such as 100k.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) tokens: Option<String>,
+    /// Cut running answers once the allowance is spent; without it they may finish.
+    #[arg(long)]
+    pub(crate) kill: bool,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Budgets {
+    /// List every account with what is spent and left.
+    List,
+    /// Show the accounts of one budget.
+    Show {
+        /// The budget's name.
+        budget: String,
+    },
+    /// Change the limits or the mode of a budget, until the server next reads its configuration.
+    Set {
+        /// The budget's name.
+        budget: String,
+        /// Its limits from now on, such as '$5 / day'; they replace the ones it has.
+        #[arg(value_name = "LIMIT")]
+        limits: Vec<String>,
+        /// Its mode from now on: warn, throttle, stop-new or kill-running.
+        #[arg(long)]
+        mode: Option<String>,
+    },
+    /// Forget what a budget has spent and assumed; calls in flight stay held.
+    Reset {
+        /// The budget's name.
+        budget: String,
+        /// Only the account with this label, such as session=abc; may be given again.
+        #[arg(long, value_name = "LABEL=VALUE")]
+        per: Vec<String>,
+        /// Why, for the audit.
+        #[arg(long, default_value = "reset by hand")]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Usage {
+    /// Count usage on every budget that its labels touch.
+    Add {
+        /// Input tokens.
+        #[arg(long, default_value_t = 0)]
+        input: u64,
+        /// Output tokens.
+        #[arg(long, default_value_t = 0)]
+        output: u64,
+        /// The cost, such as '$0.25'.
+        #[arg(long, value_name = "DOLLARS")]
+        cost: String,
+        /// A label, such as session=abc; may be given again.
+        #[arg(long, value_name = "LABEL=VALUE")]
+        label: Vec<String>,
+        /// Why, for the audit.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Holds {
+    /// List open holds, and those that are charged without news.
+    List,
+}
+
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("truth").required(true))]
+pub(crate) struct Correct {
+    /// The call's id; `almoner holds list` shows those without news.
+    pub(crate) id: String,
+    /// What the call really cost, such as '$0.25'.
+    #[arg(long, value_name = "DOLLARS", group = "truth")]
+    pub(crate) cost: Option<String>,
+    /// The call spent nothing.
+    #[arg(long, group = "truth")]
+    pub(crate) unspent: bool,
+    /// How you know, for the audit.
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Prices {
+    /// Show what a model costs, or every model.
+    Show {
+        /// The model.
+        model: Option<String>,
+    },
+    /// Look for prices that are stale or hardly right.
+    Check,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Say what is wrong with the configuration, or that nothing is.
+    Check,
+    /// Print every setting in force.
+    Print {
+        /// Also print where each comes from.
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ledger {
+    /// Check every row of the ledger, changing nothing.
+    Verify,
+    /// Cut the ledger back to its last good row.
+    Repair(Repair),
+}
+
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("how").required(true))]
+pub(crate) struct Repair {
+    /// Treat what was lost as spent: every limit is charged in full until its window ends.
+    #[arg(long, group = "how")]
+    pub(crate) charge_gap: bool,
+    /// Treat what was lost as never spent. Budgets may be overrun by it.
+    #[arg(long, group = "how")]
+    pub(crate) accept_loss: bool,
+}

@@ -1,0 +1,214 @@
+//! `almoner exec`: runs one command with an allowance of its own.
+//!
+//! It uses the server that runs on the state folder, or starts one that ends by itself when nobody uses it any more. The
+//! command gets a key of its own by environment; when it ends, so do this process, with its exit code.
+
+use std::ffi::OsString;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+
+use almoner_api::{KeySummary, Reply, Request};
+use almoner_config::{Flags, Settings};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{Common, Exec};
+use crate::client::{Client, settings, unexpected};
+use crate::fail::{Failed, Outcome};
+use crate::show;
+
+/// How long a key is good for; a command that runs longer makes no more calls.
+const KEY_TTL_MS: u64 = 7 * 24 * 3_600_000;
+/// How long a server that was just started may take to answer.
+const START_MAX: Duration = Duration::from_secs(20);
+/// How often the server is told that it is still needed.
+const PING_EVERY: Duration = Duration::from_secs(60);
+
+/// The key of one command, and where it is good.
+struct Allowance {
+    name: String,
+    secret: String,
+    listen: String,
+    credentials: Vec<String>,
+}
+
+pub(crate) fn run(common: &Common, exec: &Exec) -> Outcome {
+    let settings = settings(common, Flags::default())?;
+    let limits = limits(exec)?;
+    let mut client = connect_or_start(common, &settings)?;
+    let allowance = create_key(&mut client, exec, limits)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let status = runtime.block_on(run_command(&settings.state_dir, exec, &allowance))?;
+    summarise(&settings.state_dir, &allowance.name)?;
+    Ok(exit_code(status))
+}
+
+/// The limits that the flags ask for.
+fn limits(exec: &Exec) -> Result<Vec<String>, Failed> {
+    let dollars =
+        exec.budget.as_ref().map(|text| if text.starts_with('$') { text.clone() } else { format!("${text}") });
+    let tokens = exec.tokens.as_ref().map(|count| format!("{count} tokens"));
+    let limits: Vec<String> = dollars.into_iter().chain(tokens).collect();
+    for limit in &limits {
+        limit.parse::<almoner_units::Limit>()?;
+    }
+    Ok(limits)
+}
+
+/// The server of the state folder; started where none runs.
+fn connect_or_start(common: &Common, settings: &Settings) -> Result<Client, Failed> {
+    if let Ok(client) = Client::connect(&settings.state_dir) {
+        return Ok(client);
+    }
+    let log = settings.state_dir.join("serve.log");
+    let mut server = start_server(common, settings, &log)?;
+    let poll = Duration::from_millis(20);
+    for _ in 0..START_MAX.as_millis() / poll.as_millis() {
+        // Whoever lost the race to start finds the winner here.
+        if let Ok(client) = Client::connect(&settings.state_dir) {
+            return Ok(client);
+        }
+        let lost = server.try_wait()?.is_some();
+        pause(poll);
+        if lost && Client::connect(&settings.state_dir).is_err() {
+            // The winner may still be on its way: it holds the lock before it answers.
+            pause(poll);
+        }
+    }
+    Err(Failed::new(format!(
+        "the server did not answer within {} s; its last words are in {}",
+        START_MAX.as_secs(),
+        log.display()
+    )))
+}
+
+#[allow(clippy::disallowed_methods)] // Another process cannot be awaited but by asking again.
+fn pause(span: Duration) {
+    std::thread::sleep(span);
+}
+
+/// Starts a server that outlives us and ends by itself.
+fn start_server(common: &Common, settings: &Settings, log: &Path) -> Result<std::process::Child, Failed> {
+    almoner_daemon::prepare_state_dir(&settings.state_dir)?;
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.args(["serve", "--idle-exit", "10m", "--state"]).arg(&settings.state_dir);
+    if let Some(config) = &common.config {
+        command.arg("--config").arg(config);
+    }
+    // A group of its own, so that an interrupt at this terminal does not end what others may use.
+    command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    Ok(command.spawn()?)
+}
+
+fn create_key(client: &mut Client, exec: &Exec, limits: Vec<String>) -> Result<Allowance, Failed> {
+    let note = exec.command.first().map(|name| name.to_string_lossy().chars().take(100).collect()).unwrap_or_default();
+    let request = Request::CreateKey { limits, kill: exec.kill, ttl_ms: KEY_TTL_MS, note };
+    match client.ask(&request)? {
+        Reply::Key { name, secret, listen, credentials, .. } => Ok(Allowance { name, secret, listen, credentials }),
+        _ => Err(unexpected()),
+    }
+}
+
+async fn run_command(state: &Path, exec: &Exec, allowance: &Allowance) -> Result<ExitStatus, Failed> {
+    let (program, arguments) = exec.command.split_first().ok_or_else(|| Failed::new("no command was given"))?;
+    let mut command = tokio::process::Command::new(program);
+    command.args(arguments).envs(environment(allowance));
+    let name = program.to_string_lossy();
+    let mut child = command.spawn().map_err(|error| Failed::new(format!("could not start `{name}`: {error}")))?;
+    // The terminal sends an interrupt to the command as well; it decides what to do about it, and we wait for that.
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut terminations = signal(SignalKind::terminate())?;
+    let mut pings = tokio::time::interval(PING_EVERY);
+    loop {
+        tokio::select! {
+            status = child.wait() => return Ok(status?),
+            _ = interrupts.recv() => {}
+            _ = terminations.recv() => terminate(child.id()),
+            _ = pings.tick() => ping(state),
+        }
+    }
+}
+
+fn terminate(pid: Option<u32>) {
+    let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        // A command that has just ended needs no signal.
+        kill_process(pid, Signal::TERM).unwrap_or_default();
+    }
+}
+
+fn ping(state: &Path) {
+    // A server that is gone is noticed by the command's next call, with a clear error.
+    drop(Client::connect(state).map(|mut client| client.ask(&Request::Ping)));
+}
+
+/// What the command needs in its environment to find the gateway and show its key.
+///
+/// Where the server has a credential for a provider, our key takes its place; where it has none, the client's own one,
+/// a login included, passes through, and our key travels beside it.
+fn environment(allowance: &Allowance) -> Vec<(&'static str, OsString)> {
+    let base = format!("http://{}", allowance.listen);
+    let has = |provider: &str| allowance.credentials.iter().any(|known| known == provider);
+    let mut env: Vec<(&'static str, OsString)> = vec![("ALMONER_KEY", allowance.secret.clone().into())];
+    env.push(("ANTHROPIC_BASE_URL", base.clone().into()));
+    if has("anthropic") {
+        env.push(("ANTHROPIC_API_KEY", allowance.secret.clone().into()));
+    } else {
+        env.push(("ANTHROPIC_CUSTOM_HEADERS", custom_headers(&allowance.secret)));
+    }
+    if has("openai") {
+        env.push(("OPENAI_BASE_URL", format!("{base}/v1").into()));
+        env.push(("OPENAI_API_KEY", allowance.secret.clone().into()));
+    } else {
+        env.push(("OPENAI_BASE_URL", format!("{base}/k/{}/v1", allowance.secret).into()));
+    }
+    env
+}
+
+/// The header that carries our key, after those that the user already sends.
+#[allow(clippy::disallowed_methods)] // The command's environment is built from ours; no setting is read here.
+fn custom_headers(secret: &str) -> OsString {
+    let mut headers = std::env::var_os("ANTHROPIC_CUSTOM_HEADERS").filter(|own| !own.is_empty()).unwrap_or_default();
+    if !headers.is_empty() {
+        headers.push("\n");
+    }
+    headers.push(format!("x-almoner-key: {secret}"));
+    headers
+}
+
+/// Says on standard error what the command has used; its own output stays its own.
+#[allow(clippy::print_stderr)]
+fn summarise(state: &Path, key: &str) -> Result<(), Failed> {
+    let asked = Client::connect(state).map_err(Failed::from);
+    let reply = asked.and_then(|mut client| client.ask(&Request::KeySummary { key: key.to_owned() }));
+    match reply {
+        Ok(Reply::Summary(summary)) => eprintln!("almoner: {}", in_words(&summary)),
+        Ok(_) => return Err(unexpected()),
+        Err(_) => eprintln!("almoner: the server is gone, so what the command used cannot be told now"),
+    }
+    Ok(())
+}
+
+fn in_words(summary: &KeySummary) -> String {
+    let KeySummary { calls, refused, tokens, cost_nano, assumed_nano, accounts } = summary;
+    let mut text = format!("{calls} calls, {tokens} tokens, {} spent", show::dollars(*cost_nano));
+    if *assumed_nano > 0 {
+        text.push_str(&format!(", {} charged without news", show::dollars(*assumed_nano)));
+    }
+    if *refused > 0 {
+        text.push_str(&format!(", {refused} calls refused"));
+    }
+    for limit in accounts.iter().flat_map(|account| &account.limits) {
+        text.push_str(&format!(", {} left of {}", show::amount_of(&limit.meter, limit.left), limit.limit));
+    }
+    text
+}
+
+/// The command's own exit code; 128 and the signal where it was ended by one, as shells have it.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}

@@ -1,0 +1,34 @@
+//! `almoner holds list` and `almoner correct`
+
+use std::process::ExitCode;
+
+use almoner_api::{HoldInfo, Reply, Request};
+
+use super::{budgets, nano};
+use crate::args::{Common, Correct};
+use crate::client::{ask, unexpected, who};
+use crate::fail::Outcome;
+use crate::show;
+
+pub(crate) fn list(common: &Common) -> Outcome {
+    let Reply::Holds { holds } = ask(common, &Request::Holds)? else { return Err(unexpected()) };
+    if common.json {
+        show::json(&holds)?;
+    } else if holds.is_empty() {
+        show::line("nothing is held, and nothing is charged without news");
+    } else {
+        holds.iter().for_each(print);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(hold: &HoldInfo) {
+    let amount = format!("{} and {} tokens", show::dollars(hold.usd_nano), hold.tokens);
+    show::line(format!("{} {} since {}: {amount} on {}", hold.id, hold.state, hold.since, hold.accounts.join("; ")));
+}
+
+pub(crate) fn correct(common: &Common, command: Correct) -> Outcome {
+    let cost_nano = command.cost.as_deref().map(nano).transpose()?;
+    let request = Request::Correct { id: command.id, cost_nano, reason: command.reason, by: who() };
+    budgets::done(common, &request)
+}

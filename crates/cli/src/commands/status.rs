@@ -1,0 +1,49 @@
+//! `almoner status`
+
+use std::process::ExitCode;
+
+use almoner_api::{Reply, Request, Status};
+
+use crate::args::Common;
+use crate::client::{ask, unexpected};
+use crate::fail::Outcome;
+use crate::show;
+
+pub(crate) fn run(common: &Common) -> Outcome {
+    let Reply::Status(status) = ask(common, &Request::Status)? else { return Err(unexpected()) };
+    if common.json {
+        show::json(&status)?;
+    } else {
+        print(&status);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(status: &Status) {
+    show::line(format!("almoner {} at http://{} (pid {})", status.version, status.listen, status.pid));
+    show::line(format!("state in {}, {} facts in the journal", status.state_dir, status.journal_seq));
+    if let Some(reason) = &status.closed {
+        show::line(format!("CLOSED to new calls: {reason}"));
+    }
+    show::line(format!("{} calls in flight", status.open_holds));
+    if status.assumed_holds > 0 {
+        let held = show::dollars(status.assumed_nano);
+        show::line(format!(
+            "{held} is charged without news over {} calls; `almoner holds list` names them",
+            status.assumed_holds
+        ));
+    }
+    causes("overrun", &status.overrun_nano, show::dollars);
+    causes("unbounded", &status.unbounded, |calls| format!("{calls} calls"));
+    show::accounts(&status.accounts);
+}
+
+/// What should read 0, and what brought it about where it does not.
+fn causes(what: &str, causes: &[(String, u64)], amount: impl Fn(u64) -> String) {
+    if causes.is_empty() {
+        show::line(format!("{what}: 0"));
+    }
+    for (cause, count) in causes {
+        show::line(format!("{what}: {} ({cause})", amount(*count)));
+    }
+}

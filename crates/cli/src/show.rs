@@ -1,0 +1,60 @@
+//! How facts look on a screen: plain lines, exact amounts, no colour.
+
+use almoner_api::{AccountInfo, LimitInfo};
+use almoner_units::{Meter, NanoUsd};
+use serde::Serialize;
+
+use crate::fail::Failed;
+
+/// Prints a line of facts.
+#[allow(clippy::print_stdout)]
+pub(crate) fn line(text: impl std::fmt::Display) {
+    println!("{}", inert(&text.to_string()));
+}
+
+/// Prints facts as JSON.
+pub(crate) fn json<T: Serialize>(facts: &T) -> Result<(), Failed> {
+    line(serde_json::to_string_pretty(facts)?);
+    Ok(())
+}
+
+/// A text that cannot move the cursor: names and labels come from strangers.
+fn inert(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+/// Prints accounts, one limit a line.
+pub(crate) fn accounts(accounts: &[AccountInfo]) {
+    for account in accounts {
+        let in_flight =
+            if account.open_holds > 0 { format!(", {} in flight", account.open_holds) } else { String::new() };
+        line(format!("{} ({}, level {}{in_flight})", account.account, account.mode, account.level));
+        account.limits.iter().for_each(|limit| line(format!("  {}", of_limit(limit))));
+    }
+}
+
+/// `$0.12 of $1.00 / day spent, $0.88 left`, with what is held, assumed or over only where it is so.
+fn of_limit(limit: &LimitInfo) -> String {
+    let show = |amount| amount_of(&limit.meter, amount);
+    let mut text = format!("{}: {} spent", limit.limit, show(limit.spent));
+    for (word, amount) in [("assumed", limit.assumed), ("held", limit.held), ("over", limit.over)] {
+        if amount > 0 {
+            text.push_str(&format!(", {} {word}", show(amount)));
+        }
+    }
+    text.push_str(&format!(", {} left", show(limit.left)));
+    if let Some(resets_at) = &limit.resets_at {
+        text.push_str(&format!(", resets at {resets_at}"));
+    }
+    text
+}
+
+/// An amount of a meter by the meter's name.
+pub(crate) fn amount_of(meter: &str, amount: u64) -> String {
+    meter.parse::<Meter>().map_or_else(|_| amount.to_string(), |meter| meter.show(amount))
+}
+
+/// Dollars.
+pub(crate) fn dollars(nano: u64) -> String {
+    NanoUsd::new(nano).to_string()
+}

@@ -1,0 +1,126 @@
+//! The ledger's facts in the form in which they travel.
+
+use almoner_api::{AccountInfo, CallInfo, HoldInfo, LimitInfo};
+use almoner_ledger::{AccountView, Hold, LimitView};
+use almoner_store::{BoundPart, CallRecord, OutcomeRecord, VerdictRecord};
+use almoner_units::{AccountKey, Charge, LabelName, LabelValue, Meter, Timestamp};
+use serde_json::{Map, Value, json};
+
+pub(crate) fn account(view: &AccountView) -> AccountInfo {
+    AccountInfo {
+        account: view.key.to_string(),
+        budget: view.key.budget.to_string(),
+        per: pairs(view.key.per.iter()),
+        mode: view.mode.to_string(),
+        level: view.level.to_string(),
+        open_holds: view.open_holds,
+        limits: view.limits.iter().map(limit).collect(),
+    }
+}
+
+fn limit(view: &LimitView) -> LimitInfo {
+    LimitInfo {
+        limit: view.limit.to_string(),
+        meter: view.limit.meter.to_string(),
+        amount: view.limit.amount,
+        spent: view.spent,
+        assumed: view.assumed,
+        held: view.held,
+        left: view.left(),
+        over: view.charged().saturating_sub(view.limit.amount),
+        level: view.level.to_string(),
+        resets_at: view.resets_at.map(|at| at.to_string()),
+    }
+}
+
+fn pairs<'a>(labels: impl Iterator<Item = &'a (LabelName, LabelValue)>) -> Vec<(String, String)> {
+    labels.map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+/// A hold, `open` or `assumed` since then.
+pub(crate) fn hold(hold: &Hold, state: &str, since: Timestamp, accounts: &[AccountKey]) -> HoldInfo {
+    HoldInfo {
+        id: hold.id.to_string(),
+        state: state.to_owned(),
+        since: since.to_string(),
+        accounts: accounts.iter().map(ToString::to_string).collect(),
+        usd_nano: hold.amount.usd().get(),
+        tokens: hold.amount[Meter::Tokens],
+    }
+}
+
+/// What history has of a call, as one object.
+pub(crate) fn call(id: String, record: &CallRecord, journal: String) -> CallInfo {
+    let mut members = Map::new();
+    let lost = || Value::from("this part of history was lost");
+    members.insert("decided".to_owned(), record.verdict.as_ref().map_or_else(lost, verdict));
+    let running = || Value::from("nothing yet: the call runs, or did not go");
+    members.insert("ended".to_owned(), record.outcome.as_ref().map_or_else(running, outcome));
+    CallInfo { id, record: Value::Object(members), journal }
+}
+
+fn verdict(verdict: &VerdictRecord) -> Value {
+    let labels: Map<String, Value> =
+        verdict.labels.iter().map(|(name, value)| (name.to_string(), value.to_string().into())).collect();
+    json!({
+        "at": verdict.at.to_string(),
+        "decision": verdict.decision.word(),
+        "because": verdict.reason,
+        "account": verdict.account.as_ref().map(ToString::to_string),
+        "provider": verdict.provider,
+        "model": verdict.model,
+        "labels": labels,
+        "output_cap": verdict.cap,
+        "held": charge(&verdict.held),
+        "waited_ms": verdict.waited.ms(),
+        "bound": bound(&verdict.bound),
+        "budgets_before": verdict.numbers.iter().map(numbers).collect::<Map<String, Value>>(),
+        "price_version": verdict.price_version,
+    })
+}
+
+fn bound(parts: &[BoundPart]) -> Value {
+    let named = |part: &BoundPart| (part.name.clone(), Value::from(part.meter.show(part.amount)));
+    parts.iter().map(named).collect::<Map<String, Value>>().into()
+}
+
+/// An account and its limits, in words.
+fn numbers(view: &AccountView) -> (String, Value) {
+    let in_words = |limit: &LimitView| {
+        let show = |amount| limit.limit.meter.show(amount);
+        let LimitView { spent, assumed, held, .. } = *limit;
+        let text = format!("{} spent, {} assumed, {} held", show(spent), show(assumed), show(held));
+        (limit.limit.to_string(), Value::from(format!("{text}, {} left", show(limit.left()))))
+    };
+    let limits: Map<String, Value> = view.limits.iter().map(in_words).collect();
+    (format!("{} at level {}", view.key, view.level), limits.into())
+}
+
+fn outcome(outcome: &OutcomeRecord) -> Value {
+    let usage = outcome.usage;
+    json!({
+        "at": outcome.at.to_string(),
+        "outcome": outcome.outcome.word(),
+        "because": outcome.note,
+        "status": outcome.status,
+        "usage": {
+            "input": usage.input,
+            "cache_read": usage.cache_read,
+            "cache_write_5m": usage.cache_write_5m,
+            "cache_write_1h": usage.cache_write_1h,
+            "output": usage.output,
+            "reasoning": usage.reasoning,
+        },
+        "charged": charge(&outcome.charge),
+        "overrun": charge(&outcome.overrun),
+        "unbounded": outcome.unbounded,
+        "took_ms": outcome.duration.map(almoner_units::Span::ms),
+        "price_version": outcome.price_version,
+    })
+}
+
+/// What is not nothing of a charge, in words.
+fn charge(charge: &Charge) -> Value {
+    let some = charge.iter().filter(|(_, amount)| *amount > 0);
+    some.map(|(meter, amount)| (meter.to_string(), Value::from(meter.show(amount)))).collect::<Map<_, _>>().into()
+}

@@ -1,0 +1,369 @@
+//! The operations of the control interface, done on the keeper's thread where they touch the ledger.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use almoner_api::{Failure, KeySummary, Reply, Request, Status};
+use almoner_gateway::Gateway;
+use almoner_ledger::{AccountId, Hold, Who};
+use almoner_policy::{ACCOUNTS_MAX, most_touched, touched};
+use almoner_store::History;
+use almoner_units::{
+    AccountKey, Budget, BudgetName, CallId, Charge, LabelName, LabelValue, Labels, LevelMarks, Limit, Meter, Mode,
+    NanoUsd, Span, Timestamp, Usage,
+};
+
+use crate::activity::Activity;
+use crate::keeper::{Desk, Keeper};
+use crate::keys::{self, Keyring};
+use crate::recorder::Recorder;
+use crate::world::RealWorld;
+use crate::{clock, describe};
+
+/// What the budget of a command's key is called, before the key's name.
+pub(crate) const EXEC_BUDGET: &str = "exec ";
+
+/// What the server says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    pub(crate) version: &'static str,
+    pub(crate) listen: String,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) price_version: String,
+    /// The providers for which the server has a credential of its own.
+    pub(crate) credentials: Vec<String>,
+}
+
+/// The operations, and all they need.
+pub(crate) struct Operations {
+    pub(crate) about: About,
+    pub(crate) keeper: Keeper,
+    pub(crate) gateway: Arc<Gateway<RealWorld>>,
+    pub(crate) keyring: Keyring,
+    pub(crate) recorder: Recorder,
+    pub(crate) activity: Activity,
+}
+
+/// Why an operation is not done.
+type No = Failure;
+
+fn no(code: &str, message: impl std::fmt::Display) -> No {
+    Failure { code: code.to_owned(), message: message.to_string() }
+}
+
+impl Operations {
+    /// Does one operation.
+    pub(crate) async fn run(&self, request: Request) -> Reply {
+        self.activity.note();
+        let done = match request {
+            Request::Status => self.status().await,
+            Request::Budgets { budget } => self.budgets(budget).await,
+            Request::SetBudget { budget, limits, mode, by } => self.set_budget(budget, limits, mode, by).await,
+            Request::ResetBudget { budget, per, reason, by } => self.reset_budget(budget, per, reason, by).await,
+            Request::AddUsage { labels, input, output, cost_nano, reason, by } => {
+                self.add_usage(labels, (input, output, cost_nano), reason, by).await
+            }
+            Request::Explain { id } => self.explain(id).await,
+            Request::Holds => self.holds().await,
+            Request::Correct { id, cost_nano, reason, by } => self.correct(id, cost_nano, reason, by).await,
+            Request::CreateKey { limits, kill, ttl_ms, note } => self.create_key(limits, kill, ttl_ms, note).await,
+            Request::KeySummary { key } => self.key_summary(key).await,
+            Request::Ping => Ok(Reply::Done { message: "noted".to_owned() }),
+        };
+        done.unwrap_or_else(Reply::Failed)
+    }
+
+    /// Runs `work` where the ledger is.
+    async fn at_desk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Desk, Timestamp) -> T + Send + 'static,
+    ) -> Result<T, No> {
+        self.keeper.operate(work).await.ok_or_else(|| no("stopping", "the server is stopping; ask the next one"))
+    }
+
+    async fn status(&self) -> Result<Reply, No> {
+        let causes = self.recorder.causes();
+        let about = self.about.clone();
+        let status = self.at_desk(move |desk, now| {
+            let assumed = desk.journal.assumed_list().unwrap_or_default();
+            let (seq, head) = desk.journal.head();
+            Status {
+                version: about.version.to_owned(),
+                pid: std::process::id(),
+                listen: about.listen,
+                state_dir: about.state_dir.display().to_string(),
+                closed: desk.closed().map(str::to_owned),
+                open_holds: desk.ledger.holds().len() as u64,
+                assumed_nano: assumed.iter().map(|assumed| assumed.hold.amount.usd().get()).sum(),
+                assumed_holds: assumed.len() as u64,
+                overrun_nano: causes.overrun_nano.into_iter().collect(),
+                unbounded: causes.unbounded.into_iter().collect(),
+                journal_seq: seq,
+                journal_head: head.to_string(),
+                price_version: about.price_version,
+                accounts: desk.ledger.views(now).iter().map(describe::account).collect(),
+            }
+        });
+        Ok(Reply::Status(Box::new(status.await?)))
+    }
+
+    async fn budgets(&self, budget: Option<String>) -> Result<Reply, No> {
+        let accounts = self.at_desk(move |desk, now| {
+            let wanted = budget.map(|name| known_budget(desk, &name).map(|budget| budget.name)).transpose()?;
+            let views = desk.ledger.views(now);
+            let of = |key: &AccountKey| wanted.as_ref().is_none_or(|name| *name == key.budget);
+            Ok(views.iter().filter(|view| of(&view.key)).map(describe::account).collect())
+        });
+        Ok(Reply::Accounts { accounts: accounts.await?? })
+    }
+
+    async fn set_budget(
+        &self,
+        name: String,
+        limits: Vec<String>,
+        mode: Option<String>,
+        by: String,
+    ) -> Result<Reply, No> {
+        let limits = parse_limits(&limits)?;
+        let mode = mode.map(|word| parse_mode(&word)).transpose()?;
+        let (message, budgets) = self
+            .at_desk(move |desk, now| {
+                let before = known_budget(desk, &name)?;
+                let mut budget = before.clone();
+                if !limits.is_empty() {
+                    budget.limits = limits;
+                }
+                budget.mode = mode.unwrap_or(budget.mode);
+                desk.ledger.set_budget(budget.clone(), Who(by), now);
+                cut_where_over(desk, &budget.name, now);
+                Ok((changed(&before, &budget), all_budgets(desk)))
+            })
+            .await??;
+        self.gateway.set_budgets(budgets);
+        Ok(Reply::Done { message })
+    }
+
+    async fn reset_budget(
+        &self,
+        name: String,
+        per: Vec<(String, String)>,
+        reason: String,
+        by: String,
+    ) -> Result<Reply, No> {
+        let per = parse_labels(&per)?;
+        let message = self.at_desk(move |desk, now| {
+            let budget = known_budget(desk, &name)?;
+            let views = desk.ledger.views(now);
+            let is_meant = |key: &AccountKey| {
+                key.budget == budget.name
+                    && per.iter().all(|(name, value)| key.per.contains(&(name.clone(), value.clone())))
+            };
+            let meant: Vec<_> = views.iter().filter(|view| is_meant(&view.key)).collect();
+            if meant.is_empty() {
+                return Err(no("no_account", format!("budget `{name}` has no such account open; nothing was reset")));
+            }
+            for view in &meant {
+                desk.ledger.reset(&view.key, Who(by.clone()), reason.clone(), now);
+            }
+            Ok(format!("{} accounts of `{name}` begin anew; what is in flight stays held", meant.len()))
+        });
+        Ok(Reply::Done { message: message.await?? })
+    }
+
+    async fn add_usage(
+        &self,
+        labels: Vec<(String, String)>,
+        (input, output, cost_nano): (u64, u64, u64),
+        reason: String,
+        by: String,
+    ) -> Result<Reply, No> {
+        let labels: Labels = parse_labels(&labels)?.into_iter().collect();
+        let id = CallId::new(clock::read().wall, clock::dice());
+        let message = self.at_desk(move |desk, now| {
+            let keys = touched(&all_budgets(desk), &labels);
+            let opener = labels.named("key").map_or_else(String::new, ToString::to_string);
+            let accounts: Vec<AccountId> = keys.iter().filter_map(|key| desk.ledger.open(key, &opener, now)).collect();
+            let usage = Usage { input: Some(input), output: Some(output), ..Usage::default() };
+            let spent = Charge::of(&usage, NanoUsd::new(cost_nano));
+            let touched = accounts.len();
+            let added = desk.ledger.add(id, accounts.into(), spent, Who(by), reason, now);
+            added.map_err(|error| no("contradiction", error))?;
+            let cost = NanoUsd::new(cost_nano);
+            Ok::<_, No>(format!("booked {cost}, {} tokens on {touched} accounts as {id}", spent[Meter::Tokens]))
+        });
+        Ok(Reply::Done { message: message.await?? })
+    }
+
+    async fn explain(&self, id: String) -> Result<Reply, No> {
+        let call: CallId = id.parse().map_err(|error| no("bad_id", error))?;
+        let state = self.about.state_dir.clone();
+        let looked = tokio::task::spawn_blocking(move || History::explain_in(&state, call)).await;
+        let record = looked.map_err(|error| no("fault", error))?.map_err(|error| no("history", error))?;
+        let journal = self
+            .at_desk(move |desk, _| {
+                let open = desk.ledger.holds().iter().any(|hold| hold.id == call);
+                let assumed = desk.journal.assumed(call).ok().flatten().is_some();
+                match (open, assumed) {
+                    (true, _) => "its hold is open",
+                    (_, true) => "it ended without news; its hold stays charged until it is corrected",
+                    _ => "it holds nothing",
+                }
+            })
+            .await?;
+        let record = record.ok_or_else(|| {
+            no("unknown_call", format!("history knows no call {call}: it is too old, was lost, or is none of ours"))
+        })?;
+        Ok(Reply::Call(Box::new(describe::call(id, &record, journal.to_owned()))))
+    }
+
+    async fn holds(&self) -> Result<Reply, No> {
+        let holds = self.at_desk(|desk, _| {
+            let of = |hold: &Hold, state, since| {
+                let keys: Vec<_> = hold.accounts.iter().filter_map(|id| desk.ledger.key_of(*id).cloned()).collect();
+                describe::hold(hold, state, since, &keys)
+            };
+            let open = desk.ledger.holds().into_iter().map(|hold| of(hold, "open", hold.id.made_at()));
+            let assumed = desk.journal.assumed_list().map_err(|error| no("store", error))?;
+            let assumed = assumed.iter().map(|assumed| of(&assumed.hold, "assumed", assumed.assumed_at));
+            Ok::<_, No>(open.chain(assumed).collect())
+        });
+        Ok(Reply::Holds { holds: holds.await?? })
+    }
+
+    async fn correct(&self, id: String, cost_nano: Option<u64>, reason: String, by: String) -> Result<Reply, No> {
+        let call: CallId = id.parse().map_err(|error| no("bad_id", error))?;
+        let message = self.at_desk(move |desk, now| {
+            let assumed = desk.journal.assumed(call).map_err(|error| no("store", error))?.ok_or_else(|| {
+                no(
+                    "not_assumed",
+                    format!("call {call} has nothing assumed; `almoner holds list` shows the calls that have"),
+                )
+            })?;
+            let held = assumed.hold.amount;
+            // A cost in dollars says nothing about tokens, so those stay as they were held.
+            let spent = cost_nano.map_or(Charge::ZERO, |cost| with_usd(held, cost));
+            let settled = desk.ledger.correct(assumed, spent, Who(by), reason, now);
+            settled.map_err(|error| no("not_assumed", error))?;
+            Ok::<_, No>(format!("call {call} is corrected from {} to {}", held.usd(), spent.usd()))
+        });
+        Ok(Reply::Done { message: message.await?? })
+    }
+
+    async fn create_key(&self, limits: Vec<String>, kill: bool, ttl_ms: u64, note: String) -> Result<Reply, No> {
+        let limits = parse_limits(&limits)?;
+        let now = clock::read().wall;
+        let made = keys::make(&note, now, now.after(Span::from_ms(ttl_ms)));
+        let new = made.ok_or_else(|| no("fault", "a key could not be named"))?;
+        let stored = new.stored.clone();
+        let (name, budgets) = self
+            .at_desk(move |desk, now| {
+                let budget = if limits.is_empty() { None } else { Some(key_budget(&stored.id, limits, kill)?) };
+                let all: Vec<Budget> = all_budgets(desk).into_iter().chain(budget.clone()).collect();
+                if most_touched(&all) > ACCOUNTS_MAX {
+                    let why = "the budgets in force leave no room for one more: a call may touch at most 16";
+                    return Err(no("too_many_budgets", why));
+                }
+                desk.journal.keys_put(&stored).map_err(|error| no("store", error))?;
+                let name = budget.as_ref().map(|budget| budget.name.to_string());
+                if let Some(budget) = budget {
+                    desk.ledger.set_budget(budget, Who("almoner exec".to_owned()), now);
+                }
+                Ok((name, all_budgets(desk)))
+            })
+            .await??;
+        self.gateway.set_budgets(budgets);
+        self.keyring.insert(&new.stored);
+        Ok(Reply::Key {
+            name: new.stored.id,
+            secret: new.secret,
+            budget: name,
+            listen: self.about.listen.clone(),
+            credentials: self.about.credentials.clone(),
+        })
+    }
+
+    async fn key_summary(&self, key: String) -> Result<Reply, No> {
+        let mut summary: KeySummary = self.recorder.of_key(&key);
+        let budget = format!("{EXEC_BUDGET}{key}");
+        let accounts = self.at_desk(move |desk, now| {
+            let views = desk.ledger.views(now);
+            views.iter().filter(|view| view.key.budget.as_str() == budget).map(describe::account).collect()
+        });
+        summary.accounts = accounts.await?;
+        Ok(Reply::Summary(Box::new(summary)))
+    }
+}
+
+/// The budgets in force, by name.
+pub(crate) fn all_budgets(desk: &Desk) -> Vec<Budget> {
+    let mut budgets: Vec<Budget> = desk.ledger.budgets().cloned().collect();
+    budgets.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    budgets
+}
+
+fn known_budget(desk: &Desk, name: &str) -> Result<Budget, No> {
+    let budgets = all_budgets(desk);
+    let names: Vec<&str> = budgets.iter().map(|budget| budget.name.as_str()).collect();
+    let unknown = || no("unknown_budget", format!("no budget is named `{name}`; there are: {}", names.join(", ")));
+    budgets.iter().find(|budget| budget.name.as_str() == name).cloned().ok_or_else(unknown)
+}
+
+/// The budget of a command's key.
+fn key_budget(key: &str, limits: Vec<Limit>, kill: bool) -> Result<Budget, No> {
+    let name: BudgetName = format!("{EXEC_BUDGET}{key}").parse().map_err(|error| no("fault", error))?;
+    let label: LabelName = "key".parse().map_err(|error| no("fault", error))?;
+    Ok(Budget {
+        name,
+        filter: vec![(label, key.to_owned())],
+        per: Vec::new(),
+        limits,
+        mode: if kill { Mode::KillRunning } else { Mode::StopNew },
+        marks: LevelMarks::default(),
+    })
+}
+
+/// Cuts what runs on accounts that are charged beyond a limit that was lowered, where the budget's mode says so.
+fn cut_where_over(desk: &mut Desk, budget: &BudgetName, now: Timestamp) {
+    for view in desk.ledger.views(now).iter().filter(|view| view.key.budget == *budget) {
+        if view.limits.iter().any(|limit| limit.charged() > limit.limit.amount) {
+            desk.cut_calls_on(&view.key, "its limit was lowered below what is charged");
+        }
+    }
+}
+
+/// What a change did to a budget, in words.
+fn changed(before: &Budget, after: &Budget) -> String {
+    let limits = |budget: &Budget| budget.limits.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    format!(
+        "`{}` was {} in mode {}, and is {} in mode {}; it holds until the server next starts, so write it into the \
+         config file to keep it",
+        before.name,
+        limits(before),
+        before.mode,
+        limits(after),
+        after.mode
+    )
+}
+
+fn parse_limits(texts: &[String]) -> Result<Vec<Limit>, No> {
+    texts.iter().map(|text| text.parse().map_err(|error| no("bad_limit", error))).collect()
+}
+
+fn parse_mode(word: &str) -> Result<Mode, No> {
+    let known = "warn, throttle, stop-new or kill-running";
+    word.parse().map_err(|()| no("bad_mode", format!("`{word}` is no mode; write {known}")))
+}
+
+fn parse_labels(pairs: &[(String, String)]) -> Result<Vec<(LabelName, LabelValue)>, No> {
+    let parse = |(name, value): &(String, String)| {
+        let name = name.parse().map_err(|error| no("bad_label", error))?;
+        Ok((name, value.parse().map_err(|error| no("bad_label", error))?))
+    };
+    pairs.iter().map(parse).collect()
+}
+
+/// The same charge with another amount of dollars.
+fn with_usd(mut charge: Charge, nano: u64) -> Charge {
+    charge[Meter::Usd] = nano;
+    charge
+}

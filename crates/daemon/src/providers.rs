@@ -1,0 +1,103 @@
+//! From the settings to the providers and prices that the gateway works with.
+
+use almoner_config::{Credential as Configured, DialectName, Settings};
+use almoner_gateway::dialect::Dialect;
+use almoner_gateway::{Credential, Provider};
+use almoner_policy::{PriceBook, UserPrice};
+use almoner_rehearsal::{INPUT_PRICE, MODEL, OUTPUT_PRICE};
+
+use crate::upstream::{NoWay, Way};
+
+/// The name of the provider in the box.
+const REHEARSAL: &str = "rehearsal";
+
+/// The price book in force: the shipped one, the rehearsal's price, and the user's own over both.
+#[must_use]
+pub fn price_book(settings: &Settings) -> PriceBook {
+    let mut rehearsal = UserPrice::new(MODEL, INPUT_PRICE, OUTPUT_PRICE);
+    rehearsal.provider = Some(REHEARSAL.to_owned());
+    rehearsal.context_window = Some(1_000_000);
+    let own = settings.prices.iter().map(own_price);
+    std::iter::once(rehearsal).chain(own).fold(PriceBook::shipped().clone(), |book, price| book.overlay(&price))
+}
+
+fn own_price(price: &almoner_config::UserPrice) -> UserPrice {
+    UserPrice {
+        provider: price.provider.clone(),
+        cache_read: price.cache_read,
+        cache_write_5m: price.cache_write_5m,
+        cache_write_1h: price.cache_write_1h,
+        context_window: price.context_window,
+        max_output: price.max_output,
+        ..UserPrice::new(&price.model, price.input, price.output)
+    }
+}
+
+/// Every provider of the settings, and the one in the box before them.
+pub(crate) fn providers(settings: &Settings, book: &PriceBook) -> Result<Vec<Provider<Way>>, NoWay> {
+    let configured = settings.providers.iter().map(|provider| configured(provider, settings, book));
+    std::iter::once(Ok(rehearsal())).chain(configured).collect()
+}
+
+fn rehearsal() -> Provider<Way> {
+    Provider {
+        name: REHEARSAL.to_owned(),
+        dialects: vec![Dialect::Anthropic, Dialect::Chat],
+        base_url: "http://rehearsal".to_owned(),
+        credential: Credential::new("rehearsal"),
+        models: Box::new(|model| model == MODEL),
+        free: false,
+        way: Way::Rehearsal,
+    }
+}
+
+fn configured(
+    provider: &almoner_config::Provider,
+    settings: &Settings,
+    book: &PriceBook,
+) -> Result<Provider<Way>, NoWay> {
+    let credential = match &provider.key {
+        Configured::PassThrough => None,
+        Configured::Secret(secret) => Credential::new(secret.expose()),
+    };
+    Ok(Provider {
+        name: provider.name.clone(),
+        dialects: provider.dialects.iter().filter_map(|dialect| spoken(*dialect)).collect(),
+        base_url: provider.base_url.clone(),
+        credential,
+        models: serves(provider, settings, book),
+        free: provider.free,
+        way: Way::to(&provider.base_url, settings.connect_max)?,
+    })
+}
+
+/// The dialects that have a route today.
+fn spoken(dialect: DialectName) -> Option<Dialect> {
+    match dialect {
+        DialectName::Anthropic => Some(Dialect::Anthropic),
+        DialectName::OpenAiChat => Some(Dialect::Chat),
+        DialectName::OpenAiResponses | DialectName::Gemini | DialectName::Ollama => None,
+    }
+}
+
+/// Which models a provider serves: those that it names; else those that the price book knows it by, and those that the
+/// book knows by nobody else.
+fn serves(
+    provider: &almoner_config::Provider,
+    settings: &Settings,
+    book: &PriceBook,
+) -> Box<dyn Fn(&str) -> bool + Send + Sync> {
+    let patterns = provider.models.clone();
+    if !patterns.is_empty() {
+        return Box::new(move |model| patterns.iter().any(|pattern| pattern.matches(model)));
+    }
+    let name = provider.name.clone();
+    let others: Vec<String> =
+        settings.providers.iter().map(|other| other.name.clone()).filter(|other| *other != name).collect();
+    let book = book.clone();
+    Box::new(move |model| {
+        let at = crate::clock::read().wall;
+        let known_by = |provider: &str| book.find(Some(provider), model, at).is_some();
+        known_by(&name) || (model != MODEL && !others.iter().any(|other| known_by(other)))
+    })
+}

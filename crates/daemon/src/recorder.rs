@@ -1,0 +1,263 @@
+//! The recorder: writes history on a thread of its own, in batches, and keeps the sums that `status` shows.
+//!
+//! History may lag and may be lost. Where more comes than can be written, events are dropped and counted; nobody who
+//! enforces a budget ever waits for it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use almoner_api::KeySummary;
+use almoner_gateway::{Report, Verdict};
+use almoner_ledger::{AccountView, Entry, Fact, Ledger};
+use almoner_store::{
+    BoundPart, Decision, History, HistoryEvent, Outcome, OutcomeRecord, ThrottleAction, ThrottleRecord, VerdictRecord,
+};
+use almoner_units::{Charge, Labels, Meter, Timestamp};
+
+/// How many events may wait to be written.
+const QUEUE_MAX: usize = 65_536;
+/// How many are written in one transaction.
+const BATCH_MAX: usize = 4096;
+/// How long events may wait for others to share their transaction.
+const LINGER: Duration = Duration::from_millis(50);
+
+/// The way to history; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Recorder {
+    queue: SyncSender<HistoryEvent>,
+    sums: Arc<Sums>,
+}
+
+/// What `status` shows of the calls since the server began.
+#[derive(Debug, Default)]
+pub(crate) struct Sums {
+    dropped: AtomicU64,
+    by_cause: Mutex<Causes>,
+    by_key: Mutex<BTreeMap<String, KeySummary>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Causes {
+    /// What calls cost beyond their holds, in nano-dollars.
+    pub(crate) overrun_nano: BTreeMap<String, u64>,
+    /// Calls with a part that could not be bounded.
+    pub(crate) unbounded: BTreeMap<String, u64>,
+}
+
+impl Recorder {
+    /// Starts the thread that writes `history`.
+    pub(crate) fn start(history: History) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let (queue, events) = sync_channel(QUEUE_MAX);
+        let thread =
+            std::thread::Builder::new().name("recorder".to_owned()).spawn(move || write_all(history, &events))?;
+        Ok((Self { queue, sums: Arc::default() }, thread))
+    }
+
+    pub(crate) fn put(&self, event: HistoryEvent) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(event) {
+            self.sums.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn causes(&self) -> Causes {
+        self.sums.by_cause.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the calls of a key have used since the server began.
+    pub(crate) fn of_key(&self, key: &str) -> KeySummary {
+        self.sums.by_key.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned().unwrap_or_default()
+    }
+
+    /// Takes what the ledger has just made durable: levels that changed.
+    pub(crate) fn facts(&self, entries: &[Entry], ledger: &Ledger) {
+        for entry in entries {
+            if let Some(event) = level_changed(entry, ledger) {
+                self.put(HistoryEvent::Throttle(Box::new(event)));
+            }
+        }
+    }
+
+    /// Takes what every account looks like now.
+    pub(crate) fn accounts(&self, views: Vec<AccountView>, at: Timestamp) {
+        self.put(HistoryEvent::TokenBudget { views, at });
+    }
+
+    fn add_up(&self, report: &Report) {
+        let mut causes = self.sums.by_cause.lock().unwrap_or_else(PoisonError::into_inner);
+        if report.outcome.overrun != Charge::ZERO {
+            *causes.overrun_nano.entry(report.outcome.note.clone()).or_default() += report.outcome.overrun.usd().get();
+        }
+        for what in &report.unbounded {
+            *causes.unbounded.entry(what.clone()).or_default() += 1;
+        }
+        drop(causes);
+        let Some(key) = report.labels.named("key") else { return };
+        let mut keys = self.sums.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        add_to_key(keys.entry(key.to_string()).or_default(), report);
+    }
+}
+
+fn add_to_key(sum: &mut KeySummary, report: &Report) {
+    match report.verdict {
+        Verdict::Refused(_) | Verdict::Rejected(_) => sum.refused += 1,
+        Verdict::Admitted { .. } | Verdict::Unbudgeted => sum.calls += 1,
+    }
+    sum.tokens += report.outcome.charge[Meter::Tokens];
+    match report.outcome.word {
+        "assumed" => sum.assumed_nano += report.outcome.charge.usd().get(),
+        _ => sum.cost_nano += report.outcome.charge.usd().get(),
+    }
+}
+
+impl almoner_gateway::Recorder for Recorder {
+    fn report(&self, report: Report) {
+        self.add_up(&report);
+        if let Some(event) = throttled(&report) {
+            self.put(HistoryEvent::Throttle(Box::new(event)));
+        }
+        self.put(HistoryEvent::Verdict(Box::new(verdict(&report))));
+        if let Some(outcome) = outcome(&report) {
+            self.put(HistoryEvent::Outcome(Box::new(outcome)));
+        }
+    }
+}
+
+/// Writes what comes until nobody can send any more.
+fn write_all(mut history: History, events: &Receiver<HistoryEvent>) {
+    while let Ok(first) = events.recv() {
+        let mut batch = vec![first];
+        while batch.len() < BATCH_MAX {
+            match events.recv_timeout(LINGER) {
+                Ok(event) => batch.push(event),
+                Err(_) => break,
+            }
+        }
+        // What cannot be written is lost, and the ledger does not care.
+        drop(history.flush(&batch));
+    }
+}
+
+fn verdict(report: &Report) -> VerdictRecord {
+    let (decision, cap, held) = match &report.verdict {
+        Verdict::Admitted { cap, held, .. } => (Decision::Admitted, Some(*cap), *held),
+        Verdict::Unbudgeted => (Decision::Admitted, None, Charge::ZERO),
+        Verdict::Refused(_) if report.outcome.status == 429 => (Decision::SlowDown, None, Charge::ZERO),
+        Verdict::Refused(_) => (Decision::Refused, None, Charge::ZERO),
+        Verdict::Rejected(_) => (Decision::Rejected, None, Charge::ZERO),
+    };
+    let fullest = report.seen.iter().max_by_key(|view| view.level).map(|view| view.key.clone());
+    let account = match &report.verdict {
+        Verdict::Refused(refusal) => Some(refusal.account.clone()),
+        _ => fullest,
+    };
+    let part =
+        |(name, amount): &(String, u64)| BoundPart { name: name.clone(), meter: Meter::InputTokens, amount: *amount };
+    VerdictRecord {
+        id: report.id,
+        at: report.at,
+        labels: report.labels.clone(),
+        provider: Some(report.provider.clone()),
+        model: Some(report.model.clone()),
+        decision,
+        account,
+        reason: reason(report),
+        numbers: report.seen.clone(),
+        bound: report.bound.iter().map(part).collect(),
+        cap,
+        held,
+        waited: report.waited,
+        price_version: Some(report.price_version.clone()),
+    }
+}
+
+fn reason(report: &Report) -> String {
+    let subscription = if report.subscription { "; paid by a subscription, charged at list price" } else { "" };
+    match &report.verdict {
+        Verdict::Admitted { cap, asked: Some(asked), .. } if cap < asked => {
+            format!("fits, with {cap} of the {asked} output tokens asked for{subscription}")
+        }
+        Verdict::Admitted { .. } => format!("fits{subscription}"),
+        Verdict::Unbudgeted => format!("touches no budget{subscription}"),
+        Verdict::Refused(_) => report.outcome.note.clone(),
+        Verdict::Rejected(code) => format!("{code}: {}", report.outcome.note),
+    }
+}
+
+/// How a call that went came out; nothing for one that did not.
+fn outcome(report: &Report) -> Option<OutcomeRecord> {
+    let outcome = match report.outcome.word {
+        "settled" | "unbudgeted" => Outcome::Settled,
+        "released" => Outcome::Released,
+        "assumed" => Outcome::Assumed,
+        _ => return None,
+    };
+    Some(OutcomeRecord {
+        id: report.id,
+        at: report.at.after(report.outcome.took),
+        outcome,
+        usage: report.outcome.usage,
+        charge: report.outcome.charge,
+        overrun: report.outcome.overrun,
+        unbounded: report.unbounded.clone(),
+        status: Some(report.outcome.status),
+        duration: Some(report.outcome.took),
+        price_version: Some(report.price_version.clone()),
+        note: Some(report.outcome.note.clone()).filter(|note| !note.is_empty()),
+    })
+}
+
+/// What a budget did to the call, where it did anything.
+fn throttled(report: &Report) -> Option<ThrottleRecord> {
+    let fullest = report.seen.iter().max_by_key(|view| view.level)?;
+    let (account, limit, charged, action) = match &report.verdict {
+        Verdict::Refused(refusal) => {
+            let charged = refusal.spent.saturating_add(refusal.assumed).saturating_add(refusal.held);
+            (&refusal.account, &refusal.limit, charged, ThrottleAction::Refused)
+        }
+        Verdict::Admitted { .. } if report.waited.ms() > 0 => {
+            let limit = fullest.limits.iter().max_by_key(|limit| limit.level)?;
+            (&fullest.key, &limit.limit, limit.charged(), ThrottleAction::Waited)
+        }
+        Verdict::Admitted { .. } if fullest.level > almoner_units::Level::None => {
+            let limit = fullest.limits.iter().max_by_key(|limit| limit.level)?;
+            (&fullest.key, &limit.limit, limit.charged(), ThrottleAction::Warned)
+        }
+        _ => return None,
+    };
+    Some(ThrottleRecord {
+        at: report.at,
+        call: Some(report.id),
+        labels: report.labels.clone(),
+        account: account.clone(),
+        limit: limit.clone(),
+        charged,
+        level: fullest.level,
+        level_before: None,
+        action,
+        priority: Some(report.priority),
+        reason: reason(report),
+    })
+}
+
+/// A level that changed, as history tells it.
+fn level_changed(entry: &Entry, ledger: &Ledger) -> Option<ThrottleRecord> {
+    let Fact::LevelChanged { account, limit, from, to } = &entry.fact else { return None };
+    let view = ledger.view(*account, entry.at)?;
+    let limit = view.limits.get(usize::from(*limit))?;
+    Some(ThrottleRecord {
+        at: entry.at,
+        call: None,
+        labels: view.key.per.iter().cloned().collect::<Labels>(),
+        account: view.key.clone(),
+        limit: limit.limit.clone(),
+        charged: limit.charged(),
+        level: *to,
+        level_before: Some(*from),
+        action: ThrottleAction::LevelChanged,
+        priority: None,
+        reason: format!("{} is at {to}, after {from}", limit.limit),
+    })
+}

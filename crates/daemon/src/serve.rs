@@ -1,0 +1,329 @@
+//! The server, from its first word to its last.
+
+use std::fs::Permissions;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use almoner_config::{BudgetsFrom, Settings};
+use almoner_gateway::{Gateway, GatewaySettings, Patience};
+use almoner_ledger::{Ledger, Who};
+use almoner_policy::default_budgets;
+use almoner_store::{AppendError, History, Journal, OpenError};
+use almoner_units::{Budget, Span, Timestamp, Zone};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::activity::Activity;
+use crate::keeper::Keeper;
+use crate::keys::Keyring;
+use crate::operations::{About, EXEC_BUDGET, Operations, all_budgets};
+use crate::providers::{price_book, providers};
+use crate::recorder::Recorder;
+use crate::server::{self, Limits};
+use crate::world::RealWorld;
+use crate::{clock, control};
+
+/// How often a server that may end by itself looks whether it is still used.
+const IDLE_LOOK: Duration = Duration::from_secs(1);
+/// How often a server that is ending looks whether every call has ended.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// How long a whole answer may take.
+const ANSWER_MAX: Span = Span::from_secs(3600);
+
+/// How the server is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The version of the program.
+    pub version: &'static str,
+    /// After how long without use the server ends by itself; `None`: never.
+    pub idle_exit: Option<Span>,
+}
+
+/// Why the server could not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The ledger cannot be written.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {0}: {1}; another almoner may run there (`almoner status`), or use --listen")]
+    Listen(SocketAddr, std::io::Error),
+    /// The state folder cannot be used.
+    #[error("cannot use the state folder {}: {source}; name another with --state", .path.display())]
+    State {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A provider cannot be reached in principle.
+    #[error("{0}")]
+    Provider(String),
+    /// The operating system refused something.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Makes the state folder, readable by its owner alone.
+///
+/// # Errors
+/// [`ServeError::State`] where it cannot be made.
+pub fn prepare_state_dir(state: &Path) -> Result<(), ServeError> {
+    let failed = |source| ServeError::State { path: state.to_owned(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(failed)?;
+    std::fs::set_permissions(state, Permissions::from_mode(0o700)).map_err(failed)
+}
+
+/// Serves until a signal or idleness ends it. What people should know goes to `say`, line by line.
+///
+/// # Errors
+/// [`ServeError`] where it cannot start.
+pub fn serve(settings: &Settings, options: Options, say: &mut dyn FnMut(String)) -> Result<(), ServeError> {
+    prepare_state_dir(&settings.state_dir)?;
+    let (journal, ledger) = open(settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let (recorder, recording) = open_history(settings, say)?;
+    let facts = recorder.clone();
+    let mut shown = Shown::default();
+    let (keeper, keeping) = Keeper::start(
+        ledger,
+        journal,
+        move |entries, ledger| {
+            facts.facts(entries, ledger);
+            shown.show(&facts, ledger);
+        },
+        die,
+    )?;
+    let served = runtime.block_on(run(settings, options, &keeper, recorder, say));
+    // Tasks that still run are dropped here; their guards tell the keeper what to assume before it stops.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    keeper.stop();
+    drop(keeping.join());
+    drop(recording.join());
+    served
+}
+
+/// Ends the process because the disk failed: nobody can say any more what it holds.
+#[allow(clippy::print_stderr)]
+fn die(reason: &str) {
+    eprintln!("almoner: {reason}");
+    std::process::exit(74);
+}
+
+/// When every account was last shown to history.
+#[derive(Default)]
+struct Shown(Timestamp);
+
+impl Shown {
+    /// Shows every account, at most once a second.
+    fn show(&mut self, recorder: &Recorder, ledger: &Ledger) {
+        let now = clock::read().wall;
+        if now.since(self.0) >= Span::from_secs(1) {
+            self.0 = now;
+            recorder.accounts(ledger.views(now), now);
+        }
+    }
+}
+
+/// Opens the ledger, assumes what a crash left open, and puts the configured budgets in force.
+fn open(settings: &Settings) -> Result<(Journal, Ledger), ServeError> {
+    let (mut journal, recovered) = Journal::open(&settings.state_dir)?;
+    let mut ledger = recovered.ledger;
+    let now = clock::read().wall;
+    journal.keys_remove_expired(now)?;
+    for id in recovered.open_holds {
+        // Its hold is open, so this is news.
+        drop(ledger.assume(id, "almoner stopped before the call ended", now));
+    }
+    let keys: Vec<String> = journal.keys_all().unwrap_or_default().into_iter().map(|key| key.id).collect();
+    put_in_force(&mut ledger, configured(settings), &keys, now);
+    journal.append(&ledger.take_facts())?;
+    Ok((journal, ledger))
+}
+
+/// The budgets that the settings ask for.
+fn configured(settings: &Settings) -> Vec<Budget> {
+    match &settings.budgets {
+        BudgetsFrom::Defaults => default_budgets(&Zone::utc()),
+        BudgetsFrom::File(budgets) => budgets.clone(),
+        BudgetsFrom::None => Vec::new(),
+    }
+}
+
+/// Makes the ledger's budgets those of the settings; budgets of keys that are still good stay.
+fn put_in_force(ledger: &mut Ledger, configured: Vec<Budget>, keys: &[String], now: Timestamp) {
+    let who = || Who("the configuration".to_owned());
+    let is_live = |budget: &Budget| {
+        budget.name.as_str().strip_prefix(EXEC_BUDGET).is_some_and(|key| keys.iter().any(|known| known == key))
+    };
+    let gone: Vec<_> = ledger
+        .budgets()
+        .filter(|known| !is_live(known) && !configured.iter().any(|budget| budget.name == known.name))
+        .map(|budget| budget.name.clone())
+        .collect();
+    gone.iter().for_each(|name| ledger.remove_budget(name, who(), now));
+    configured.into_iter().for_each(|budget| ledger.set_budget(budget, who(), now));
+}
+
+fn open_history(
+    settings: &Settings,
+    say: &mut dyn FnMut(String),
+) -> Result<(Recorder, std::thread::JoinHandle<()>), ServeError> {
+    let history = History::open(&settings.state_dir).map_err(|error| std::io::Error::other(error.to_string()))?;
+    if let Some(moved) = history.moved() {
+        say(format!("the history could not be read; it was moved to {} and begins anew", moved.display()));
+    }
+    Ok(Recorder::start(history)?)
+}
+
+async fn run(
+    settings: &Settings,
+    options: Options,
+    keeper: &Keeper,
+    recorder: Recorder,
+    say: &mut dyn FnMut(String),
+) -> Result<(), ServeError> {
+    let listener =
+        TcpListener::bind(settings.listen).await.map_err(|error| ServeError::Listen(settings.listen, error))?;
+    let listen = listener.local_addr()?;
+    let operations = Arc::new(join(settings, options, keeper, recorder, listen).await?);
+    let socket = control::listen(&settings.state_dir)
+        .map_err(|source| ServeError::State { path: settings.state_dir.clone(), source })?;
+    introduce(settings, &operations, keeper, say).await;
+    let (stop, stopping) = watch::channel(false);
+    let gateway = Arc::clone(&operations.gateway);
+    let activity = operations.activity.clone();
+    let limits = Limits {
+        header_bytes: usize::try_from(settings.header_bytes_max).unwrap_or(usize::MAX).max(8192),
+        header_time: Duration::from_millis(settings.receive_max.ms()),
+    };
+    let handle = move |request| {
+        activity.note();
+        Arc::clone(&gateway).handle(request)
+    };
+    let listening = tokio::spawn(server::serve(listener, limits, handle, stopping.clone()));
+    let controlling = tokio::spawn(control::serve(socket, Arc::clone(&operations), stopping));
+    let why = until_told(options, keeper, &operations.activity).await?;
+    say(format!("{why}; running calls may finish within {}", settings.drain_max));
+    stop.send_replace(true);
+    drop(listening.await);
+    drain(keeper, settings.drain_max).await;
+    drop(controlling.await);
+    drop(std::fs::remove_file(settings.state_dir.join(control::CONTROL_SOCKET)));
+    Ok(())
+}
+
+/// Joins the gateway and the operations with the keeper, the providers and the keys.
+async fn join(
+    settings: &Settings,
+    options: Options,
+    keeper: &Keeper,
+    recorder: Recorder,
+    listen: SocketAddr,
+) -> Result<Operations, ServeError> {
+    let book = price_book(settings);
+    let providers = providers(settings, &book).map_err(|error| ServeError::Provider(error.to_string()))?;
+    let with_credential = providers.iter().filter(|provider| provider.credential.is_some());
+    let about = About {
+        version: options.version,
+        listen: listen.to_string(),
+        state_dir: settings.state_dir.clone(),
+        price_version: book.version().to_owned(),
+        credentials: with_credential.map(|provider| provider.name.clone()).collect(),
+    };
+    let (keys, budgets) = keeper
+        .operate(|desk, _| (desk.journal.keys_all().unwrap_or_default(), all_budgets(desk)))
+        .await
+        .unwrap_or_default();
+    let keyring = Keyring::default();
+    keys.iter().for_each(|key| keyring.insert(key));
+    let gateway: Gateway<RealWorld> =
+        Gateway::new(keeper.clone(), recorder.clone(), keyring.clone(), providers, gateway_settings(settings), book);
+    gateway.set_budgets(budgets);
+    let activity = Activity::default();
+    activity.note();
+    Ok(Operations { about, keeper: keeper.clone(), gateway: Arc::new(gateway), keyring, recorder, activity })
+}
+
+fn gateway_settings(settings: &Settings) -> GatewaySettings {
+    GatewaySettings {
+        max_output: settings.max_output,
+        default_output: settings.default_output,
+        strict: settings.strict,
+        wait_max: settings.wait_max,
+        receive_max: settings.receive_max,
+        body_bytes_max: settings.body_bytes_max,
+        patience: Patience {
+            client: settings.stream_idle_max,
+            provider: settings.provider_idle_max,
+            drain: settings.drain_max,
+            answer: ANSWER_MAX,
+        },
+    }
+}
+
+/// Says what is in force and how to use it.
+async fn introduce(settings: &Settings, operations: &Operations, keeper: &Keeper, say: &mut dyn FnMut(String)) {
+    let about = &operations.about;
+    say(format!("almoner {} listens on http://{}", about.version, about.listen));
+    say(format!("state in {}", about.state_dir.display()));
+    let budgets = keeper.operate(|desk, _| all_budgets(desk)).await.unwrap_or_default();
+    if budgets.is_empty() {
+        say("no budgets are in force: every call passes".to_owned());
+    }
+    for budget in &budgets {
+        let limits: Vec<String> = budget.limits.iter().map(ToString::to_string).collect();
+        say(format!("budget `{}` ({}): {}", budget.name, budget.mode, limits.join(", ")));
+    }
+    if settings.budgets == BudgetsFrom::Defaults {
+        say(
+            "these are the defaults; they count tokens without cache reads, which alone would stop an agent in minutes"
+                .to_owned(),
+        );
+    }
+    say("point an agent at it:".to_owned());
+    say(format!("  export ANTHROPIC_BASE_URL=http://{}", about.listen));
+    say(format!("  export OPENAI_BASE_URL=http://{}/v1", about.listen));
+}
+
+/// Waits for a reason to end: a signal, or that nobody uses the server any more.
+async fn until_told(options: Options, keeper: &Keeper, activity: &Activity) -> Result<String, ServeError> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut look = tokio::time::interval(IDLE_LOOK);
+    loop {
+        tokio::select! {
+            _ = terminated.recv() => return Ok("told to stop".to_owned()),
+            _ = interrupted.recv() => return Ok("interrupted".to_owned()),
+            _ = look.tick() => {
+                if let Some(idle_max) = options.idle_exit.filter(|idle_max| activity.idle() >= *idle_max)
+                    && open_holds(keeper).await == 0
+                {
+                    return Ok(format!("nobody used the server for {idle_max}"));
+                }
+            }
+        }
+    }
+}
+
+async fn open_holds(keeper: &Keeper) -> usize {
+    keeper.operate(|desk, _| desk.ledger.holds().len()).await.unwrap_or(0)
+}
+
+/// Waits until every call has ended, but not for ever.
+async fn drain(keeper: &Keeper, most: Span) {
+    let drained = async {
+        while open_holds(keeper).await > 0 {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
+    };
+    // What has not ended by then is assumed, and can be corrected.
+    drop(tokio::time::timeout(Duration::from_millis(most.ms()), drained).await);
+}

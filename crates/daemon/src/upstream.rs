@@ -1,0 +1,122 @@
+//! The real ways to the providers: HTTP over TLS, and the rehearsal, which answers from inside.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use almoner_gateway::{Upstream, UpstreamBody, UpstreamError};
+use almoner_units::Span;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response, Uri};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use crate::rehearsal;
+
+/// How long an idle connection to a provider is kept: shorter than providers keep theirs, so that a call seldom finds
+/// one that is just being closed.
+const IDLE: Duration = Duration::from_secs(20);
+
+/// A way to a provider.
+pub(crate) enum Way {
+    /// Over the network, straight.
+    Direct(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
+    /// Over the network, through a proxy.
+    Proxied(Client<HttpsConnector<Tunnel<HttpConnector>>, Full<Bytes>>),
+    /// The provider in the box.
+    Rehearsal,
+}
+
+/// Why there is no way to a provider.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoWay {
+    /// The trust store is empty or unreadable.
+    #[error("this machine has no certificates to check providers by ({0}); install the package ca-certificates")]
+    NoRoots(std::io::Error),
+    /// The TLS library does not support what it needs.
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+    /// The base URL is no URL.
+    #[error("`{0}` is no base URL: {1}")]
+    BadUrl(String, hyper::http::uri::InvalidUri),
+}
+
+impl Way {
+    /// The way to the provider at `base_url`, through the proxy that `HTTPS_PROXY` and its like name, if one is named.
+    pub(crate) fn to(base_url: &str, connect_max: Span) -> Result<Self, NoWay> {
+        let base: Uri = base_url.parse().map_err(|error| NoWay::BadUrl(base_url.to_owned(), error))?;
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(Duration::from_millis(connect_max.ms())));
+        Ok(match Matcher::from_env().intercept(&base) {
+            None => Self::Direct(client(tls(&base, connector)?)),
+            Some(proxy) => {
+                let tunnel = Tunnel::new(proxy.uri().clone(), connector);
+                let auth = proxy.basic_auth().cloned();
+                let tunnel = if let Some(auth) = auth { tunnel.with_auth(auth) } else { tunnel };
+                Self::Proxied(client(tls(&base, tunnel)?))
+            }
+        })
+    }
+}
+
+/// A connector that speaks TLS where the URL says so.
+fn tls<C>(base: &Uri, connector: C) -> Result<HttpsConnector<C>, NoWay> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config = if base.scheme_str() == Some("https") {
+        config.with_native_roots().map_err(NoWay::NoRoots)?.with_no_client_auth()
+    } else {
+        config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
+    };
+    let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1();
+    Ok(builder.wrap_connector(connector))
+}
+
+/// A client that never sends a request twice by itself: one that costs money would be paid twice.
+fn client<C>(connector: C) -> Client<C, Full<Bytes>>
+where
+    C: hyper_util::client::legacy::connect::Connect + Clone,
+{
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .retry_canceled_requests(false)
+        .build(connector)
+}
+
+impl Upstream for Way {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let request = request.map(Full::new);
+        let answer = match self {
+            Self::Direct(client) => client.request(request).await,
+            Self::Proxied(client) => client.request(request).await,
+            Self::Rehearsal => {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+                return Ok(rehearsal::answer(head.uri.path(), &body));
+            }
+        };
+        answer.map(|answer| answer.map(boxed)).map_err(|error| failure(host, &error))
+    }
+}
+
+fn boxed(body: Incoming) -> UpstreamBody {
+    body.map_err(Into::into).boxed_unsync()
+}
+
+/// Whether the request was surely not sent decides whether its hold is free again.
+fn failure(host: String, error: &Error) -> UpstreamError {
+    // The client tells that it handed the request back unsent only in its words; other words would be read as sent.
+    let unsent = error.is_connect() || error.to_string() == "client error (Canceled)";
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let why: Vec<String> = causes.map(ToString::to_string).collect();
+    let why = if why.is_empty() { error.to_string() } else { why.join(": ") };
+    if unsent { UpstreamError::NeverSent(host, why) } else { UpstreamError::NoAnswer(host, why) }
+}
