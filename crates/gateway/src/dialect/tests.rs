@@ -530,8 +530,7 @@ proptest! {
             let allowed = call.asked_output.map_or(cap, |asked| asked.min(cap));
             prop_assert_eq!(again.asked_output, Some(allowed));
             prop_assert_eq!(again.rewrite(&sent, cap).as_ptr(), sent.as_ptr(), "it settles at once");
-            // Chat knows no limit for the tools that its providers run.
-            prop_assert!(route == CHAT || again.shape.server_tools.iter().all(|tool| tool.max_uses.is_some()));
+            prop_assert_eq!(again.shape.server_tools, call.shape.server_tools, "the limits told are those sent");
             prop_assert!(!again.adds_usage());
             let lowered = call.asked_output != Some(allowed);
             prop_assert!(!lowered || again.shape.thinking.is_none_or(|budget| budget < allowed));
