@@ -83,7 +83,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Found> {
 pub(crate) struct HighWater {
     file: File,
     pub(crate) path: PathBuf,
-    is_flushed: bool,
+    pub(crate) is_flushed: bool,
 }
 
 impl HighWater {

@@ -33,7 +33,7 @@ pub struct Journal {
     files: Files,
     identity: Identity,
     head: Head,
-    high_water: HighWater,
+    pub(crate) high_water: HighWater,
     ballast: Ballast,
     ticked_at: Timestamp,
     _lock: Lock,

@@ -13,6 +13,7 @@ mod hwm;
 mod journal;
 mod keys;
 mod lock;
+mod lookup;
 mod private;
 mod repair;
 mod scan;

@@ -60,7 +60,7 @@ pub(crate) fn scan(
     found: Found,
     mut each: impl FnMut(&Good<'_>) -> rusqlite::Result<()>,
 ) -> Scan {
-    let mut reader = Reader { file: &files.db, ledger: Ledger::new(), head: None, chain_at_mark: None };
+    let mut reader = Reader::new(&files.db, u64::MAX);
     let identity = match reader.identify(connection) {
         Ok(identity) => identity,
         Err(fault) => return reader.ended(None, Some(fault)),
@@ -69,6 +69,9 @@ pub(crate) fn scan(
         .read(connection, &identity, found.mark(), &mut each)
         .and_then(|()| reader.compare(&identity, found, files))
         .and_then(|()| reader.check_pages(connection));
+    if reader.is_half_folded {
+        reader.fold_again(connection, &identity);
+    }
     reader.ended(Some(identity), result.err())
 }
 
@@ -77,9 +80,25 @@ struct Reader<'a> {
     ledger: Ledger,
     head: Option<Head>,
     chain_at_mark: Option<Chain>,
+    /// Where to stop.
+    last: u64,
+    /// Whether the ledger panicked in the middle of a fact, which leaves its books between two facts.
+    is_half_folded: bool,
 }
 
-impl Reader<'_> {
+impl<'f> Reader<'f> {
+    fn new(file: &'f Path, last: u64) -> Self {
+        Self { file, ledger: Ledger::new(), head: None, chain_at_mark: None, last, is_half_folded: false }
+    }
+
+    /// Folds the rows up to the last good one anew.
+    fn fold_again(&mut self, connection: &Connection, identity: &Identity) {
+        let mut again = Reader::new(self.file, self.head.map_or(0, |head| head.seq));
+        let good_before = again.read(connection, identity, None, &mut |_| Ok(()));
+        assert!(good_before.is_ok(), "rows that were good a moment ago are not: {good_before:?}");
+        self.ledger = again.ledger;
+    }
+
     fn identify(&self, connection: &Connection) -> Result<Identity, OpenError> {
         let reading = |error| OpenError::reading(self.file, 1, error);
         let found = sqlite::form(connection).map_err(reading)?;
@@ -113,7 +132,9 @@ impl Reader<'_> {
             .map_err(reading(1))
             .map_err(&wrong)?;
         let mut rows = rows.query([]).map_err(reading(1)).map_err(&wrong)?;
-        while let Some(row) = rows.next().map_err(reading(head.seq + 1)).map_err(&wrong)? {
+        while head.seq < self.last
+            && let Some(row) = rows.next().map_err(reading(head.seq + 1)).map_err(&wrong)?
+        {
             let good = self.follow(head, row).map_err(|what| self.corrupt(head.seq + 1, what))?;
             let (link, chain, entry) = good;
             self.fold(&entry)?;
@@ -153,8 +174,10 @@ impl Reader<'_> {
     /// Folds a fact. The ledger panics where a fact breaks its promises; from such books nothing may be enforced.
     fn fold(&mut self, entry: &Entry) -> Result<(), OpenError> {
         let ledger = &mut self.ledger;
-        catch_unwind(AssertUnwindSafe(|| ledger.replay(entry)))
-            .map_err(|panic| self.corrupt(entry.seq, panic_text(panic.as_ref())))
+        catch_unwind(AssertUnwindSafe(|| ledger.replay(entry))).map_err(|panic| {
+            self.is_half_folded = true;
+            self.corrupt(entry.seq, panic_text(panic.as_ref()))
+        })
     }
 
     /// Whether the journal goes as far as its mark says, by the same way.

@@ -1,10 +1,12 @@
 //! The journal: what is acknowledged comes back, one process has it, and only a ledger is opened.
 
+use std::collections::BTreeSet;
 use std::fs;
 
-use almoner_units::Span;
+use almoner_ledger::{Entry, Fact};
+use almoner_units::{CallId, Span};
 
-use super::world::{State, World, account};
+use super::world::{START, State, World};
 use crate::{Journal, OpenError};
 
 #[test]
@@ -49,6 +51,26 @@ fn a_ledger_goes_on_where_it_ended() {
     let (journal, recovered) = state.open();
     assert!(journal.head().0 >= 100);
     assert!(recovered.ledger.agrees_with(&world.ledger, world.now));
+}
+
+#[test]
+fn the_facts_of_a_call_are_found_without_an_index() {
+    let state = State::new();
+    let (mut journal, _) = state.open();
+    let facts = World::new(4).facts(300);
+    journal.append(&facts).unwrap();
+    let about = |entry: &Entry| match &entry.fact {
+        Fact::Held(hold) | Fact::Assumed { hold, .. } => Some(hold.id),
+        Fact::Settled { id, .. } | Fact::Released { id, .. } | Fact::Added { id, .. } => Some(*id),
+        _ => None,
+    };
+    let calls: BTreeSet<CallId> = facts.iter().filter_map(about).collect();
+    assert!(calls.len() > 50);
+    for call in calls {
+        let expected: Vec<Entry> = facts.iter().filter(|entry| about(entry) == Some(call)).cloned().collect();
+        assert_eq!(journal.facts_of(call).unwrap(), expected);
+    }
+    assert!(journal.facts_of(CallId::new(START, [99; 10])).unwrap().is_empty());
 }
 
 #[test]
@@ -178,14 +200,26 @@ fn the_settings_are_those_that_make_a_commit_last() {
 }
 
 #[test]
+fn the_head_tells_one_history_from_another() {
+    let state = State::new();
+    let (mut journal, _) = state.open();
+    let empty = journal.head();
+    journal.append(&World::new(1).facts(3)).unwrap();
+    assert!(journal.head().0 >= 3 && journal.head().1 != empty.1);
+    assert_eq!(journal.head().1.to_string().len(), 32);
+    let other = State::new();
+    assert_ne!(other.open().0.head(), empty, "two ledgers begin with their own ids");
+}
+
+#[test]
 fn the_mark_is_flushed_at_most_once_a_second() {
     let state = State::new();
     let (mut journal, _) = state.open();
     let mut world = World::new(1);
-    journal.append(&world.facts(3)).unwrap();
-    for ms in [0, 10, 999, 1000, 5000] {
-        journal.tick(world.now.after(Span::from_ms(ms))).unwrap();
+    for (ms, flushed) in [(0, true), (10, false), (999, false), (1000, true), (1001, false), (2000, true)] {
+        journal.append(&world.facts(3)).unwrap();
+        assert!(!journal.high_water.is_flushed);
+        journal.tick(START.after(Span::from_ms(ms))).unwrap();
+        assert_eq!(journal.high_water.is_flushed, flushed, "at {ms} ms");
     }
-    assert!(journal.has_ballast());
-    assert!(world.ledger.find(&account("the firm", &[])).is_some() || world.ledger.seq() >= 3);
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use almoner_ledger::{AccountView, Ledger, Patience, Reserve, Verdict};
+use almoner_ledger::{AccountView, Entry, Fact, Ledger, Patience, Reserve, Verdict};
 use almoner_units::{Ask, CallId, Charge, Meter, PicoUsdPerToken, Priority, Span};
 
 use super::world::{START, State, World};
@@ -189,4 +189,24 @@ fn keys_and_assumed_holds_survive_a_repair() {
     let assumed = journal.assumed_list().unwrap();
     assert!(assumed.len() >= report.assumed.len() && !assumed.is_empty());
     assert!(verify(&report.moved_to).is_err(), "the damaged file is no directory");
+}
+
+#[test]
+fn a_fact_that_breaks_the_books_is_damage_though_its_hash_fits() {
+    let state = State::new();
+    let (mut journal, _) = state.open();
+    let mut world = World::new(7);
+    let mut facts = world.facts(100);
+    let seq = u64::try_from(facts.len()).unwrap() + 1;
+    let id = CallId::new(START, [77; 10]);
+    facts.push(Entry { seq, at: world.now, fact: Fact::Settled { id, spent: Charge::ZERO } });
+    journal.append(&facts).unwrap();
+    drop(journal);
+    let fault = state.fault();
+    assert!(matches!(&fault, OpenError::Corrupt { seq: said, .. } if *said == seq), "{fault}");
+    assert!(fault.to_string().contains(&id.to_string()), "{fault}");
+    let report = repair(&state.dir(), RepairMode::AcceptLoss, world.now).unwrap();
+    assert_eq!((report.kept, report.lost), (seq - 1, Some(1)));
+    assert_eq!(report.assumed.len(), world.ledger.holds().len());
+    drop(state.open());
 }
