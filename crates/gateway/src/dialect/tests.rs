@@ -530,7 +530,7 @@ proptest! {
             let allowed = call.asked_output.map_or(cap, |asked| asked.min(cap));
             prop_assert_eq!(again.asked_output, Some(allowed));
             prop_assert_eq!(again.rewrite(&sent, cap).as_ptr(), sent.as_ptr(), "it settles at once");
-            prop_assert_eq!(again.shape.server_tools, call.shape.server_tools, "the limits told are those sent");
+            prop_assert_eq!(&again.shape.server_tools, &call.shape.server_tools, "the limits told are those sent");
             prop_assert!(!again.adds_usage());
             let lowered = call.asked_output != Some(allowed);
             prop_assert!(!lowered || again.shape.thinking.is_none_or(|budget| budget < allowed));
