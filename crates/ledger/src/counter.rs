@@ -243,4 +243,17 @@ mod tests {
     fn a_sliding_limit_takes_no_more_than_two_kibibytes() {
         assert!(size_of::<Counter>() + size_of::<Ring>() <= 2048, "{} and {}", size_of::<Counter>(), size_of::<Ring>());
     }
+
+    #[test]
+    fn where_nothing_is_settled_there_is_no_level_however_low_the_marks() -> Result<(), almoner_units::LevelMarksError>
+    {
+        let limit = Limit { meter: almoner_units::Meter::Tokens, amount: 100, window: Window::Lifetime };
+        let marks = LevelMarks::new([3, 50, 60, 70])?;
+        let mut counter = Counter::new(&limit.window, 1, Timestamp::from_ms(0));
+        counter.level = Level::Warning;
+        assert_eq!(counter.level_now(&limit, &marks), Level::None);
+        counter.add(&limit.window, 1, 2, Timestamp::from_ms(0));
+        assert_eq!(counter.level_now(&limit, &marks), Level::Warning, "left only five points lower, which is nothing");
+        Ok(())
+    }
 }

@@ -113,9 +113,11 @@ fn an_id_from_the_future_does_not_make_the_present_too_old() {
     check(
         "
         budget  team       $1.00
+        # The id is made on a clock that is a year ahead; the ledger never sees that clock.
         wait    9999h
-        reserve future team $0.10
+        correct future     $0.10   → nothing was assumed
         set     back 9999h
+        reserve future team $0.10  → held
         settle  future     $0.10
         wait    25h
         reserve a team     $0.10
