@@ -31,7 +31,7 @@ pub(super) fn error(answer: &Answer, dialect: Dialect) -> Value {
 
 const fn anthropic_type(answer: &Answer) -> &'static str {
     match answer {
-        Answer::NoMoney(_) | Answer::CutShort { .. } => "billing_error",
+        Answer::NoMoney(_) | Answer::CutShort { .. } | Answer::Stopped(_) => "billing_error",
         Answer::SlowDown { .. } => "rate_limit_error",
         Answer::Policy { .. } | Answer::Forbidden(_) => "permission_error",
         Answer::BadBody(_) => "invalid_request_error",
@@ -45,7 +45,9 @@ const fn anthropic_type(answer: &Answer) -> &'static str {
 
 const fn chat_type(answer: &Answer) -> (&'static str, &'static str) {
     match answer {
-        Answer::NoMoney(_) | Answer::CutShort { .. } => ("insufficient_quota", "insufficient_quota"),
+        Answer::NoMoney(_) | Answer::CutShort { .. } | Answer::Stopped(_) => {
+            ("insufficient_quota", "insufficient_quota")
+        }
         Answer::SlowDown { .. } => ("rate_limit_exceeded", "rate_limit_exceeded"),
         Answer::Policy { .. } | Answer::Forbidden(_) => ("permission_error", answer.code()),
         Answer::BadBody(_) | Answer::NotFound(_) | Answer::TooLarge { .. } => ("invalid_request_error", answer.code()),

@@ -45,6 +45,8 @@ pub enum Answer {
         /// The cap of the last one.
         cap: u64,
     },
+    /// The call was stopped on its way, because its budget is spent; what it may have cost stays charged.
+    Stopped(String),
     /// The call is not allowed as it stands, whatever is left: no price, no bound, an unknown member.
     Policy {
         /// A stable word for programs, such as `price_missing`.
@@ -112,7 +114,7 @@ impl Answer {
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::NoMoney(_) | Self::CutShort { .. } => StatusCode::PAYMENT_REQUIRED,
+            Self::NoMoney(_) | Self::CutShort { .. } | Self::Stopped(_) => StatusCode::PAYMENT_REQUIRED,
             Self::SlowDown { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Policy { .. } | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::BadBody(_) => StatusCode::BAD_REQUEST,
@@ -133,6 +135,7 @@ impl Answer {
             Self::NoMoney(_) => "no_money",
             Self::SlowDown { .. } => "slow_down",
             Self::CutShort { .. } => "cut_short",
+            Self::Stopped(_) => "stopped",
             Self::Policy { code, .. } => code,
             Self::BadBody(_) => "bad_body",
             Self::Unauthorized(_) => "unauthorized",
@@ -156,6 +159,7 @@ impl Answer {
                 format!("too many calls are waiting for their turn; try again in {after}")
             }
             Self::CutShort { refusal, cap } => said::cut_short(refusal, *cap),
+            Self::Stopped(why) => format!("this answer was stopped: {why}; what it may have cost stays charged"),
             Self::Policy { message, .. } | Self::Unauthorized(message) | Self::Forbidden(message) => message.clone(),
             Self::BadBody(bad) => bad.to_string(),
             Self::NotFound(none) => none.to_string(),
@@ -198,6 +202,7 @@ impl Answer {
             self,
             Self::NoMoney(_)
                 | Self::CutShort { .. }
+                | Self::Stopped(_)
                 | Self::Policy { .. }
                 | Self::Forbidden(_)
                 | Self::BadBody(_)

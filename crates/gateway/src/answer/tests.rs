@@ -90,6 +90,8 @@ fn each_answer_has_the_form_that_ends_or_slows_its_client() {
     check(&large, Anthropic, "413 error request_too_large retry=false after=- fault=client");
     let gone = Answer::Unreachable("refused".to_owned());
     check(&gone, Anthropic, "502 error api_error retry=- after=- fault=provider");
+    let stopped = Answer::Stopped("its budget is spent".to_owned());
+    check(&stopped, Anthropic, "402 error billing_error retry=false after=- fault=client");
     let late = Answer::TimedOut("60s".to_owned());
     check(&late, Chat, "504 api_error timed_out retry=- after=- fault=provider");
 }
