@@ -121,6 +121,13 @@ impl Call {
         &self.shape.unknown
     }
 
+    /// Whether the provider's count of its tokens can stand for all of its input: nobody knows whether it counts a
+    /// member that nobody here knows.
+    #[must_use]
+    pub fn is_countable(&self) -> bool {
+        self.shape.unknown.is_empty() && self.shape.opaque.is_empty()
+    }
+
     /// Whether the last chunk of the answer is usage that the client did not ask for.
     #[must_use]
     pub fn adds_usage(&self) -> bool {

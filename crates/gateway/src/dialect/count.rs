@@ -6,8 +6,19 @@ use hyper::body::Bytes;
 use crate::body::{BadBody, Document};
 
 /// What Anthropic's counting call takes.
-const COUNTED: [&str; 8] =
-    ["model", "messages", "system", "tools", "tool_choice", "thinking", "mcp_servers", "context_management"];
+const COUNTED: [&str; 10] = [
+    "model",
+    "messages",
+    "system",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "mcp_servers",
+    "context_management",
+    // The schema of a structured answer is input too.
+    "output_config",
+    "output_format",
+];
 
 /// The body that asks how many tokens of input this message has.
 ///
@@ -29,5 +40,7 @@ mod count_tests {
     fn only_what_is_counted_is_asked_about() {
         let body = br#"{"model":"m", "max_tokens": 5, "stream":true,"messages":[{"role": "user"}],"metadata":{}}"#;
         assert_eq!(counting_body(body).unwrap(), r#"{"model":"m","messages":[{"role": "user"}]}"#);
+        let body = br#"{"model":"m","output_config":{"format":{"type":"json_schema"}},"max_tokens":5}"#;
+        assert_eq!(counting_body(body).unwrap(), r#"{"model":"m","output_config":{"format":{"type":"json_schema"}}}"#);
     }
 }

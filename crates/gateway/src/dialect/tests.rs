@@ -322,6 +322,7 @@ fn what_nobody_knows_passes_and_is_named() {
     let named = ["turbo", "tur\\nbo", "speed", "beta brand-new-2027-01-01"];
     assert_eq!(call.shape.unknown, named);
     assert_eq!(call.refused_when_strict(), named);
+    assert!(!call.is_countable() && self::call(ANTHROPIC, &ask("")).is_countable());
     let many: String = (0..1000).map(|at| format!(",\"u{at}\":1")).collect();
     assert_eq!(self::call(CHAT, &ask(&many)).shape.unknown.len(), 32);
 }
