@@ -120,7 +120,7 @@ pub enum OpenError {
     #[error("the SQLite inside is {0}; versions before 3.51.3 can corrupt a journal, so build with the bundled one")]
     OldSqlite(&'static str),
     /// SQLite failed in a way that is not damage.
-    #[error("{} cannot be opened: {source}", .file.display())]
+    #[error("{} cannot be opened: {source}; close whatever else has it open, and look at the disk", .file.display())]
     Sqlite {
         /// The database.
         file: PathBuf,

@@ -88,7 +88,9 @@ pub(crate) struct HighWater {
 
 impl HighWater {
     pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
-        Ok(Self { file: private::open_file(&path)?, path, is_flushed: true })
+        let file = private::open_file(&path)?;
+        file.set_len(LEN as u64)?;
+        Ok(Self { file, path, is_flushed: true })
     }
 
     pub(crate) fn write(&mut self, mark: Mark) -> io::Result<()> {

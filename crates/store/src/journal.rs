@@ -68,24 +68,30 @@ impl Journal {
         let (Some(identity), Some(head)) = (scan.identity, scan.head) else {
             unreachable!("a journal without a fault has an identity and a head")
         };
+        lock.sign(identity.epoch).map_err(|error| OpenError::unreadable(&files.lock, error))?;
+        let open_holds = scan.ledger.holds().iter().map(|hold| hold.id).collect();
+        let journal = Self::of_sound(files, lock, connection, identity, head)?;
+        Ok((journal, Recovered { ledger: scan.ledger, open_holds }))
+    }
+
+    /// The journal of a database that was found sound: from now on its log is folded in when it is closed, and the mark
+    /// says how far it goes.
+    fn of_sound(
+        files: Files,
+        lock: Lock,
+        connection: Connection,
+        identity: Identity,
+        head: Head,
+    ) -> Result<Self, OpenError> {
         sqlite::fold_log_on_close(&connection)
             .map_err(|source| OpenError::Sqlite { file: files.db.clone(), source })?;
-        let unreadable = |path: &Path| {
-            let path = path.to_owned();
-            move |source| OpenError::Unreadable { path, source }
-        };
-        lock.sign(identity.epoch).map_err(unreadable(&files.lock))?;
-        let mut high_water = HighWater::open(files.high_water.clone()).map_err(unreadable(&files.high_water))?;
-        high_water
-            .write(mark(identity, head))
-            .and_then(|()| high_water.flush())
-            .map_err(unreadable(&files.high_water))?;
-        private::sync_dir(dir).map_err(unreadable(dir))?;
+        let unmarked = |error| OpenError::unreadable(&files.high_water, error);
+        let mut high_water = HighWater::open(files.high_water.clone()).map_err(unmarked)?;
+        high_water.write(mark(identity, head)).and_then(|()| high_water.flush()).map_err(unmarked)?;
+        private::sync_dir(&files.dir).map_err(|error| OpenError::unreadable(&files.dir, error))?;
         let ballast = Ballast::at(files.ballast.clone());
-        let open_holds = scan.ledger.holds().iter().map(|hold| hold.id).collect();
         let ticked_at = Timestamp::from_ms(0);
-        let journal = Self { connection, files, identity, head, high_water, ballast, ticked_at, _lock: lock };
-        Ok((journal, Recovered { ledger: scan.ledger, open_holds }))
+        Ok(Self { connection, files, identity, head, high_water, ballast, ticked_at, _lock: lock })
     }
 
     /// Writes facts, all or none, in one transaction and one flush. When this returns they last.

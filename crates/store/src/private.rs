@@ -26,8 +26,15 @@ pub(crate) fn open_file(path: &Path) -> io::Result<File> {
 }
 
 /// Makes what was made, renamed or removed in a directory last.
+#[cfg(unix)]
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+/// Elsewhere a directory cannot be flushed, and needs not be.
+#[cfg(not(unix))]
+pub(crate) fn sync_dir(_dir: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// The first of `NAME-1.EXT`, `NAME-2.EXT` and so on that is free in `dir`.

@@ -188,7 +188,7 @@ impl Fresh {
             let link = &good.link;
             let (seq, at_ms) = (signed(link.seq)?, signed(link.at_ms)?);
             insert.execute((seq, at_ms, link.kind, link.id, link.body, &good.chain.bytes()[..]))?;
-            follow_up(&batch, good.entry)
+            follow_up(&batch, &good.entry)
         });
         drop(insert);
         for key in keys::all(&old, &files.db).unwrap_or_default() {

@@ -29,10 +29,30 @@ pub(crate) struct Identity {
 }
 
 /// A row whose link holds, with its fact.
-pub(crate) struct Good<'a> {
-    pub(crate) link: Link<'a>,
+pub(crate) struct Good<'r> {
+    pub(crate) link: Link<'r>,
     pub(crate) chain: Chain,
-    pub(crate) entry: &'a Entry,
+    pub(crate) entry: Entry,
+}
+
+impl<'r> Good<'r> {
+    /// The row as a fact, if it is the one that follows `head`; else what is wrong with it.
+    fn after(head: Head, row: &'r Row<'_>) -> Result<Self, String> {
+        let (link, stored) = columns(row).ok_or("its columns are not those of a fact")?;
+        if link.seq != head.seq + 1 {
+            return Err(format!("fact {} comes after fact {}", link.seq, head.seq));
+        }
+        let chain = head.chain.next(&link);
+        if chain.bytes()[..] != *stored {
+            return Err("its hash does not fit; it, or a fact before it, was changed".to_owned());
+        }
+        let fact = wire::decode(link.kind, link.id, link.body).map_err(|error| error.to_string())?;
+        // Each account was opened by a fact of its own, so a greater number is nonsense that would only eat memory.
+        if matches!(&fact, Fact::AccountOpened { account, .. } if u64::from(account.0) >= link.seq) {
+            return Err("its account has a number that cannot be".to_owned());
+        }
+        Ok(Self { link, chain, entry: Entry { seq: link.seq, at: Timestamp::from_ms(link.at_ms), fact } })
+    }
 }
 
 /// What reading the journal came to.
@@ -119,28 +139,21 @@ impl<'f> Reader<'f> {
         mark: Option<Mark>,
         each: &mut impl FnMut(&Good<'_>) -> rusqlite::Result<()>,
     ) -> Result<(), OpenError> {
+        let file = self.file;
+        let failed = |seq| move |error| OpenError::reading(file, seq, error);
         let mut head = Head { seq: 0, chain: Chain::origin(&identity.ledger) };
         self.arrive(head, mark);
-        let reading = |seq| move |error| (seq, error);
-        let wrong = |file: &Path| {
-            let file = file.to_owned();
-            move |(seq, error)| OpenError::reading(&file, seq, error)
-        };
-        let wrong = wrong(self.file);
         let mut rows = connection
             .prepare("SELECT seq, at_ms, kind, id, body, chain FROM journal ORDER BY seq")
-            .map_err(reading(1))
-            .map_err(&wrong)?;
-        let mut rows = rows.query([]).map_err(reading(1)).map_err(&wrong)?;
+            .map_err(failed(1))?;
+        let mut rows = rows.query([]).map_err(failed(1))?;
         while head.seq < self.last
-            && let Some(row) = rows.next().map_err(reading(head.seq + 1)).map_err(&wrong)?
+            && let Some(row) = rows.next().map_err(failed(head.seq + 1))?
         {
-            let good = self.follow(head, row).map_err(|what| self.corrupt(head.seq + 1, what))?;
-            let (link, chain, entry) = good;
-            self.fold(&entry)?;
-            each(&Good { link, chain, entry: &entry })
-                .map_err(|source| OpenError::Sqlite { file: self.file.to_owned(), source })?;
-            head = Head { seq: entry.seq, chain };
+            let good = Good::after(head, row).map_err(|what| self.corrupt(head.seq + 1, what))?;
+            self.fold(&good.entry)?;
+            each(&good).map_err(|source| OpenError::Sqlite { file: file.to_owned(), source })?;
+            head = Head { seq: good.entry.seq, chain: good.chain };
             self.arrive(head, mark);
         }
         Ok(())
@@ -151,24 +164,6 @@ impl<'f> Reader<'f> {
         if mark.is_some_and(|mark| mark.seq == head.seq) {
             self.chain_at_mark = Some(head.chain);
         }
-    }
-
-    /// The row as a fact, if it is the one that follows `head`.
-    fn follow<'r>(&self, head: Head, row: &'r Row<'_>) -> Result<(Link<'r>, Chain, Entry), String> {
-        let (link, stored) = columns(row).ok_or("its columns are not those of a fact")?;
-        if link.seq != head.seq + 1 {
-            return Err(format!("fact {} comes after fact {}", link.seq, head.seq));
-        }
-        let chain = head.chain.next(&link);
-        if chain.bytes()[..] != *stored {
-            return Err("its hash does not fit; it, or a fact before it, was changed".to_owned());
-        }
-        let fact = wire::decode(link.kind, link.id, link.body).map_err(|error| error.to_string())?;
-        // Each account was opened by a fact of its own, so a greater number is nonsense that would only eat memory.
-        if matches!(&fact, Fact::AccountOpened { account, .. } if u64::from(account.0) >= link.seq) {
-            return Err("its account has a number that cannot be".to_owned());
-        }
-        Ok((link, chain, Entry { seq: link.seq, at: Timestamp::from_ms(link.at_ms), fact }))
     }
 
     /// Folds a fact. The ledger panics where a fact breaks its promises; from such books nothing may be enforced.
@@ -193,6 +188,10 @@ impl<'f> Reader<'f> {
                 return Err(OpenError::NoMark { file: files.high_water.clone(), missing, found: seq });
             }
         };
+        // Of a ledger that was never used nothing can be lost.
+        if (mark.seq, seq) == (0, 0) {
+            return Ok(());
+        }
         if mark.ledger != identity.ledger || mark.epoch > identity.epoch {
             return Err(OpenError::Replaced { file, seq: seq.min(mark.seq) });
         }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
@@ -15,6 +16,8 @@ pub(crate) const APPLICATION: i32 = 0x616c_6d6e;
 pub(crate) const FORM: i64 = 1;
 /// The first SQLite without the fault that resets a log too early.
 const OLDEST: i32 = 3_051_003;
+/// How long opening waits for a shell that happens to look in.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 const TABLES: &str = "
     CREATE TABLE ledger (id BLOB NOT NULL, epoch INTEGER NOT NULL) STRICT;
@@ -79,6 +82,7 @@ pub(crate) fn header(path: &Path) -> io::Result<Header> {
 pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(PATIENCE)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.pragma_update(None, "synchronous", "FULL")?;

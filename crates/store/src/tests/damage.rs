@@ -280,8 +280,10 @@ fn a_ledger_that_was_made_and_never_used_is_sound() {
     let state = State::new();
     drop(state.open());
     assert!(verify(&state.dir()).unwrap().is_sound());
-    fs::remove_file(state.file("ledger.hwm")).unwrap();
-    drop(state.open());
+    for file in ["ledger.hwm", "ledger.db"] {
+        fs::remove_file(state.file(file)).unwrap();
+        drop(state.open());
+    }
 }
 
 #[test]

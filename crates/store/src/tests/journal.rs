@@ -223,3 +223,24 @@ fn the_mark_is_flushed_at_most_once_a_second() {
         assert_eq!(journal.high_water.is_flushed, flushed, "at {ms} ms");
     }
 }
+
+/// The daemon hands the journal to a thread of its own.
+#[test]
+fn a_journal_can_move_to_another_thread() {
+    fn moves<T: Send>(_: T) {}
+    let state = State::new();
+    moves(state.open().0);
+    moves(crate::History::open(&state.dir()).unwrap());
+}
+
+#[test]
+fn a_shell_that_reads_the_ledger_is_in_the_way_and_is_said_to_be() {
+    let state = State::new();
+    drop(state.open());
+    let shell = rusqlite::Connection::open(state.file("ledger.db")).unwrap();
+    let mut rows = shell.prepare("SELECT * FROM ledger").unwrap();
+    let mut rows = rows.query([]).unwrap();
+    rows.next().unwrap();
+    let fault = state.fault().to_string();
+    assert!(fault.contains("close whatever else has it open"), "{fault}");
+}
