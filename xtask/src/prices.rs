@@ -70,7 +70,7 @@ struct Rate {
 ///
 /// # Errors
 /// What the table has that the book cannot hold exactly, and the model it stands at.
-pub fn convert(input: &str) -> Result<String, String> {
+pub(crate) fn convert(input: &str) -> Result<String, String> {
     let table: BTreeMap<String, Row> = serde_json::from_str(input).map_err(|error| error.to_string())?;
     let mut lines = Vec::new();
     for (provider, _) in PROVIDERS {
@@ -353,7 +353,7 @@ fn pico(text: &str) -> Result<u64, String> {
     if shift >= 0 {
         return digits.checked_mul(power).ok_or_else(bad);
     }
-    (digits % power == 0).then_some(digits / power).ok_or_else(bad)
+    digits.is_multiple_of(power).then_some(digits / power).ok_or_else(bad)
 }
 
 /// `amount` × 10^-`places` as the shortest decimal text.

@@ -1,7 +1,7 @@
 //! The rim: real clocks, dice, sockets and stores, made once and joined.
 //!
-//! [`serve`] is the server. Nothing here decides whether a call may go: that is the ledger's, and how much it may cost is
-//! the policy's. What is here makes their words real, and is kept thin.
+//! [`serve`] is the server. Nothing here decides whether a call may go: that is the ledger's, and how much it may cost
+//! is the policy's. What is here makes their words real, and is kept thin.
 
 mod activity;
 mod clock;

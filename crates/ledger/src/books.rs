@@ -83,8 +83,8 @@ impl Books {
         }
     }
 
-    /// Gives an account the limits of `budget`: a limit of the same meter and window keeps what was counted, and so does
-    /// a second one like it; a new one begins with the calls in flight.
+    /// Gives an account the limits of `budget`: a limit of the same meter and window keeps what was counted, and so
+    /// does a second one like it; a new one begins with the calls in flight.
     fn change_limits(&mut self, at: usize, budget: &Arc<Budget>) {
         let Some(mut account) = self.accounts[at].take() else { return };
         let counter = |limit: &Limit| {

@@ -1,9 +1,10 @@
 //! Ledger time: it never goes back, and a forward jump of the wall clock does not reset a budget.
 //!
-//! A wall clock that is set to tomorrow and back would otherwise open a new day for whoever can set it. So the wall clock
-//! is held against a steady one: where it leaves the course on which it was last believed, by one jump or by many small
-//! steps, ledger time stands still, which can only count too much, until the clock is back on that course or has kept
-//! its new one for ten minutes. While the process is down nobody watches the clock: a long gap at the start is believed.
+//! A wall clock that is set to tomorrow and back would otherwise open a new day for whoever can set it. So the wall
+//! clock is held against a steady one: where it leaves the course on which it was last believed, by one jump or by many
+//! small steps, ledger time stands still, which can only count too much, until the clock is back on that course or has
+//! kept its new one for ten minutes. While the process is down nobody watches the clock: a long gap at the start is
+//! believed.
 
 use almoner_units::{Span, Timestamp};
 

@@ -1,8 +1,8 @@
 //! The ledger: a pure, single-threaded, two-phase account book.
 //!
 //! *Reserve* sets the worst case of a call aside on every account it touches, all or nothing; *settle* replaces the hold
-//! by the truth; *release* drops it, with proof that nothing was spent; *expire* turns it into assumed spending, because
-//! unknown means spent; *correct* turns assumed into spent when the truth comes late.
+//! by the truth; *release* drops it, with proof that nothing was spent; *expire* turns it into assumed spending,
+//! because unknown means spent; *correct* turns assumed into spent when the truth comes late.
 //!
 //! Every change is a [`Fact`], and the books are folded from facts: what decides never writes, and what writes never
 //! decides, so replaying the journal through [`Ledger::replay`] gives the same books. There is no clock, no dice, no

@@ -1,8 +1,8 @@
 //! Provider bytes in, usage out: a pure fold over the chunks of one answer, one file for each dialect.
 //!
-//! However the bytes are cut, the [`Reading`] is the same. What the provider did not say is `None` and never 0; a number
-//! that is negative, fractional or too large is `None` and a [`Fault`], never a wrap. Nothing here knows HTTP, a clock
-//! or a price, and no input makes it panic or keep more than a bounded number of bytes.
+//! However the bytes are cut, the [`Reading`] is the same. What the provider did not say is `None` and never 0; a
+//! number that is negative, fractional or too large is `None` and a [`Fault`], never a wrap. Nothing here knows HTTP, a
+//! clock or a price, and no input makes it panic or keep more than a bounded number of bytes.
 
 mod anthropic;
 mod base64;

@@ -1,7 +1,7 @@
 //! The hash chain: every row carries a hash over itself and the row before it.
 //!
-//! SQLite does not notice a flipped bit, and nobody notices an edit by hand. With the chain, a row that is changed, left
-//! out, added or moved breaks the link of the row after it, or the high-water mark beside the database.
+//! SQLite does not notice a flipped bit, and nobody notices an edit by hand. With the chain, a row that is changed,
+//! left out, added or moved breaks the link of the row after it, or the high-water mark beside the database.
 
 use std::fmt;
 

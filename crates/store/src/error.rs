@@ -173,7 +173,8 @@ impl OpenError {
 /// Why facts could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The disk is full. Nothing of this batch was kept and everything before it was; the same batch may be tried again.
+    /// The disk is full. Nothing of this batch was kept and everything before it was; the same batch may be tried
+    /// again.
     #[error("the disk is full: {} cannot grow, so no new call is admitted; every acknowledged fact is safe. Free some space", .file.display())]
     Full {
         /// The database.

@@ -1,7 +1,7 @@
 //! History: what was decided, used and throttled, for people and their SQL.
 //!
-//! It stands in a file of its own, `history.db`, may lag behind the journal and may be lost; the promise never depends on
-//! it. Other processes read it while the server runs. It holds numbers and labels, never prompts or answers.
+//! It stands in a file of its own, `history.db`, may lag behind the journal and may be lost; the promise never depends
+//! on it. Other processes read it while the server runs. It holds numbers and labels, never prompts or answers.
 //!
 //! The tables and views that people already query by name, `throttle_events`, `usage_history` and `token_budget`, have
 //! the columns that they ask for. Times are UTC text such as `2026-11-23 08:00:00`, which compares with what SQLite's

@@ -1,8 +1,8 @@
 //! The high-water mark: how far the journal has come, in a file of its own beside the database.
 //!
 //! SQLite drops the commits behind a flipped bit in its log and says nothing, and a backup that is put back looks whole
-//! to it. The mark is written after every commit, so that a journal that has become shorter is noticed. It lives through
-//! the death of the process; it is flushed once a second, so a loss of power can set it back by a second.
+//! to it. The mark is written after every commit, so that a journal that has become shorter is noticed. It lives
+//! through the death of the process; it is flushed once a second, so a loss of power can set it back by a second.
 
 use std::fs::File;
 use std::io;

@@ -1,9 +1,9 @@
 //! The journal: the list of facts on disk, and the only truth.
 //!
-//! Facts are appended in batches, each one transaction and one flush; what [`Journal::append`] has acknowledged survives
-//! the death of the process and the loss of power. Every row is hash-chained, and a high-water mark stands beside the
-//! database, so that a journal that was changed or shortened is noticed when it is opened, and nothing is enforced from
-//! it. One process has it at a time.
+//! Facts are appended in batches, each one transaction and one flush; what [`Journal::append`] has acknowledged
+//! survives the death of the process and the loss of power. Every row is hash-chained, and a high-water mark stands
+//! beside the database, so that a journal that was changed or shortened is noticed when it is opened, and nothing is
+//! enforced from it. One process has it at a time.
 //!
 //! Left out: it is not noticed when the directory lies on a network file system, whose locks and flushes may lie.
 
@@ -44,8 +44,8 @@ pub struct Journal {
 pub struct Recovered {
     /// The books, folded from every fact.
     pub ledger: Ledger,
-    /// The holds that were open when the journal ended, oldest first. Nobody can tell what became of these calls, so the
-    /// caller assumes them.
+    /// The holds that were open when the journal ended, oldest first. Nobody can tell what became of these calls, so
+    /// the caller assumes them.
     pub open_holds: Vec<CallId>,
 }
 
@@ -126,7 +126,8 @@ impl Journal {
         self.high_water.flush().map_err(|error| AppendError::io(&self.high_water.path, error))
     }
 
-    /// Whether the spare space is there. It is gone after the disk was full, and admission stays closed until it is back.
+    /// Whether the spare space is there. It is gone after the disk was full, and admission stays closed until it is
+    /// back.
     #[must_use]
     pub fn has_ballast(&self) -> bool {
         self.ballast.is_there()

@@ -1,7 +1,7 @@
 //! The store: the journal on disk, which is the truth, and history, which may be lost.
 //!
-//! [`Journal`] keeps every fact of the ledger in `ledger.db`, durable before it is acknowledged. Nothing else opens that
-//! file. [`History`] keeps what people want to look up in `history.db`. Nothing here asks the time.
+//! [`Journal`] keeps every fact of the ledger in `ledger.db`, durable before it is acknowledged. Nothing else opens
+//! that file. [`History`] keeps what people want to look up in `history.db`. Nothing here asks the time.
 
 mod assumed;
 mod ballast;

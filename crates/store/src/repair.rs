@@ -1,8 +1,8 @@
 //! Making a damaged ledger one that can be enforced from again, without letting anybody spend twice.
 //!
-//! Everything up to the last fact that can be trusted is kept; the damaged files are moved aside. What the lost facts had
-//! spent nobody knows, so in the mode [`RepairMode::ChargeGap`] all of it is assumed: the holds that were open, and what
-//! was left of every hard limit, until its window ends or somebody corrects or resets it.
+//! Everything up to the last fact that can be trusted is kept; the damaged files are moved aside. What the lost facts
+//! had spent nobody knows, so in the mode [`RepairMode::ChargeGap`] all of it is assumed: the holds that were open, and
+//! what was left of every hard limit, until its window ends or somebody corrects or resets it.
 //!
 //! Left out: accounts whose first fact is among the lost ones and cannot be read any more. The report names the budgets
 //! that may have had such accounts.

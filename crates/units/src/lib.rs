@@ -1,4 +1,5 @@
-//! The words of Almoner as types: money, usage, meters, limits, windows, labels, budgets and ids, with their text forms.
+//! The words of Almoner as types: money, usage, meters, limits, windows, labels, budgets and ids, with their text
+//! forms.
 //!
 //! Nothing here knows a file, a socket, a clock or another crate of ours. Every amount is a whole number in the unit
 //! that its type names, so that no sum in the ledger can round; floats and text stop at the rim.

@@ -1,7 +1,7 @@
 //! `almoner exec`: runs one command with an allowance of its own.
 //!
-//! It uses the server that runs on the state folder, or starts one that ends by itself when nobody uses it any more. The
-//! command gets a key of its own by environment; when it ends, so do this process, with its exit code.
+//! It uses the server that runs on the state folder, or starts one that ends by itself when nobody uses it any more.
+//! The command gets a key of its own by environment; when it ends, so do this process, with its exit code.
 
 use std::ffi::OsString;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
