@@ -4,6 +4,7 @@ mod damage;
 mod full;
 mod history;
 mod journal;
+mod kill;
 mod repair;
 mod tables;
 mod wire;
