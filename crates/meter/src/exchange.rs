@@ -186,7 +186,9 @@ impl Exchange {
             "status": error.status,
             "message": error.message,
         }));
-        report.retain(|_, value| !value.is_null());
+        // An error inside an answer that began well has a type, named or not; elsewhere the status stands for it.
+        let inside = self.status < 400;
+        report.retain(|name, value| !value.is_null() || (inside && name == "type"));
         Value::Object(report)
     }
 }

@@ -46,12 +46,12 @@ fn recording(path: PathBuf) -> Recording {
     Recording { name, text, exchange }
 }
 
-/// Whether what was read is what was expected. A member that is not there says as little as `null`; the costs of the
-/// expectation are floats.
+/// Whether what was read is what was expected: every member is there, and `null` where nothing was said. The costs of
+/// the expectation are floats.
 fn agrees(read: &Value, expected: &Value) -> bool {
     match (read, expected) {
         (Value::Object(read), Value::Object(expected)) => {
-            expected.iter().all(|(name, value)| agrees(read.get(name).unwrap_or(&Value::Null), value))
+            expected.iter().all(|(name, value)| read.get(name).is_some_and(|read| agrees(read, value)))
         }
         (Value::Array(read), Value::Array(expected)) => {
             read.len() == expected.len() && read.iter().zip(expected).all(|(read, value)| agrees(read, value))
@@ -79,7 +79,7 @@ fn disagreements(recording: &Recording) -> Vec<String> {
     let (expected, read) = (expectation(recording), exchange::read(&recording.text).unwrap());
     let members = expected.as_object().unwrap().iter().filter(|(name, _)| !NOT_COMPARED.contains(&name.as_str()));
     members
-        .filter(|(name, value)| !agrees(&read[name.as_str()], value))
+        .filter(|(name, value)| !read.get(name.as_str()).is_some_and(|read| agrees(read, value)))
         .map(|(name, value)| format!("{}: {name} is {}, expected {value}", recording.name, read[name.as_str()]))
         .collect()
 }
