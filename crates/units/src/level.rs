@@ -80,12 +80,14 @@ impl LevelMarks {
         self.marks
     }
 
-    /// The percentage below which an account that is at `level` leaves it again.
+    /// The percentage below which an account that is at `level` leaves it again; at least 1, so that an empty account
+    /// is at no level.
     #[must_use]
     pub const fn leaves_at(&self, level: Level) -> u8 {
         match level {
             Level::None => 0,
-            _ => self.marks[level as usize - 1].saturating_sub(self.falls_below),
+            _ if self.marks[level as usize - 1] <= self.falls_below => 1,
+            _ => self.marks[level as usize - 1] - self.falls_below,
         }
     }
 
@@ -178,6 +180,13 @@ mod tests {
             level = marks.level(charged, 100, level);
             assert_eq!(level, expected, "at {charged} %");
         }
+    }
+
+    #[test]
+    fn an_empty_account_leaves_even_the_lowest_mark() {
+        let marks = LevelMarks::new([1, 3, 5, 6]).unwrap();
+        assert_eq!(marks.level(5, 100, Level::None), Level::Hard);
+        assert_eq!(marks.level(0, 100, Level::Hard), Level::None);
     }
 
     #[test]
