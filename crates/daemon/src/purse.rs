@@ -1,6 +1,6 @@
 //! The keeper as the gateway's purse.
 
-use almoner_gateway::{Decision, End, Purse, PurseError, Question};
+use almoner_gateway::{Decision, DeskError, End, Purse, Question};
 use almoner_units::{CallId, Timestamp};
 
 use crate::clock;
@@ -15,7 +15,7 @@ impl Purse for Keeper {
         clock::read().wall
     }
 
-    async fn reserve(&self, question: Question) -> Result<Decision, PurseError> {
+    async fn reserve(&self, question: Question) -> Result<Decision, DeskError> {
         Self::reserve(self, question).await
     }
 

@@ -14,7 +14,7 @@ use crate::dialect::{Dialect, counting_body};
 use crate::exchange;
 use crate::guard::HoldGuard;
 use crate::http;
-use crate::port::{Admitted, Decision, Fullness, Purse, PurseError, Question, Recorder, Refused, Upstream};
+use crate::port::{Admitted, Decision, DeskError, Fullness, Purse, Question, Recorder, Refused, Upstream};
 use crate::provider::authorise;
 use crate::relay::{ClientBody, collect};
 use crate::report::{Report, Verdict};
@@ -252,10 +252,10 @@ fn refuse(refusal: Box<Refusal>, waited: Span, now: Timestamp) -> Answer {
     }
 }
 
-fn purse_failed(error: PurseError) -> Answer {
+fn purse_failed(error: DeskError) -> Answer {
     match error {
-        PurseError::Closed(why) => Answer::LedgerClosed { why, after: A_MOMENT },
-        PurseError::Crowded(_) => Answer::SlowDown { refusal: None, after: A_MOMENT },
-        PurseError::Question(error) => Answer::Fault(error.to_string()),
+        DeskError::Closed(why) => Answer::LedgerClosed { why, after: A_MOMENT },
+        DeskError::Crowded(_) => Answer::SlowDown { refusal: None, after: A_MOMENT },
+        DeskError::Question(error) => Answer::Fault(error.to_string()),
     }
 }

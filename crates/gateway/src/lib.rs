@@ -24,7 +24,7 @@ mod stack;
 mod who;
 
 pub use port::{
-    Admitted, Decision, End, KeyFacts, Keys, Purse, PurseError, Question, Recorder, Refused, Upstream, UpstreamError,
+    Admitted, Decision, DeskError, End, KeyFacts, Keys, Purse, Question, Recorder, Refused, Upstream, UpstreamError,
 };
 pub use provider::{Credential, Provider};
 pub use relay::{BoxError, ClientBody, Patience, UpstreamBody};

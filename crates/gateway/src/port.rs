@@ -4,35 +4,15 @@
 
 use std::future::Future;
 
-use almoner_ledger::{AccountView, Admission, LimitView, Refusal, ReleaseReason, ReserveError};
-use almoner_units::{AccountKey, Ask, CallId, Charge, Labels, Level, Priority, Span, Timestamp};
+use almoner_ledger::{AccountView, Admission, LimitView};
+pub use almoner_ledger::{DeskError, End, Question, Refused};
+use almoner_units::{AccountKey, CallId, Charge, Labels, Level, Priority, Span, Timestamp};
 use hyper::body::Bytes;
 use hyper::{Request, Response};
 use tokio::sync::oneshot;
 
 use crate::relay::UpstreamBody;
 use crate::report::Report;
-
-/// The question whether a call may go, as the gateway knows it.
-#[derive(Clone, Debug)]
-pub struct Question {
-    /// The call.
-    pub id: CallId,
-    /// The accounts it touches, by name; they are opened where they are not open yet.
-    pub accounts: Vec<AccountKey>,
-    /// The value of its label `key`, by which a flood of accounts is counted.
-    pub key: String,
-    /// What it may cost.
-    pub ask: Ask,
-    /// How urgent it is.
-    pub priority: Priority,
-    /// Whether a smaller bound can be found for it.
-    pub can_tighten: bool,
-    /// How long it may wait for calls in flight to end.
-    pub wait_max: Span,
-    /// How long its hold stands without news.
-    pub hold_max: Span,
-}
 
 /// What the purse says.
 #[derive(Debug)]
@@ -58,17 +38,6 @@ pub struct Admitted {
     pub cut: oneshot::Receiver<String>,
 }
 
-/// A call that may not go.
-#[derive(Debug)]
-pub struct Refused {
-    /// Why, with the numbers.
-    pub refusal: Refusal,
-    /// The accounts it touches.
-    pub seen: Vec<AccountView>,
-    /// How long it waited before.
-    pub waited: Span,
-}
-
 /// How full the accounts of a call are, for the headers of its answer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fullness {
@@ -92,31 +61,6 @@ impl Fullness {
     }
 }
 
-/// Why the purse could not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum PurseError {
-    /// The ledger takes no new holds.
-    #[error("the ledger is closed to new calls: {0}")]
-    Closed(String),
-    /// Too many calls wait already.
-    #[error("{0} calls are waiting for their turn already")]
-    Crowded(usize),
-    /// The question was wrong, which is our own fault.
-    #[error(transparent)]
-    Question(#[from] ReserveError),
-}
-
-/// How a call that held money ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The provider told what it cost.
-    Settled(Charge),
-    /// Proof that nothing was spent.
-    Released(ReleaseReason),
-    /// No news: what was held is assumed to be spent, for this reason.
-    Assumed(String),
-}
-
 /// The ledger, as the gateway sees it.
 pub trait Purse: Send + Sync + 'static {
     /// A new call id, with the time in it.
@@ -127,7 +71,7 @@ pub trait Purse: Send + Sync + 'static {
 
     /// Asks whether a call may go, and waits for its turn where it would fit but for the calls in flight. When this
     /// says yes, the hold is durable.
-    fn reserve(&self, question: Question) -> impl Future<Output = Result<Decision, PurseError>> + Send;
+    fn reserve(&self, question: Question) -> impl Future<Output = Result<Decision, DeskError>> + Send;
 
     /// Tells how a call ended. Never waits, and is never lost while the process lives.
     fn end(&self, id: CallId, end: End);

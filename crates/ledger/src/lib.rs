@@ -6,7 +6,8 @@
 //!
 //! Every change is a [`Fact`], and the books are folded from facts: what decides never writes, and what writes never
 //! decides, so replaying the journal through [`Ledger::replay`] gives the same books. There is no clock, no dice, no
-//! file and no thread in here; time is an argument.
+//! file and no thread in here; time is an argument. The [`Desk`] is where calls ask and wait, and it answers nobody
+//! before the [`Journal`] has what it promised.
 //!
 //! The promise, asserted where a hold is written and again where it is read back: no admission leaves more charged than
 //! the limit in force, on any limit of any budget whose mode is not `warn`.
@@ -18,6 +19,7 @@ mod clock;
 mod closed;
 mod counter;
 mod decide;
+mod desk;
 mod fact;
 mod ledger;
 mod ring;
@@ -26,6 +28,7 @@ mod waiting;
 
 pub use account::{AccountId, AccountView, LimitView};
 pub use clock::{Clock, Reading};
+pub use desk::{Answer, AppendFailed, Desk, DeskError, End, Journal, Outbox, Question, Refused, Yes};
 pub use fact::{AssumedHold, Entry, Fact, Hold, ReleaseReason, Who};
 pub use ledger::{Ledger, MAX_ACCOUNTS_PER_KEY, MAX_TOUCHED};
 pub use verdict::{

@@ -14,6 +14,7 @@ mod journal;
 mod keys;
 mod lock;
 mod lookup;
+mod port;
 mod private;
 mod repair;
 mod scan;

@@ -5,6 +5,7 @@
 
 mod changes;
 mod clamp;
+mod desk;
 mod floods;
 mod holds;
 mod journal;

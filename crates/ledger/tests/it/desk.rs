@@ -1,0 +1,201 @@
+//! The desk: nobody hears a yes before it lasts, ends linger, a full disk closes and opens again, a broken one ends all.
+
+use almoner_ledger::{Answer, AppendFailed, Desk, DeskError, End, Entry, Journal, Ledger, Question, Reading, Who};
+use almoner_units::{
+    AccountKey, Ask, Budget, CallId, Charge, LevelMarks, Meter, Mode, PicoUsdPerToken, Priority, Span, Timestamp,
+};
+
+const START: u64 = 1_764_000_000_000;
+
+/// A journal of paper, which fails as it is told.
+#[derive(Default)]
+struct Paper {
+    lines: Vec<Entry>,
+    fails: Option<AppendFailed>,
+}
+
+impl Journal for Paper {
+    fn append(&mut self, entries: &[Entry]) -> Result<(), AppendFailed> {
+        self.fails.clone().map_or(Ok(()), Err)?;
+        self.lines.extend_from_slice(entries);
+        Ok(())
+    }
+}
+
+type Tried = Desk<&'static str, Paper>;
+
+fn at(ms: u64) -> Reading {
+    Reading { wall: Timestamp::from_ms(START + ms), steady: Span::from_ms(ms) }
+}
+
+fn id(number: u128) -> CallId {
+    CallId::from_bits((u128::from(START) << 80) | number)
+}
+
+/// A desk with a budget `team` of a dollar, at which two calls may wait.
+fn desk(mode: Mode) -> Tried {
+    let mut desk = Desk::new(Ledger::new(), Paper::default(), at(0), 2);
+    let budget = Budget {
+        name: "team".parse().unwrap(),
+        filter: Vec::new(),
+        per: Vec::new(),
+        limits: vec!["$1".parse().unwrap()],
+        mode,
+        marks: LevelMarks::default(),
+    };
+    let now = desk.begin(at(0));
+    desk.ledger.set_budget(budget, Who("test".to_owned()), now);
+    desk.write_now();
+    desk.take_outbox();
+    desk
+}
+
+fn cents(cents: u64) -> Charge {
+    let mut charge = Charge::ZERO;
+    charge[Meter::Usd] = cents * 10_000_000;
+    charge
+}
+
+fn question(number: u128, cost: u64) -> Box<Question> {
+    Box::new(Question {
+        id: id(number),
+        accounts: vec![AccountKey { budget: "team".parse().unwrap(), per: Vec::new() }],
+        key: String::new(),
+        ask: Ask::new(cents(cost), 1, PicoUsdPerToken::ZERO, 100),
+        priority: Priority::Normal,
+        can_tighten: false,
+        wait_max: Span::from_secs(30),
+        hold_max: Span::from_secs(600),
+    })
+}
+
+/// What is said, one word for each ticket.
+fn said(desk: &mut Tried) -> String {
+    let word = |answer: &Answer| match answer {
+        Answer::Yes(_) => "yes",
+        Answer::Tighten => "tighten",
+        Answer::Refused(_) => "no",
+        Answer::Failed(DeskError::Closed(_)) => "closed",
+        Answer::Failed(DeskError::Crowded(_)) => "crowded",
+        Answer::Failed(DeskError::Question(_)) => "bad question",
+    };
+    let outbox = desk.take_outbox();
+    let answers = outbox.answers.iter().map(|(ticket, answer)| format!("{ticket} {}", word(answer)));
+    let cuts = outbox.cuts.iter().map(|(_, reason)| format!("cut, {reason}"));
+    answers.chain(cuts).collect::<Vec<_>>().join("; ")
+}
+
+#[test]
+fn a_yes_is_said_after_the_commit_and_a_no_before_it() {
+    let mut desk = desk(Mode::StopNew);
+    let before = desk.journal.lines.len();
+    desk.begin(at(10));
+    desk.reserve(question(1, 60), "a");
+    desk.reserve(question(2, 200), "b");
+    desk.reserve(question(3, 30), "c");
+    desk.attend();
+    assert_eq!(said(&mut desk), "b no");
+    assert_eq!(desk.journal.lines.len(), before);
+    desk.commit(false).unwrap();
+    assert!(desk.journal.lines.len() > before);
+    assert_eq!(said(&mut desk), "a yes; c yes");
+}
+
+#[test]
+fn an_end_waits_twenty_milliseconds_to_be_written_and_no_longer() {
+    let mut desk = desk(Mode::StopNew);
+    desk.begin(at(10));
+    desk.reserve(question(1, 60), "a");
+    desk.commit(false).unwrap();
+    let before = desk.journal.lines.len();
+    desk.begin(at(100));
+    desk.end(id(1), End::Settled(cents(20)));
+    desk.attend();
+    desk.commit(false).unwrap();
+    assert_eq!((desk.journal.lines.len(), desk.patience(Span::from_ms(105))), (before, Span::from_ms(15)));
+    desk.begin(at(119));
+    desk.commit(false).unwrap();
+    assert_eq!(desk.journal.lines.len(), before);
+    desk.begin(at(120));
+    desk.commit(false).unwrap();
+    assert_eq!(desk.journal.lines.len(), before + 1);
+    assert_eq!(desk.take_outbox().written.last(), desk.journal.lines.last());
+}
+
+#[test]
+fn who_waits_is_woken_by_an_end_and_the_room_is_bounded() {
+    let mut desk = desk(Mode::StopNew);
+    desk.begin(at(10));
+    desk.reserve(question(1, 60), "a");
+    desk.commit(false).unwrap();
+    for (ticket, number) in [("b", 2), ("c", 3), ("d", 4)] {
+        desk.reserve(question(number, 80), ticket);
+    }
+    desk.commit(false).unwrap();
+    assert_eq!((said(&mut desk).as_str(), desk.waiting()), ("a yes; d crowded", 2));
+    desk.begin(at(20));
+    desk.keep_waiting(|ticket| *ticket != "c");
+    desk.end(id(1), End::Settled(cents(10)));
+    desk.attend();
+    desk.commit(false).unwrap();
+    assert_eq!((said(&mut desk).as_str(), desk.waiting()), ("b yes", 0));
+}
+
+#[test]
+fn a_full_disk_turns_everybody_away_until_it_has_room_again() {
+    let mut desk = desk(Mode::StopNew);
+    desk.begin(at(10));
+    desk.journal.fails = Some(AppendFailed::Full);
+    desk.reserve(question(1, 60), "a");
+    desk.commit(false).unwrap();
+    assert_eq!(said(&mut desk), "a closed");
+    assert!(desk.closed().is_some() && desk.ledger.holds().is_empty());
+    desk.begin(at(500));
+    desk.reserve(question(2, 60), "b");
+    desk.commit(false).unwrap();
+    assert_eq!(said(&mut desk), "b closed");
+    desk.journal.fails = None;
+    desk.begin(at(1010));
+    desk.commit(false).unwrap();
+    desk.reserve(question(3, 60), "c");
+    desk.commit(false).unwrap();
+    assert_eq!((said(&mut desk).as_str(), desk.closed()), ("c yes", None));
+}
+
+#[test]
+fn after_a_broken_journal_nothing_is_said_or_written() {
+    let mut desk = desk(Mode::StopNew);
+    desk.begin(at(10));
+    desk.journal.fails = Some(AppendFailed::Io("no more".to_owned()));
+    desk.reserve(question(1, 60), "a");
+    assert_eq!(desk.commit(false), Err("no more".to_owned()));
+    desk.journal.fails = None;
+    let before = desk.journal.lines.len();
+    assert_eq!(desk.commit(true), Err("no more".to_owned()));
+    assert_eq!((said(&mut desk).as_str(), desk.journal.lines.len()), ("", before));
+}
+
+#[test]
+fn a_spent_budget_cuts_what_runs_where_its_mode_says_so() {
+    let mut desk = desk(Mode::KillRunning);
+    desk.begin(at(10));
+    desk.reserve(question(1, 50), "a");
+    desk.reserve(question(2, 50), "b");
+    desk.commit(false).unwrap();
+    desk.end(id(1), End::Assumed("gone".to_owned()));
+    desk.take_outbox();
+    desk.reserve(question(3, 60), "c");
+    assert_eq!(said(&mut desk), "c no; cut, the budget is spent: team");
+}
+
+#[test]
+fn a_hold_without_news_is_assumed_when_its_time_is_up() {
+    let mut desk = desk(Mode::StopNew);
+    desk.begin(at(10));
+    desk.reserve(question(1, 60), "a");
+    desk.commit(false).unwrap();
+    desk.begin(at(600_010));
+    desk.attend();
+    assert!(desk.ledger.holds().is_empty());
+    assert_eq!(desk.ledger.views(desk.now())[0].limits[0].assumed, cents(60)[Meter::Usd]);
+}

@@ -1,0 +1,22 @@
+//! The journal as the desk needs it.
+
+use almoner_ledger::{AppendFailed, Entry};
+use almoner_units::Timestamp;
+
+use crate::error::AppendError;
+use crate::journal::Journal;
+
+impl almoner_ledger::Journal for Journal {
+    fn append(&mut self, entries: &[Entry]) -> Result<(), AppendFailed> {
+        Self::append(self, entries).map_err(|error| match error {
+            AppendError::Full { .. } => AppendFailed::Full,
+            AppendError::Io { .. } => AppendFailed::Io(error.to_string()),
+        })
+    }
+
+    fn tend(&mut self, now: Timestamp) {
+        // A failure here is noticed by the next batch, which ends the process.
+        drop(self.tick(now));
+        drop(self.purge_assumed(now));
+    }
+}
