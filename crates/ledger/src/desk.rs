@@ -285,7 +285,8 @@ impl<T, J: Journal> Desk<T, J> {
             for id in self.ledger.due(now) {
                 self.end(id, End::Assumed("no news before its time was up".to_owned()));
             }
-            self.ledger.sweep(now);
+            let room = &self.room;
+            self.ledger.sweep_except(now, |account| room.needs(account));
             self.journal.tend(now);
         }
         for (asked, verdict) in self.room.wake(&mut self.ledger, now) {

@@ -142,6 +142,21 @@ fn who_waits_is_woken_by_an_end_and_the_room_is_bounded() {
 }
 
 #[test]
+fn the_account_of_a_call_that_waits_is_not_swept_away() {
+    let mut desk = desk(Mode::StopNew);
+    desk.begin(at(10));
+    desk.reserve(question(1, 60), "a");
+    desk.reserve(question(2, 80), "b");
+    desk.commit(false).unwrap();
+    desk.begin(at(2000));
+    // Nothing counts on the account any more, at the very moment of a sweep.
+    desk.end(id(1), End::Released(ReleaseReason::NeverSent));
+    desk.attend();
+    desk.commit(false).unwrap();
+    assert_eq!(said(&mut desk), "a yes; b yes");
+}
+
+#[test]
 fn a_full_disk_turns_everybody_away_until_it_has_room_again() {
     let mut desk = desk(Mode::StopNew);
     desk.begin(at(10));
