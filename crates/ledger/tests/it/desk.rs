@@ -1,6 +1,8 @@
 //! The desk: nobody hears a yes before it lasts, ends linger, a full disk closes and opens again, a broken one ends all.
 
-use almoner_ledger::{Answer, AppendFailed, Desk, DeskError, End, Entry, Journal, Ledger, Question, Reading, Who};
+use almoner_ledger::{
+    Answer, AppendFailed, Desk, DeskError, End, Entry, Journal, Ledger, Question, Reading, ReleaseReason, Who,
+};
 use almoner_units::{
     AccountKey, Ask, Budget, CallId, Charge, LevelMarks, Meter, Mode, PicoUsdPerToken, Priority, Span, Timestamp,
 };
