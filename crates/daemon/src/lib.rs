@@ -4,9 +4,11 @@
 //! is the policy's. What is here makes their words real, and is kept thin.
 
 mod activity;
+mod booked;
 mod clock;
 mod control;
 mod describe;
+mod explain;
 mod keeper;
 mod keys;
 mod offline;

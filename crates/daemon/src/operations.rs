@@ -7,7 +7,7 @@ use almoner_api::{Failure, KeySummary, Reply, Request, Status};
 use almoner_gateway::Gateway;
 use almoner_ledger::{AccountId, Hold, Who};
 use almoner_policy::{ACCOUNTS_MAX, most_touched, touched};
-use almoner_store::History;
+use almoner_store::{CallRecord, History, HistoryEvent, Outcome};
 use almoner_units::{
     AccountKey, Budget, BudgetName, CallId, Charge, LabelName, LabelValue, Labels, LevelMarks, Limit, Meter, Mode,
     NanoUsd, Span, Timestamp, Usage,
@@ -18,7 +18,7 @@ use crate::keeper::{Desk, Keeper};
 use crate::keys::{self, Keyring};
 use crate::recorder::Recorder;
 use crate::world::RealWorld;
-use crate::{clock, describe};
+use crate::{booked, clock, describe, explain};
 
 /// What the budget of a command's key is called, before the key's name.
 pub(crate) const EXEC_BUDGET: &str = "exec ";
@@ -179,19 +179,22 @@ impl Operations {
     ) -> Result<Reply, No> {
         let labels: Labels = parse_labels(&labels)?.into_iter().collect();
         let id = CallId::new(clock::read().wall, clock::dice());
-        let message = self.at_desk(move |desk, now| {
+        let usage = Usage { input: Some(input), output: Some(output), ..Usage::default() };
+        let spent = Charge::of(&usage, NanoUsd::new(cost_nano));
+        let (of, why) = (labels.clone(), reason.clone());
+        let touched = self.at_desk(move |desk, now| {
             let keys = touched(&all_budgets(desk), &labels);
             let opener = labels.named("key").map_or_else(String::new, ToString::to_string);
             let accounts: Vec<AccountId> = keys.iter().filter_map(|key| desk.ledger.open(key, &opener, now)).collect();
-            let usage = Usage { input: Some(input), output: Some(output), ..Usage::default() };
-            let spent = Charge::of(&usage, NanoUsd::new(cost_nano));
             let touched = accounts.len();
             let added = desk.ledger.add(id, accounts.into(), spent, Who(by), reason, now);
-            added.map_err(|error| no("contradiction", error))?;
-            let cost = NanoUsd::new(cost_nano);
-            Ok::<_, No>(format!("booked {cost}, {} tokens on {touched} accounts as {id}", spent[Meter::Tokens]))
+            added.map(|()| (touched, now)).map_err(|error| no("contradiction", error))
         });
-        Ok(Reply::Done { message: message.await?? })
+        let (touched, at) = touched.await??;
+        self.recorder.put(HistoryEvent::Verdict(Box::new(booked::verdict(id, at, of, &why))));
+        self.recorder.put(HistoryEvent::Outcome(Box::new(booked::outcome(id, at, Outcome::Added, usage, spent, why))));
+        let (cost, tokens) = (NanoUsd::new(cost_nano), spent[Meter::Tokens]);
+        Ok(Reply::Done { message: format!("booked {cost}, {tokens} tokens on {touched} accounts as {id}") })
     }
 
     async fn explain(&self, id: String) -> Result<Reply, No> {
@@ -199,21 +202,15 @@ impl Operations {
         let state = self.about.state_dir.clone();
         let looked = tokio::task::spawn_blocking(move || History::explain_in(&state, call)).await;
         let record = looked.map_err(|error| no("fault", error))?.map_err(|error| no("history", error))?;
-        let journal = self
-            .at_desk(move |desk, _| {
-                let open = desk.ledger.holds().iter().any(|hold| hold.id == call);
-                let assumed = desk.journal.assumed(call).ok().flatten().is_some();
-                match (open, assumed) {
-                    (true, _) => "its hold is open",
-                    (_, true) => "it ended without news; its hold stays charged until it is corrected",
-                    _ => "it holds nothing",
-                }
-            })
-            .await?;
-        let record = record.ok_or_else(|| {
-            no("unknown_call", format!("history knows no call {call}: it is too old, was lost, or is none of ours"))
-        })?;
-        Ok(Reply::Call(Box::new(describe::call(id, &record, journal.to_owned()))))
+        let facts = self.at_desk(move |desk, _| desk.journal.facts_of(call)).await?;
+        let facts = facts.map_err(|error| no("store", error))?;
+        if record.is_none() && facts.is_empty() {
+            let why = format!("neither history nor the journal knows a call {call}: it is too old, or none of ours");
+            return Err(no("unknown_call", why));
+        }
+        let journal = explain::journal(&facts, record.as_ref());
+        let record = record.unwrap_or(CallRecord { verdict: None, outcome: None });
+        Ok(Reply::Call(Box::new(describe::call(id, &record, journal))))
     }
 
     async fn holds(&self) -> Result<Reply, No> {
@@ -232,21 +229,22 @@ impl Operations {
 
     async fn correct(&self, id: String, cost_nano: Option<u64>, reason: String, by: String) -> Result<Reply, No> {
         let call: CallId = id.parse().map_err(|error| no("bad_id", error))?;
-        let message = self.at_desk(move |desk, now| {
+        let why = reason.clone();
+        let corrected = self.at_desk(move |desk, now| {
             let assumed = desk.journal.assumed(call).map_err(|error| no("store", error))?.ok_or_else(|| {
-                no(
-                    "not_assumed",
-                    format!("call {call} has nothing assumed; `almoner holds list` shows the calls that have"),
-                )
+                let known = "`almoner holds list` shows the calls that have";
+                no("not_assumed", format!("call {call} has nothing assumed; {known}"))
             })?;
             let held = assumed.hold.amount;
             // A cost in dollars says nothing about tokens, so those stay as they were held.
             let spent = cost_nano.map_or(Charge::ZERO, |cost| with_usd(held, cost));
             let settled = desk.ledger.correct(assumed, spent, Who(by), reason, now);
-            settled.map_err(|error| no("not_assumed", error))?;
-            Ok::<_, No>(format!("call {call} is corrected from {} to {}", held.usd(), spent.usd()))
+            settled.map(|_| (held, spent, now)).map_err(|error| no("not_assumed", error))
         });
-        Ok(Reply::Done { message: message.await?? })
+        let (held, spent, at) = corrected.await??;
+        let outcome = booked::outcome(call, at, Outcome::Corrected, Usage::default(), spent, why);
+        self.recorder.put(HistoryEvent::Outcome(Box::new(outcome)));
+        Ok(Reply::Done { message: format!("call {call} is corrected from {} to {}", held.usd(), spent.usd()) })
     }
 
     async fn create_key(&self, limits: Vec<String>, kill: bool, ttl_ms: u64, note: String) -> Result<Reply, No> {
@@ -266,7 +264,10 @@ impl Operations {
                 desk.journal.keys_put(&stored).map_err(|error| no("store", error))?;
                 let name = budget.as_ref().map(|budget| budget.name.to_string());
                 if let Some(budget) = budget {
+                    let account = budget.account(&stored.labels);
                     desk.ledger.set_budget(budget, Who("almoner exec".to_owned()), now);
+                    // Open from the start, so that what is left is told even where no call comes.
+                    desk.ledger.open(&account, &stored.id, now);
                 }
                 Ok((name, all_budgets(desk)))
             })
