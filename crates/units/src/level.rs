@@ -13,7 +13,7 @@ pub enum Level {
     Warning,
     /// From 80 %.
     Soft,
-    /// From 90 %.
+    /// From 90 %, the mark at which parallel work falls to one at a time (8_RISKS-REQ-031).
     Hard,
     /// From 95 %.
     Critical,

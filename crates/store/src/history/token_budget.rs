@@ -1,4 +1,6 @@
 //! The table `token_budget`: a picture of the accounts, one row each, made anew from the ledger whenever it is wanted.
+//!
+//! 8_RISKS-REQ-031 asks for this table by name.
 
 use almoner_ledger::{AccountView, LimitView};
 use almoner_units::{Meter, Timestamp};
