@@ -336,7 +336,7 @@ fn brought_output(tool: &ServerTool) -> Result<u64, Unboundable> {
 fn use_cost(tool: &ServerTool, price: &Price) -> Result<NanoUsd, Unboundable> {
     let is_one_of = |names: &[&str]| names.iter().any(|name| tool.name.starts_with(name));
     // Fetching, looking for tools, asking another model and making a long context shorter cost only their tokens.
-    let is_free = price.is_free() || is_one_of(&["web_fetch", "tool_search", "advisor", "compaction"]);
+    let is_free = price.counts_nothing() || is_one_of(&["web_fetch", "tool_search", "advisor", "compaction"]);
     let is_search = is_one_of(&["web_search", "google_search"]);
     let cost = if is_free { Some(NanoUsd::ZERO) } else { price.web_search().filter(|_| is_search) };
     cost.ok_or_else(|| Unboundable::NoToolPrice { tool: tool.name.clone(), model: price.model().to_owned() })

@@ -49,6 +49,19 @@ pub struct Shape {
     pub unknown: Vec<String>,
 }
 
+impl Shape {
+    /// The same request without what may have no bound: for budgets that count it and refuse nothing.
+    #[must_use]
+    pub fn without_the_boundless(&self) -> Self {
+        let mut shape = self.clone();
+        shape.server_tools.clear();
+        shape.opaque.clear();
+        (shape.images, shape.pages, shape.documents, shape.sounds) = (0, 0, 0, 0);
+        (shape.service_tier, shape.fast) = (None, false);
+        shape
+    }
+}
+
 /// A tool that the provider runs itself, and after whose every use it samples again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTool {

@@ -187,6 +187,31 @@ fn a_free_model_costs_nothing_and_counts_its_tokens() {
     assert_eq!(bound.input_tokens_max, LOCAL_WINDOW);
 }
 
+#[test]
+fn a_model_without_a_price_is_bounded_in_tokens_and_is_no_free_model() {
+    let unknown = Price::unknown("new-model");
+    let fast = Shape { fast: true, ..said("hi") };
+    assert_eq!(bound(&fast, &unknown, &BoundSettings::default()).unwrap().input_tokens_max, 2 + 1_024 + 8);
+    check_refused(&unknown, &Shape { documents: 1, ..said("hi") }, "the context window of `new-model`");
+    let tool = ServerTool { name: "web_search".into(), max_uses: Some(1), brings: None };
+    check_refused(&unknown, &Shape { server_tools: vec![tool], ..said("hi") }, "the context window of `new-model`");
+}
+
+#[test]
+fn what_is_left_of_a_request_without_what_has_no_bound_has_one() {
+    let shape = Shape {
+        server_tools: vec![ServerTool { name: "code_execution".into(), max_uses: None, brings: None }],
+        opaque: vec!["a URL".into()],
+        documents: 1,
+        fast: true,
+        ..said("hi")
+    };
+    let sonnet = price("claude-sonnet-5");
+    assert!(bound(&shape, &sonnet, &BoundSettings::default()).is_err());
+    let rest = bound(&shape.without_the_boundless(), &sonnet, &BoundSettings::default()).unwrap();
+    assert_eq!(rest.input_tokens_max, 2 + 1_024 + 8);
+}
+
 #[track_caller]
 fn check_counted(shape: &Shape, counted: Counted, input_tokens: u64) {
     let bound = bound_counted(shape, counted, &price("claude-opus-5"), &BoundSettings::default()).unwrap();

@@ -158,6 +158,8 @@ pub struct Price {
     pub(crate) review_by: Option<Timestamp>,
     pub(crate) retires: Option<Timestamp>,
     pub(crate) source: String,
+    /// Whether it stands for a price that nobody knows.
+    pub(crate) is_unknown: bool,
 }
 
 impl Price {
@@ -166,6 +168,16 @@ impl Price {
     pub fn free() -> Self {
         let mut price = Self::flat(PicoUsdPerToken::ZERO, PicoUsdPerToken::ZERO);
         price.web_search = Some(NanoUsd::ZERO);
+        price
+    }
+
+    /// What stands for the price of a model that has none, where tokens are counted and no dollars: not even its window
+    /// is known, and unlike a free one it need not be a model on one's own machine.
+    #[must_use]
+    pub fn unknown(model: &str) -> Self {
+        let mut price = Self::flat(PicoUsdPerToken::ZERO, PicoUsdPerToken::ZERO);
+        price.model = model.to_owned();
+        price.is_unknown = true;
         price
     }
 
@@ -188,6 +200,7 @@ impl Price {
             review_by: None,
             retires: None,
             source: String::new(),
+            is_unknown: false,
         }
     }
 
@@ -291,6 +304,11 @@ impl Price {
     /// Whether nothing that the model does costs anything.
     #[must_use]
     pub fn is_free(&self) -> bool {
+        !self.is_unknown && self.counts_nothing()
+    }
+
+    /// Whether it counts no dollars, because the model is free or because nobody knows what it costs.
+    pub(crate) fn counts_nothing(&self) -> bool {
         self.rates.iter().all(|rate| {
             rate.output == PicoUsdPerToken::ZERO
                 && rate.dearest_input(&Reach { writes: Writes::Hour, audio: true, ..Reach::default() })
@@ -321,7 +339,7 @@ impl Price {
             // OpenAI renamed its priority class, and keeps both words.
             "fast" if !self.has_tier(Tier::Fast) && self.has_tier(Tier::Priority) => TierAnswer::Known(Tier::Priority),
             _ => match Tier::named(name) {
-                Some(Tier::Fast | Tier::Ultrafast) if self.is_free() => TierAnswer::Known(Tier::Standard),
+                Some(Tier::Fast | Tier::Ultrafast) if self.counts_nothing() => TierAnswer::Known(Tier::Standard),
                 Some(tier @ (Tier::Fast | Tier::Ultrafast)) if !self.has_tier(tier) => TierAnswer::Unpriced,
                 Some(tier) => TierAnswer::Known(tier),
                 None => TierAnswer::Unknown,

@@ -118,6 +118,7 @@ fn price(model: &ModelFile, file: &BookFile) -> Result<Price, BookError> {
         from: model.from.as_ref().map(read_day).transpose()?,
         review_by: Some(read_day(model.review_by.as_ref().unwrap_or(&file.review_by))?),
         retires: model.retires.as_ref().map(read_day).transpose()?,
+        is_unknown: false,
         source: model.source.as_ref().or_else(|| file.sources.get(&model.provider)).cloned().unwrap_or_default(),
     })
 }
