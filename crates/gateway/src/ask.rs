@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use almoner_ledger::{Refusal, RefusalReason};
 use almoner_policy::{Bound, BoundSettings, Counted, Price, Unboundable, bound, bound_counted};
-use almoner_units::{Ask, CallId, Charge, PicoUsdPerToken, Span, Timestamp};
+use almoner_units::{Ask, CallId, Span, Timestamp};
 use hyper::{Request, Response};
 use tokio::time::timeout;
 
@@ -77,29 +77,41 @@ async fn hold<W: World>(
     if understood.accounts.is_empty() || understood.route == Route::CountTokens {
         return Ok(None);
     }
-    let mut bound = bound_by_bytes(gateway, understood)?;
-    note(report, &bound);
-    let mut question = question(gateway, understood, report.id, &bound);
-    let mut decision = gateway.purse.reserve(question.clone()).await.map_err(purse_failed)?;
-    if matches!(decision, Decision::Tighten) {
-        if let Some(tighter) = bound_by_count(gateway, understood).await {
-            bound = tighter;
-            note(report, &bound);
-        }
-        question.ask = bound.ask;
-        question.can_tighten = false;
-        decision = gateway.purse.reserve(question).await.map_err(purse_failed)?;
-    }
+    let mut guard = HoldGuard::new(Arc::clone(&gateway.purse), report.id);
+    let (decision, ask) = decide(gateway, understood, report).await?;
     match decision {
-        Decision::Admitted(admitted) => admit(gateway, understood, report, *admitted, bound.ask).map(Some),
+        Decision::Admitted(admitted) => admit(gateway, understood, report, *admitted, ask, guard).map(Some),
         Decision::Refused(refused) => {
-            let Refused { refusal, seen, waited } = *refused;
+            guard.has_none();
+            let Refused { refusal, seen, waited, at } = *refused;
             (report.seen, report.waited) = (seen, waited);
             report.verdict = Verdict::Refused(Box::new(refusal.clone()));
-            Err(refuse(Box::new(refusal), waited, gateway.purse.now()))
+            Err(refuse(Box::new(refusal), waited, at))
         }
         Decision::Tighten => Err(Answer::Fault("the ledger asked twice for a smaller bound".to_owned())),
     }
+}
+
+/// Asks the purse, a second time with a closer bound where it wants one; what it said, and to which ask.
+async fn decide<W: World>(
+    gateway: &Arc<Gateway<W>>,
+    understood: &Understood,
+    report: &mut Report,
+) -> Result<(Decision, Ask), Answer> {
+    let mut bound = bound_by_bytes(gateway, understood)?;
+    note(report, &bound);
+    let mut question = question(gateway, understood, report.id, &bound);
+    let decision = gateway.purse.reserve(question.clone()).await.map_err(purse_failed)?;
+    if !matches!(decision, Decision::Tighten) {
+        return Ok((decision, bound.ask));
+    }
+    if let Some(tighter) = bound_by_count(gateway, understood).await {
+        bound = tighter;
+        note(report, &bound);
+    }
+    question.ask = bound.ask;
+    question.can_tighten = false;
+    Ok((gateway.purse.reserve(question).await.map_err(purse_failed)?, bound.ask))
 }
 
 fn note(report: &mut Report, bound: &Bound) {
@@ -115,8 +127,8 @@ fn admit<W: World>(
     report: &mut Report,
     mut admitted: Admitted,
     ask: Ask,
+    guard: HoldGuard<W::Purse>,
 ) -> Result<Held<W>, Answer> {
-    let guard = HoldGuard::new(Arc::clone(&gateway.purse), report.id);
     (report.seen, report.waited) = (std::mem::take(&mut admitted.seen), admitted.waited);
     let fullness = Fullness::of(&report.seen, &admitted.admission.amount);
     let cap = admitted.admission.cap;
@@ -149,7 +161,8 @@ fn tightest(fullness: &Fullness, understood: &Understood, ask: &Ask) -> Option<R
 }
 
 fn question<W: World>(gateway: &Gateway<W>, understood: &Understood, id: CallId, bound: &Bound) -> Question {
-    let counts = understood.route == Route::Messages && has_count(gateway, understood);
+    let counts =
+        understood.route == Route::Messages && understood.call.is_countable() && has_count(gateway, understood);
     Question {
         id,
         accounts: understood.accounts.clone(),
@@ -185,27 +198,24 @@ fn settings<W: World>(gateway: &Gateway<W>, understood: &Understood) -> BoundSet
 
 /// The price to bound by: where none is known, no budget in dollars refuses, and tokens are still counted.
 fn price_of(understood: &Understood) -> Price {
-    understood.price.clone().unwrap_or_else(Price::free)
+    understood.price.clone().unwrap_or_else(|| Price::unknown(&understood.call.model))
 }
 
 fn bound_by_bytes<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Result<Bound, Answer> {
     match bound(&understood.call.shape, &price_of(understood), &settings(gateway, understood)) {
         Ok(bound) => Ok(bound),
         Err(why) if understood.is_bounded() => Err(Answer::Policy { code: "unboundable", message: why.to_string() }),
-        Err(why) => Ok(unbounded(understood, &why)),
+        Err(why) => unbounded(gateway, understood, &why),
     }
 }
 
-/// What stands for a bound where nothing refuses and none can be had.
-fn unbounded(understood: &Understood, why: &Unboundable) -> Bound {
-    let cap = understood.call.asked_output.unwrap_or(0);
-    Bound {
-        ask: Ask::new(Charge::ZERO, 1, PicoUsdPerToken::ZERO, cap),
-        input_tokens_max: 0,
-        input_price: PicoUsdPerToken::ZERO,
-        parts: Vec::new(),
-        unbounded: vec![why.to_string()],
-    }
+/// What stands for a bound where nothing refuses and none can be had: the bound of all but what has none.
+fn unbounded<W: World>(gateway: &Gateway<W>, understood: &Understood, why: &Unboundable) -> Result<Bound, Answer> {
+    let shape = understood.call.shape.without_the_boundless();
+    let bound = bound(&shape, &price_of(understood), &settings(gateway, understood));
+    let mut bound = bound.map_err(|why| Answer::Policy { code: "unboundable", message: why.to_string() })?;
+    bound.unbounded.push(why.to_string());
+    Ok(bound)
 }
 
 /// The bound by the provider's own count, where it gives one in time.
@@ -234,7 +244,7 @@ async fn count<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Optio
     serde_json::from_slice::<serde_json::Value>(&body).ok()?.get("input_tokens")?.as_u64()
 }
 
-/// How a refusal is said: come back soon, or there is no money.
+/// How a refusal of this moment is said: come back soon, or there is no money.
 fn refuse(refusal: Box<Refusal>, waited: Span, now: Timestamp) -> Answer {
     let soon = refusal.changes_at.map(|at| at.since(now)).filter(|wait| *wait <= SOON);
     match (refusal.reason, soon) {

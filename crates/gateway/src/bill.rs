@@ -1,10 +1,11 @@
 //! From what an answer told to what is booked.
 
 use almoner_meter::Reading;
-use almoner_policy::{Extras, Price, PriceBook, cost};
+use almoner_policy::{Extras, Price, PriceBook, Shape, cost};
 use almoner_units::{Charge, NanoUsd, Timestamp, Usage};
 
 use crate::port::End;
+use crate::relay::Home;
 
 /// What is booked for one answer.
 #[derive(Clone, Debug)]
@@ -22,23 +23,47 @@ pub(crate) struct Tariff<'a> {
     pub(crate) provider: &'a str,
     /// The price of the call's own model; `None` only where no budget counts dollars.
     pub(crate) price: Option<&'a Price>,
+    /// What the call asked for, where its answer does not say what it got.
+    pub(crate) asked: &'a Asked,
     pub(crate) at: Timestamp,
 }
 
-/// What is booked for an answer of which this was read. Usage counts only from an answer that told it to its end:
-/// what a broken one told is a lower limit, and the hold stays charged.
-pub(crate) fn bill(reading: &Reading, tariff: Tariff<'_>, broke: Option<&str>) -> Bill {
-    if let Some(why) = broke.filter(|_| !is_whole(reading)) {
-        return assumed(why.to_owned());
+/// What a call asked for that decides what its answer costs.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    choices: u64,
+    service_tier: Option<String>,
+    fast: bool,
+    regional: bool,
+}
+
+impl Asked {
+    pub(crate) fn by(shape: &Shape) -> Self {
+        Self {
+            choices: shape.choices.max(1),
+            service_tier: shape.service_tier.clone(),
+            fast: shape.fast,
+            regional: shape.regional == Some(true),
+        }
     }
-    if let Some(error) = reading.error.as_ref().filter(|_| !is_whole(reading)) {
+}
+
+/// What is booked for an answer that came home so. Usage counts only from an answer that told it to its end: what a
+/// broken one told is a lower limit, and the hold stays charged.
+pub(crate) fn bill(home: &Home, tariff: Tariff<'_>) -> Bill {
+    let Home { reading, broke, .. } = home;
+    let is_whole = is_whole(home, tariff.asked);
+    if let Some(why) = broke.as_ref().filter(|_| !is_whole) {
+        return assumed(why.clone());
+    }
+    if let Some(error) = reading.error.as_ref().filter(|_| !is_whole) {
         let kind = error.kind.as_deref().unwrap_or("unnamed");
         return assumed(format!("the provider ended the answer with an error ({kind})"));
     }
     if !reading.usage_present || !reading.usage.is_known() {
         return assumed("the provider told no usage".to_owned());
     }
-    if !is_whole(reading) {
+    if !is_whole {
         return assumed("the answer ended before its usage was complete".to_owned());
     }
     match price_all(reading, tariff) {
@@ -51,9 +76,12 @@ pub(crate) fn bill(reading: &Reading, tariff: Tariff<'_>, broke: Option<&str>) -
     }
 }
 
-/// Whether the answer told its usage to the end.
-fn is_whole(reading: &Reading) -> bool {
-    reading.finished && reading.usage_present && !reading.output_lower_bound
+/// Whether the answer told its usage to the end. A stream may tell its usage so far, and more of it later: only its own
+/// end, or the reason why its only choice stopped, says that nothing more comes.
+fn is_whole(home: &Home, asked: &Asked) -> bool {
+    let Home { reading, ended, .. } = home;
+    let told = reading.finished && reading.usage_present && !reading.output_lower_bound;
+    told && (*ended || (reading.stop_reason.is_some() && asked.choices == 1))
 }
 
 fn assumed(why: String) -> Bill {
@@ -63,13 +91,10 @@ fn assumed(why: String) -> Bill {
 /// The cost of the answer with all it brought in; `None` where the model has no price.
 fn price_all(reading: &Reading, tariff: Tariff<'_>) -> Result<Option<NanoUsd>, String> {
     let Some(price) = tariff.price else { return Ok(None) };
-    let extras = Extras {
-        service_tier: reading.service_tier.clone(),
-        web_searches: reading.server_tools.map_or(0, |tools| tools.web_search_requests),
-        audio_input: reading.input_audio_tokens.unwrap_or(0),
-        ..Extras::default()
-    };
-    let mut sum = cost(&reading.usage, &extras, price).map_err(|error| error.to_string())?;
+    if reading.output_audio_tokens.is_some() && !price.is_free() {
+        return Err("the answer has sound in it, for which there is no price".to_owned());
+    }
+    let mut sum = cost(&reading.usage, &extras(reading, tariff.asked), price).map_err(|error| error.to_string())?;
     for (model, usage) in &reading.other_models {
         let price =
             if price.is_free() { Some(price) } else { tariff.book.find(Some(tariff.provider), model, tariff.at) };
@@ -78,6 +103,19 @@ fn price_all(reading: &Reading, tariff: Tariff<'_>) -> Result<Option<NanoUsd>, S
         sum = sum.checked_add(more).ok_or("the answer cost more than can be counted")?;
     }
     Ok(Some(sum))
+}
+
+/// What decides the rate of an answer: what it says of itself, and where it says nothing, what was asked.
+fn extras(reading: &Reading, asked: &Asked) -> Extras {
+    let is_somewhere = |region: &String| !["global", "not_available"].contains(&region.as_str());
+    Extras {
+        service_tier: reading.service_tier.clone().or_else(|| asked.service_tier.clone()),
+        batch: false,
+        fast: reading.speed.as_ref().map_or(asked.fast, |speed| speed == "fast"),
+        regional: reading.region.as_ref().map_or(asked.regional, is_somewhere),
+        web_searches: reading.server_tools.map_or(0, |tools| tools.web_search_requests),
+        audio_input: reading.input_audio_tokens.unwrap_or(0),
+    }
 }
 
 /// The charge of an answer in every meter: its own usage, and that of the models it brought in.
@@ -107,15 +145,17 @@ mod tests {
     use super::*;
     use almoner_units::{Meter, PicoUsdPerToken};
 
-    fn check(reading: &Reading, broke: Option<&str>) -> Bill {
+    const NOW: Timestamp = Timestamp::from_ms(1_795_500_000_000);
+
+    fn priced(reading: Reading, broke: Option<&str>, price: &Price, asked: &Shape) -> Bill {
+        let asked = &Asked::by(asked);
+        let tariff = Tariff { book: PriceBook::shipped(), provider: "anthropic", price: Some(price), asked, at: NOW };
+        bill(&Home { reading, broke: broke.map(str::to_owned), ended: broke.is_none() }, tariff)
+    }
+
+    fn check(reading: Reading, broke: Option<&str>) -> Bill {
         let price = Price::flat(PicoUsdPerToken::new(3_000_000), PicoUsdPerToken::new(15_000_000));
-        let tariff = Tariff {
-            book: PriceBook::shipped(),
-            provider: "anthropic",
-            price: Some(&price),
-            at: Timestamp::from_ms(1_764_000_000_000),
-        };
-        bill(reading, tariff, broke)
+        priced(reading, broke, &price, &Shape::default())
     }
 
     fn whole() -> Reading {
@@ -123,13 +163,14 @@ mod tests {
             usage: Usage { input: Some(1000), output: Some(10), ..Usage::default() },
             usage_present: true,
             finished: true,
+            stop_reason: Some("end_turn".to_owned()),
             ..Reading::default()
         }
     }
 
     #[test]
     fn an_answer_that_told_its_usage_is_settled_at_its_cost() {
-        let bill = check(&whole(), None);
+        let bill = check(whole(), None);
         let End::Settled(charge) = bill.end else { panic!("{bill:?}") };
         assert_eq!(charge[Meter::Usd], 3_150_000);
         assert_eq!(charge[Meter::Tokens], 1010);
@@ -138,7 +179,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_broke_off_after_its_usage_was_complete_is_settled_too() {
-        assert!(matches!(check(&whole(), Some("the client went away")).end, End::Settled(_)));
+        assert!(matches!(check(whole(), Some("the client went away")).end, End::Settled(_)));
     }
 
     #[test]
@@ -154,9 +195,51 @@ mod tests {
             ),
         ];
         for (reading, broke, says) in cases {
-            let bill = check(&reading, broke);
+            let bill = check(reading, broke);
             assert!(matches!(&bill.end, End::Assumed(why) if why.contains(says)), "{bill:?}");
             assert_eq!(bill.cost, None);
         }
+    }
+
+    #[test]
+    fn what_makes_an_answer_dearer_is_booked_as_the_answer_says_it_or_else_as_it_was_asked() {
+        let fast = Shape { fast: true, ..Shape::default() };
+        let regional = Shape { regional: Some(true), ..Shape::default() };
+        let named = |speed: &str, region: &str| Reading {
+            speed: Some(speed.to_owned()),
+            region: Some(region.to_owned()),
+            ..whole()
+        };
+        let (plain, dearer, pinned) = ("$0.00525", "$0.0105", "$0.005775");
+        let table = [
+            (Shape::default(), whole(), plain),
+            (Shape::default(), named("standard", "not_available"), plain),
+            (fast.clone(), whole(), dearer),
+            (fast, named("standard", "global"), plain),
+            (Shape::default(), named("fast", "global"), dearer),
+            (regional.clone(), whole(), pinned),
+            (Shape::default(), named("standard", "us"), pinned),
+            (regional, named("standard", "global"), plain),
+        ];
+        let opus = PriceBook::shipped().find(None, "claude-opus-5", NOW).unwrap();
+        for (asked, reading, dollars) in table {
+            let bill = priced(reading.clone(), None, opus, &asked);
+            assert_eq!(bill.cost, Some(dollars.parse().unwrap()), "{asked:?} {reading:?}");
+        }
+    }
+
+    #[test]
+    fn the_tier_that_was_asked_for_is_booked_where_the_answer_names_none() {
+        let gpt = PriceBook::shipped().find(None, "gpt-5", NOW).unwrap();
+        let asked = Shape { service_tier: Some("priority".to_owned()), ..Shape::default() };
+        let silent = priced(whole(), None, gpt, &asked);
+        let named = priced(Reading { service_tier: Some("default".to_owned()), ..whole() }, None, gpt, &asked);
+        assert_eq!(silent.cost.map(NanoUsd::get), named.cost.map(|cost| cost.get() * 2));
+    }
+
+    #[test]
+    fn sound_in_an_answer_is_not_booked_at_the_price_of_text() {
+        let bill = check(Reading { output_audio_tokens: Some(3), ..whole() }, None);
+        assert!(matches!(bill.end, End::Assumed(_)), "{bill:?}");
     }
 }

@@ -16,13 +16,13 @@ use tokio::time::timeout;
 
 use crate::answer::{Answer, Told, UsageFilter, tell};
 use crate::ask::{Going, Held};
-use crate::bill::{Bill, Tariff, bill};
+use crate::bill::{Asked, Bill, Tariff, bill};
 use crate::dialect::Dialect;
 use crate::guard::HoldGuard;
 use crate::http;
 use crate::port::{End, Fullness, Purse, Recorder, Upstream, UpstreamError};
 use crate::provider::authorise;
-use crate::relay::{ClientBody, Home, Relay, UpstreamBody, client_body, collect, framing, full_body};
+use crate::relay::{ClientBody, Home, Relay, UpstreamBody, client_body, collect, cut_told, framing, full_body};
 use crate::report::Report;
 use crate::route::Route;
 use crate::stack::{Gateway, Understood, World, whole};
@@ -79,6 +79,7 @@ impl<W: World> Running<W> {
             report,
             provider: understood.provider,
             price: understood.price.clone(),
+            asked: Asked::by(&understood.call.shape),
         };
         Self { gateway, understood, account, cut, _uncut: Some(uncut), fullness, cap }
     }
@@ -91,6 +92,7 @@ impl<W: World> Running<W> {
         self.account.guard.iter_mut().for_each(HoldGuard::sent);
         match self.send(request).await {
             Ok(answer) if answer.status().as_u16() >= 400 => self.refused_upstream(answer, head).await,
+            Ok(answer) if !answer.status().is_success() => self.sent_elsewhere(&answer, head),
             Ok(answer) if self.understood.route == Route::CountTokens => self.pass_on(answer, head).await,
             Ok(answer) => self.relay(answer, head).await,
             Err((answer, end)) => self.fail(head, &answer, end),
@@ -129,7 +131,7 @@ impl<W: World> Running<W> {
         let sending = timeout(time, self.gateway.providers[self.understood.provider].way.send(request));
         let sent = tokio::select! {
             biased;
-            Ok(why) = &mut self.cut => {
+            why = cut_told(&mut self.cut) => {
                 return Err((Answer::Policy { code: "cut_running", message: why.clone() }, End::Assumed(why)));
             }
             sent = sending => sent,
@@ -178,6 +180,21 @@ impl<W: World> Running<W> {
         drop(head.send(response));
     }
 
+    /// Ends a call that the provider sent elsewhere. Nobody follows, the client neither: there it would be asked for its
+    /// credential and past every budget.
+    fn sent_elsewhere(mut self, answer: &Response<UpstreamBody>, head: Head) {
+        let status = answer.status();
+        self.account.report.outcome.status = status.as_u16();
+        // By these the same request has yet to be made; any other may have come after it.
+        let end = match status.as_u16() {
+            301 | 307 | 308 => End::Released(ReleaseReason::RefusedUpstream { status: status.as_u16() }),
+            _ => End::Assumed(format!("the provider answered {status}")),
+        };
+        let provider = &self.gateway.providers[self.understood.provider].name;
+        let answer = Answer::Elsewhere(format!("`{provider}` answered {status}"));
+        self.fail(head, &answer, end);
+    }
+
     /// Passes on the answer to a question that costs nothing.
     async fn pass_on(self, answer: Response<UpstreamBody>, head: Head) {
         let (parts, body) = answer.into_parts();
@@ -205,9 +222,8 @@ impl<W: World> Running<W> {
             return self.relay_whole(response, body, meter, head).await;
         }
         let adds_usage = self.cap.is_some() && self.understood.call.adds_usage();
-        if adds_usage {
-            response.headers_mut().remove(header::CONTENT_LENGTH);
-        }
+        // A stream may lose its usage here, or end with words of ours.
+        response.headers_mut().remove(header::CONTENT_LENGTH);
         let (sender, client) = client_body();
         drop(head.send(response.map(|()| client)));
         let relay = Relay {
@@ -226,13 +242,13 @@ impl<W: World> Running<W> {
         let patience = self.gateway.settings.patience;
         let read = tokio::select! {
             biased;
-            Ok(why) = &mut self.cut => Err(why),
+            why = cut_told(&mut self.cut) => Err(why),
             read = collect(body, almoner_meter::BODY_MAX, patience) => read,
         };
         match read {
             Ok(body) => {
                 meter.feed(&body);
-                self.account.settle(&Home { reading: meter.finish(), broke: None });
+                self.account.settle(&Home { reading: meter.finish(), broke: None, ended: true });
                 drop(head.send(response.map(|()| full_body(body))));
             }
             Err(why) => {
@@ -247,6 +263,7 @@ impl<W: World> Running<W> {
         let why = "the answer came in an encoding that cannot be read".to_owned();
         self.account.close(Bill { end: End::Assumed(why.clone()), cost: None, note: why }, None);
         let mut response = Response::new(body);
+        *response.status_mut() = parts.status;
         *response.headers_mut() = self.headers(&parts.headers);
         drop(head.send(response));
     }
@@ -272,10 +289,12 @@ impl<W: World> Running<W> {
 }
 
 /// Whether the provider bills nothing for an answer with this status: it is its own refusal, or one of a request that
-/// never reached a model.
+/// never reached a model. One that tells usage bills it, whatever else it says.
 fn is_unbilled(status: StatusCode, body: &[u8]) -> bool {
-    let own = serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|body| body.get("error").is_some());
-    own || (status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT && status.as_u16() != 499)
+    let body = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+    let own = body.pointer("/error/message").is_some_and(serde_json::Value::is_string);
+    let is_refused = status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT && status.as_u16() != 499;
+    body.pointer("/usage").is_none_or(serde_json::Value::is_null) && (own || is_refused)
 }
 
 fn metered(route: Route) -> Metered {
@@ -296,6 +315,7 @@ struct Account<W: World> {
     report: Report,
     provider: usize,
     price: Option<almoner_policy::Price>,
+    asked: Asked,
 }
 
 impl<W: World> Account<W> {
@@ -305,9 +325,10 @@ impl<W: World> Account<W> {
             book: &self.gateway.book,
             provider: &self.gateway.providers[self.provider].name,
             price: self.price.as_ref(),
+            asked: &self.asked,
             at: self.report.at,
         };
-        let bill = bill(&home.reading, tariff, home.broke.as_deref());
+        let bill = bill(home, tariff);
         self.note_cap(&home.reading);
         self.close(bill, Some(&home.reading));
     }

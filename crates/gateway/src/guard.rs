@@ -1,7 +1,8 @@
 //! The guard of a hold: whatever way a call ends, its hold ends too, and never to the provider's loss.
 //!
 //! A guard that is dropped before the call was sent releases; one that is dropped after it assumes, because nobody can
-//! say any more what the provider bills.
+//! say any more what the provider bills. It is taken before the purse is asked: a client may go at any moment, also
+//! between the yes of the purse and our hearing of it.
 
 use std::sync::Arc;
 
@@ -19,9 +20,14 @@ pub(crate) struct HoldGuard<P: Purse> {
 }
 
 impl<P: Purse> HoldGuard<P> {
-    /// Guards the hold of a call that was admitted and not yet sent.
+    /// Guards the hold that a call may get, and has not been sent with. To end a hold that was never made is no harm.
     pub(crate) fn new(purse: Arc<P>, id: CallId) -> Self {
         Self { purse, id, sent: false, open: true }
+    }
+
+    /// The purse said no: there is nothing to guard.
+    pub(crate) fn has_none(&mut self) {
+        self.open = false;
     }
 
     /// From now on bytes of the call may be with the provider.

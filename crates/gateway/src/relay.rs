@@ -29,6 +29,8 @@ pub type ClientBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// How many chunks may be on their way to a client.
 const CHUNKS_MAX: usize = 16;
+/// What a client is told that comes back to an answer it left unread.
+const UNREAD: &str = "the answer was left unread for too long";
 
 /// How long a relay waits for whom.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +50,8 @@ pub(crate) struct Home {
     pub(crate) reading: Reading,
     /// Why the answer did not end as it should, if so.
     pub(crate) broke: Option<String>,
+    /// Whether the answer said itself that it is over, or came whole.
+    pub(crate) ended: bool,
 }
 
 /// An answer that is being relayed.
@@ -108,7 +112,7 @@ impl Relay {
                     from_provider.pass(&data);
                     self.meter.iter_mut().for_each(|meter| meter.feed(&data));
                     if from_provider.has_ended() {
-                        self.bring_home(&mut settle, None);
+                        self.bring_home(&mut settle, None, true);
                     }
                     let passed = self.filter.as_mut().map_or_else(|| data.clone(), |filter| filter.push(&data));
                     if let Err(why) = self.pass(&mut client, passed).await {
@@ -118,7 +122,7 @@ impl Relay {
                 Next::End => break None,
                 Next::Broke(why) => break Some(why),
                 Next::Cut(why) => {
-                    self.bring_home(&mut settle, Some(why.clone()));
+                    self.bring_home(&mut settle, Some(why.clone()), false);
                     let why = Answer::Policy { code: "cut_running", message: why };
                     let end = cut(self.dialect, &client.so_far, &why);
                     return drop(self.pass(&mut client, end).await);
@@ -126,7 +130,7 @@ impl Relay {
             }
         };
         let rest = self.filter.take().map(UsageFilter::finish).unwrap_or_default();
-        self.bring_home(&mut settle, broke.clone());
+        self.bring_home(&mut settle, broke.clone(), false);
         match (broke, client.sender.take()) {
             (Some(why), Some(sender)) => sender.abort(why.into()),
             (None, Some(mut sender)) if !rest.is_empty() => drop(sender.send_data(rest).await),
@@ -135,9 +139,9 @@ impl Relay {
     }
 
     /// Settles, once.
-    fn bring_home(&mut self, settle: &mut Option<impl FnOnce(Home) + Send>, broke: Option<String>) {
+    fn bring_home(&mut self, settle: &mut Option<impl FnOnce(Home) + Send>, broke: Option<String>, ended: bool) {
         if let (Some(settle), Some(meter)) = (settle.take(), self.meter.take()) {
-            settle(Home { reading: meter.finish(), broke });
+            settle(Home { reading: meter.finish(), broke, ended });
         }
     }
 
@@ -146,7 +150,7 @@ impl Relay {
         let until = client.drain.as_ref().map_or(silent_at, |(_, until)| silent_at.min(*until));
         tokio::select! {
             biased;
-            Ok(why) = &mut self.cut => Next::Cut(why),
+            why = cut_told(&mut self.cut) => Next::Cut(why),
             frame = timeout_at(until, next_data(body)) => frame.unwrap_or_else(|_| Next::Broke(self.too_late(client))),
         }
     }
@@ -169,13 +173,24 @@ impl Relay {
         if let Ok(Ok(())) = timeout(unread, sender.send_data(data)).await {
             return Ok(());
         }
-        client.sender = None;
+        // What was sent must not look whole to whoever comes back to read it.
+        client.sender.take().into_iter().for_each(|sender| sender.abort(UNREAD.into()));
         match Arc::clone(&self.drains).try_acquire_owned() {
             Ok(permit) => client.drain = Some((permit, Instant::now_plus(self.patience.drain))),
             Err(_) => return Err("the client went away, and too many answers are read without one".to_owned()),
         }
         Ok(())
     }
+}
+
+/// Waits for word that a call must be cut; for ever where nobody is left who could say it, as once it is settled.
+pub(crate) async fn cut_told(cut: &mut oneshot::Receiver<String>) -> String {
+    if !cut.is_terminated()
+        && let Ok(why) = cut.await
+    {
+        return why;
+    }
+    std::future::pending().await
 }
 
 /// The next data of a body; trailers are dropped.

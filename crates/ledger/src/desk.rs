@@ -116,6 +116,8 @@ pub struct Refused {
     pub seen: Vec<AccountView>,
     /// How long it waited before.
     pub waited: Span,
+    /// When this was decided, in ledger time, in which the refusal says when it changes.
+    pub at: Timestamp,
 }
 
 /// Why there is no verdict on a call.
@@ -371,7 +373,7 @@ impl<T, J: Journal> Desk<T, J> {
             Ok(Verdict::Waits(refusal) | Verdict::Refused(refusal)) => {
                 self.cut_where_spent(&refusal);
                 let seen = self.see(&asked.question.accounts, now);
-                Answer::Refused(Box::new(Refused { refusal, seen, waited }))
+                Answer::Refused(Box::new(Refused { refusal, seen, waited, at: now }))
             }
         };
         self.say(asked.ticket, answer);

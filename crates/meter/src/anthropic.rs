@@ -70,7 +70,10 @@ pub(crate) fn count(sheet: &mut Sheet<'_>, reading: &mut Reading) {
     let (flat, ttl_assumed) = parts(sheet);
     reading.usage = flat;
     reading.cache_ttl_assumed = ttl_assumed;
-    reading.service_tier = sheet.usage.get("service_tier").and_then(Value::as_str).map(str::to_owned);
+    let word = |name| sheet.usage.get(name).and_then(Value::as_str).map(str::to_owned);
+    reading.service_tier = word("service_tier");
+    reading.speed = word("speed");
+    reading.region = word("inference_geo");
     reading.server_tools = server_tools(sheet);
     let iterations = iterations(sheet);
     if !iterations.is_empty() {

@@ -30,6 +30,10 @@ pub struct Reading {
     pub stop_reason: Option<String>,
     /// The service tier that answered.
     pub service_tier: Option<String>,
+    /// How fast it was made to answer, in the provider's word.
+    pub speed: Option<String>,
+    /// Where it was made, in the provider's word.
+    pub region: Option<String>,
     /// The provider's own error, whether it came with a status or inside an answer that began well.
     pub error: Option<ProviderError>,
     /// Tools that the provider ran and bills by the request; `None` where it does not speak of them.

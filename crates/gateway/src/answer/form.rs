@@ -39,7 +39,7 @@ const fn anthropic_type(answer: &Answer) -> &'static str {
         Answer::NotFound(_) => "not_found_error",
         Answer::TooLarge { .. } => "request_too_large",
         Answer::TimedOut(_) => "timeout_error",
-        Answer::LedgerClosed { .. } | Answer::Unreachable(_) | Answer::Fault(_) => "api_error",
+        Answer::LedgerClosed { .. } | Answer::Elsewhere(_) | Answer::Unreachable(_) | Answer::Fault(_) => "api_error",
     }
 }
 
@@ -52,9 +52,11 @@ const fn chat_type(answer: &Answer) -> (&'static str, &'static str) {
         Answer::Policy { .. } | Answer::Forbidden(_) => ("permission_error", answer.code()),
         Answer::BadBody(_) | Answer::NotFound(_) | Answer::TooLarge { .. } => ("invalid_request_error", answer.code()),
         Answer::Unauthorized(_) => ("authentication_error", "invalid_api_key"),
-        Answer::LedgerClosed { .. } | Answer::Unreachable(_) | Answer::TimedOut(_) | Answer::Fault(_) => {
-            ("api_error", answer.code())
-        }
+        Answer::LedgerClosed { .. }
+        | Answer::Elsewhere(_)
+        | Answer::Unreachable(_)
+        | Answer::TimedOut(_)
+        | Answer::Fault(_) => ("api_error", answer.code()),
     }
 }
 

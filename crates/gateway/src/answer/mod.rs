@@ -74,6 +74,8 @@ pub enum Answer {
         /// When to ask again.
         after: Span,
     },
+    /// The provider sent the call elsewhere, where nothing here follows it.
+    Elsewhere(String),
     /// The provider could not be reached.
     Unreachable(String),
     /// The provider did not answer in time.
@@ -122,7 +124,7 @@ impl Answer {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LedgerClosed { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Unreachable(_) => StatusCode::BAD_GATEWAY,
+            Self::Elsewhere(_) | Self::Unreachable(_) => StatusCode::BAD_GATEWAY,
             Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Fault(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -143,6 +145,7 @@ impl Answer {
             Self::NotFound(_) => "not_found",
             Self::TooLarge { .. } => "too_large",
             Self::LedgerClosed { .. } => "ledger_closed",
+            Self::Elsewhere(_) => "elsewhere",
             Self::Unreachable(_) => "unreachable",
             Self::TimedOut(_) => "timed_out",
             Self::Fault(_) => "fault",
@@ -168,6 +171,9 @@ impl Answer {
             }
             Self::LedgerClosed { why, after } => {
                 format!("no call is let through, because its hold could not be kept: {why}; try again in {after}")
+            }
+            Self::Elsewhere(why) => {
+                format!("{why}, which is not followed; set the `base_url` in the config to where it really is")
             }
             Self::Unreachable(why) => format!("the provider could not be reached: {why}; nothing was spent"),
             Self::TimedOut(why) => {
@@ -208,12 +214,13 @@ impl Answer {
                 | Self::BadBody(_)
                 | Self::NotFound(_)
                 | Self::TooLarge { .. }
+                | Self::Elsewhere(_)
         )
     }
 
     const fn fault(&self) -> Fault {
         match self {
-            Self::Unreachable(_) | Self::TimedOut(_) => Fault::Provider,
+            Self::Elsewhere(_) | Self::Unreachable(_) | Self::TimedOut(_) => Fault::Provider,
             Self::LedgerClosed { .. } | Self::Fault(_) => Fault::Almoner,
             _ => Fault::Client,
         }

@@ -1,0 +1,193 @@
+//! Every way out of a call: its hold ends, its cost is not lost, and its client hears the truth.
+
+use std::future::Future;
+use std::task::{Context, Waker};
+
+use almoner_units::{Meter, Mode};
+use hyper::body::Bytes;
+
+use crate::world::{Bench, budget, post, read, settle_down};
+
+const STREAM: &str = ",\"stream\":true,\"max_tokens\":1000";
+
+fn data(text: &str) -> Bytes {
+    Bytes::from(text.to_owned())
+}
+
+fn start(input: u64) -> Bytes {
+    data(&format!(
+        "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{\"id\":\"m\",\"model\":\"claude-opus-5\",\
+         \"usage\":{{\"input_tokens\":{input},\"output_tokens\":1}}}}}}\n\n"
+    ))
+}
+
+fn delta(output: u64, stop: &str) -> Bytes {
+    data(&format!(
+        "event: message_delta\ndata: {{\"type\":\"message_delta\",\"delta\":{{\"stop_reason\":{stop}}},\
+         \"usage\":{{\"output_tokens\":{output}}}}}\n\n"
+    ))
+}
+
+fn stop() -> Bytes {
+    data("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_between_the_yes_and_its_hearing_leaves_no_hold() {
+    let bench = Bench::dollar();
+    bench.shared.state().admits_and_stalls = true;
+    let mut asking = Box::pin(bench.call(post("/v1/messages", "claude-opus-5", STREAM)));
+    assert!(asking.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(bench.open_holds(), 1);
+    drop(asking);
+    assert_eq!((bench.open_holds(), bench.ends()), (0, vec!["released"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_after_the_end_of_a_stream_passes_without_harm() {
+    let bench = Bench::dollar();
+    let mut provider = bench.streams();
+    let client = tokio::spawn(read(bench.messages(STREAM).await));
+    for part in [start(10), delta(5, "\"end_turn\""), stop()] {
+        provider.send_data(part).await.unwrap();
+    }
+    settle_down().await;
+    assert_eq!(bench.ends(), ["settled"]);
+    for _ in 0..3 {
+        provider.send_data(data(": more\n\n")).await.unwrap();
+        settle_down().await;
+    }
+    drop(provider);
+    let (text, whole) = client.await.unwrap();
+    assert!(whole && text.ends_with(": more\n\n: more\n\n: more\n\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn usage_of_a_stream_that_broke_off_before_it_stopped_is_not_the_whole() {
+    let bench = Bench::dollar();
+    let mut provider = bench.streams();
+    let client = tokio::spawn(read(bench.messages(STREAM).await));
+    provider.send_data(start(10)).await.unwrap();
+    // Some send the count so far, and more of the answer after it.
+    provider.send_data(delta(5, "null")).await.unwrap();
+    settle_down().await;
+    provider.abort("reset".into());
+    assert!(!client.await.unwrap().1);
+    settle_down().await;
+    assert_eq!(bench.ends(), ["assumed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_just_stops_coming_before_it_stopped_is_not_the_whole() {
+    let bench = Bench::dollar();
+    let mut provider = bench.streams();
+    let client = tokio::spawn(read(bench.messages(STREAM).await));
+    provider.send_data(start(10)).await.unwrap();
+    provider.send_data(delta(5, "null")).await.unwrap();
+    drop(provider);
+    client.await.unwrap();
+    assert_eq!(bench.ends(), ["assumed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_two_choices_is_not_the_whole() {
+    let bench = Bench::dollar();
+    let mut provider = bench.streams();
+    let client = tokio::spawn(read(bench.chat(",\"n\":2,\"stream\":true,\"max_tokens\":1000").await));
+    let first = "data: {\"id\":\"c\",\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{},\
+                 \"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7}}\n\n";
+    provider.send_data(data(first)).await.unwrap();
+    settle_down().await;
+    provider.abort("reset".into());
+    client.await.unwrap();
+    settle_down().await;
+    assert_eq!(bench.ends(), ["assumed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_a_stream_unread_does_not_see_it_end_well() {
+    let bench = Bench::dollar();
+    let mut provider = bench.streams();
+    let response = bench.messages(STREAM).await;
+    for _ in 0..64 {
+        provider.send_data(start(10)).await.unwrap();
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    drop(provider);
+    settle_down().await;
+    assert!(!read(response).await.1, "it was cut off, and must not look whole");
+    assert_eq!(bench.ends(), ["assumed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_is_neither_followed_nor_passed_on() {
+    for (status, end) in [(301, "released"), (302, "assumed"), (303, "assumed"), (307, "released"), (308, "released")] {
+        let bench = Bench::dollar();
+        bench.answers(status, &[("location", "https://elsewhere.test/v1/messages")], "");
+        let response = bench.messages(",\"max_tokens\":10").await;
+        assert_eq!(response.status(), 502, "{status}");
+        assert!(!response.headers().contains_key("location"));
+        assert_eq!((bench.ends(), bench.shared.state().sent.len()), (vec![end], 1), "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_refusal_in_the_providers_own_form_frees_the_hold_of_a_5xx() {
+    let own = "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}";
+    let table = [
+        (529, own, "released"),
+        (400, own, "released"),
+        (404, "not here", "released"),
+        (408, "", "assumed"),
+        (499, "", "assumed"),
+        (502, "<html>Bad gateway</html>", "assumed"),
+        (504, "{\"error\":\"upstream timed out\"}", "assumed"),
+        (500, "{\"error\":null}", "assumed"),
+        (400, "{\"error\":{\"type\":\"x\",\"message\":\"y\"},\"usage\":{\"input_tokens\":9}}", "assumed"),
+    ];
+    for (status, body, end) in table {
+        let bench = Bench::dollar();
+        bench.answers(status, &[("content-type", "application/json")], body);
+        let response = bench.messages(",\"max_tokens\":10").await;
+        assert_eq!(response.status(), status);
+        assert_eq!(read(response).await.0, body);
+        assert_eq!(bench.ends(), [end], "{status} {body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_tells_nothing_stays_assumed() {
+    for (status, kind, body) in [
+        (200, "text/html", "<html>"),
+        (200, "application/json", ""),
+        (204, "", ""),
+        (200, "application/json", "{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"no\"}}"),
+        (200, "text/event-stream", ""),
+        (101, "", ""),
+    ] {
+        let bench = Bench::dollar();
+        bench.answers(status, &[("content-type", kind)], body);
+        let response = bench.messages(",\"max_tokens\":10").await;
+        read(response).await;
+        settle_down().await;
+        assert_eq!(bench.ends(), ["assumed"], "{status} {body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_refuses_a_call_without_a_bound_goes_as_it_came_and_is_counted() {
+    let bench = Bench::new(vec![budget("watch", "$1", Mode::Warn)]);
+    let answer = "{\"type\":\"message\",\"model\":\"claude-opus-5\",\"stop_reason\":\"end_turn\",\
+                  \"usage\":{\"input_tokens\":10,\"output_tokens\":10}}";
+    bench.answers(200, &[("content-type", "application/json")], answer);
+    let tools = ",\"tools\":[{\"type\":\"code_execution_20250825\",\"name\":\"code_execution\"}]";
+    let response = bench.messages(tools).await;
+    assert_eq!(response.status(), 200);
+    assert!(response.headers().contains_key("x-almoner-unbounded"));
+    assert_eq!(bench.last_sent()["max_tokens"], 4096);
+    assert_eq!(bench.ends(), ["settled"]);
+    let report = bench.shared.state().reports.pop().unwrap();
+    assert_eq!(report.outcome.charge[Meter::Usd], 300_000);
+    let almoner_gateway::Verdict::Admitted { held, .. } = report.verdict else { panic!("{:?}", report.verdict) };
+    assert!(held[Meter::Usd] > 100_000_000 && held[Meter::Requests] == 1, "{held:?}");
+}
