@@ -5,13 +5,14 @@
 //! because after it nobody can say what the disk holds.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use almoner_gateway::{Admitted, Decision, DeskError, End, Question};
-use almoner_ledger::{Answer, Entry, Ledger, ReleaseReason, Yes};
+use almoner_ledger::{Answer, AppendFailed, Entry, Ledger, ReleaseReason, Yes};
 use almoner_store::Journal;
 use almoner_units::{CallId, Timestamp};
 use tokio::sync::oneshot;
@@ -48,7 +49,8 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Starts the keeper's thread over a ledger that was replayed from `journal`.
     ///
-    /// `failed` is called with the reason where the disk fails; it must end the process.
+    /// `failed` is called with the reason where the disk fails, or the ledger breaks a promise of its own; it must end
+    /// the process: nobody else can answer, and the next start reads what is true from the journal.
     pub(crate) fn start(
         ledger: Ledger,
         journal: Journal,
@@ -61,8 +63,11 @@ impl Keeper {
         let shell = Shell { desk, cutters: HashMap::new(), events: Box::new(events) };
         let asked = Arc::clone(&asking);
         let thread = std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
-            if let Err(reason) = shell.run(&requests, &asked) {
-                failed(&reason);
+            // Nothing of the shell is used after a panic.
+            match catch_unwind(AssertUnwindSafe(|| shell.run(&requests, &asked))) {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => failed(&reason),
+                Err(_) => failed("the ledger broke a promise of its own, as said above; start almoner again"),
             }
         })?;
         Ok((Self { queue, asking }, thread))
@@ -80,6 +85,7 @@ impl Keeper {
         }
         let (reply, answer) = oneshot::channel();
         if self.queue.send(Request::Reserve(Box::new(question), reply)).is_err() {
+            self.asking.fetch_sub(1, Ordering::Relaxed);
             return Err(stopped());
         }
         answer.await.unwrap_or_else(|_| Err(stopped()))
@@ -92,25 +98,40 @@ impl Keeper {
     }
 
     /// Runs `operation` on the keeper's thread, and gives its result once what it changed is on disk.
+    ///
+    /// # Errors
+    /// [`NotDone`] where nobody may be told that it is done.
     pub(crate) async fn operate<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&mut Desk, Timestamp) -> T + Send + 'static,
-    ) -> Option<T> {
+    ) -> Result<T, NotDone> {
         let (reply, answer) = oneshot::channel();
         let run = move |desk: &mut Desk, now: Timestamp| {
+            let before = desk.ledger.seq();
             let result = operation(desk, now);
-            // What an operator was told must be on disk; a failure is noticed by the next batch and ends the process.
-            desk.write_now();
-            drop(reply.send(result));
+            // Who only looked needs no disk, and can look while that is full.
+            let kept = if desk.ledger.seq() == before { Ok(()) } else { desk.write_now() };
+            drop(reply.send(kept.map(|()| result).map_err(NotDone::NotKept)));
         };
         drop(self.queue.send(Request::Operate(Box::new(run))));
-        answer.await.ok()
+        answer.await.unwrap_or(Err(NotDone::Stopping))
     }
 
     /// Lets the keeper write what it has and stop.
     pub(crate) fn stop(&self) {
         drop(self.queue.send(Request::Stop));
     }
+}
+
+/// Why nobody may be told that an operation is done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotDone {
+    /// The keeper is gone.
+    #[error("the server is stopping; ask the next one")]
+    Stopping,
+    /// What it changed is in force, and not on disk.
+    #[error("{0}, so this is not kept yet and a crash would undo it; make room, and ask again")]
+    NotKept(AppendFailed),
 }
 
 fn stopped() -> DeskError {

@@ -58,6 +58,15 @@ impl Keyring {
     }
 }
 
+impl Keyring {
+    /// Takes out the keys whose time is up, and gives their names.
+    pub(crate) fn take_expired(&self, now: Timestamp) -> Vec<String> {
+        let mut keys = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let expired = keys.extract_if(|_, held| held.expires_at <= now);
+        expired.filter_map(|(_, held)| held.facts.labels.named("key").map(ToString::to_string)).collect()
+    }
+}
+
 impl almoner_gateway::Keys for Keyring {
     fn find(&self, key: &str) -> Option<KeyFacts> {
         // A look-up by the hash of a random key tells nothing by the time it takes.
@@ -83,6 +92,8 @@ mod tests {
         assert_eq!(ring.find(&good.secret).unwrap().labels, good.stored.labels);
         assert_eq!(ring.find(&good.stored.id), None);
         assert_eq!(ring.find(&old.secret), None);
+        assert_eq!(ring.take_expired(now), [old.stored.id]);
+        assert!(ring.take_expired(now).is_empty() && ring.find(&good.secret).is_some());
         assert!(good.secret.starts_with("alm_") && good.secret.len() == 36, "{}", good.secret.len());
     }
 }

@@ -19,6 +19,8 @@ mod recorder;
 mod rehearsal;
 mod serve;
 mod server;
+#[cfg(test)]
+mod tests;
 mod upstream;
 mod world;
 

@@ -14,7 +14,7 @@ use almoner_units::{
 };
 
 use crate::activity::Activity;
-use crate::keeper::{Desk, Keeper};
+use crate::keeper::{Desk, Keeper, NotDone};
 use crate::keys::{self, Keyring};
 use crate::recorder::Recorder;
 use crate::world::RealWorld;
@@ -78,7 +78,10 @@ impl Operations {
         &self,
         work: impl FnOnce(&mut Desk, Timestamp) -> T + Send + 'static,
     ) -> Result<T, No> {
-        self.keeper.operate(work).await.ok_or_else(|| no("stopping", "the server is stopping; ask the next one"))
+        self.keeper.operate(work).await.map_err(|error| match error {
+            NotDone::Stopping => no("stopping", error),
+            NotDone::NotKept(_) => no("not_kept", error),
+        })
     }
 
     async fn status(&self) -> Result<Reply, No> {
@@ -126,21 +129,20 @@ impl Operations {
     ) -> Result<Reply, No> {
         let limits = parse_limits(&limits)?;
         let mode = mode.map(|word| parse_mode(&word)).transpose()?;
-        let (message, budgets) = self
-            .at_desk(move |desk, now| {
-                let before = known_budget(desk, &name)?;
-                let mut budget = before.clone();
-                if !limits.is_empty() {
-                    budget.limits = limits;
-                }
-                budget.mode = mode.unwrap_or(budget.mode);
-                desk.ledger.set_budget(budget.clone(), Who(by), now);
-                cut_where_over(desk, &budget.name, now);
-                Ok((changed(&before, &budget), all_budgets(desk)))
-            })
-            .await??;
-        self.gateway.set_budgets(budgets);
-        Ok(Reply::Done { message })
+        let gateway = Arc::clone(&self.gateway);
+        let message = self.at_desk(move |desk, now| {
+            let before = known_budget(desk, &name)?;
+            let mut budget = before.clone();
+            if !limits.is_empty() {
+                budget.limits = limits;
+            }
+            budget.mode = mode.unwrap_or(budget.mode);
+            desk.ledger.set_budget(budget.clone(), Who(by), now);
+            cut_where_over(desk, &budget.name, now);
+            put_in_force(&gateway, desk);
+            Ok(changed(&before, &budget))
+        });
+        Ok(Reply::Done { message: message.await?? })
     }
 
     async fn reset_budget(
@@ -253,10 +255,12 @@ impl Operations {
         let made = keys::make(&note, now, now.after(Span::from_ms(ttl_ms)));
         let new = made.ok_or_else(|| no("fault", "a key could not be named"))?;
         let stored = new.stored.clone();
-        let (name, budgets) = self
+        let gateway = Arc::clone(&self.gateway);
+        let name = self
             .at_desk(move |desk, now| {
                 let budget = if limits.is_empty() { None } else { Some(key_budget(&stored.id, limits, kill)?) };
-                let all: Vec<Budget> = all_budgets(desk).into_iter().chain(budget.clone()).collect();
+                // The budgets of other keys never meet it.
+                let all: Vec<Budget> = lasting_budgets(desk).cloned().chain(budget.clone()).collect();
                 if most_touched(&all) > ACCOUNTS_MAX {
                     let why = "the budgets in force leave no room for one more: a call may touch at most 16";
                     return Err(no("too_many_budgets", why));
@@ -269,10 +273,10 @@ impl Operations {
                     // Open from the start, so that what is left is told even where no call comes.
                     desk.ledger.open(&account, &stored.id, now);
                 }
-                Ok((name, all_budgets(desk)))
+                put_in_force(&gateway, desk);
+                Ok(name)
             })
             .await??;
-        self.gateway.set_budgets(budgets);
         self.keyring.insert(&new.stored);
         Ok(Reply::Key {
             name: new.stored.id,
@@ -281,6 +285,26 @@ impl Operations {
             listen: self.about.listen.clone(),
             credentials: self.about.credentials.clone(),
         })
+    }
+
+    /// Forgets the keys whose time is up, with their budgets and sums.
+    pub(crate) async fn forget_expired(&self) {
+        let expired = self.keyring.take_expired(clock::read().wall);
+        if expired.is_empty() {
+            return;
+        }
+        self.recorder.forget_keys(&expired);
+        let gateway = Arc::clone(&self.gateway);
+        let forgotten = self.at_desk(move |desk, now| {
+            // A row that stays is removed at the next start, and is good for nothing until then.
+            drop(desk.journal.keys_remove_expired(now));
+            for name in expired.iter().filter_map(|key| format!("{EXEC_BUDGET}{key}").parse().ok()) {
+                desk.ledger.remove_budget(&name, Who("the end of its key".to_owned()), now);
+            }
+            put_in_force(&gateway, desk);
+        });
+        // Where it could not be kept, the next start does it again.
+        drop(forgotten.await);
     }
 
     async fn key_summary(&self, key: String) -> Result<Reply, No> {
@@ -293,6 +317,17 @@ impl Operations {
         summary.accounts = accounts.await?;
         Ok(Reply::Summary(Box::new(summary)))
     }
+}
+
+/// Tells the gateway which budgets are in force. It is told at the desk, so that it hears of changes in their order: of
+/// two that change at once, none may undo the other's budget.
+fn put_in_force(gateway: &Gateway<RealWorld>, desk: &Desk) {
+    gateway.set_budgets(all_budgets(desk));
+}
+
+/// The budgets that are not of one command's key.
+fn lasting_budgets(desk: &Desk) -> impl Iterator<Item = &Budget> {
+    desk.ledger.budgets().filter(|budget| !budget.name.as_str().starts_with(EXEC_BUDGET))
 }
 
 /// The budgets in force, by name.

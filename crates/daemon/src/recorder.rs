@@ -15,14 +15,18 @@ use almoner_ledger::{AccountView, Entry, Fact, Ledger};
 use almoner_store::{
     BoundPart, Decision, History, HistoryEvent, Outcome, OutcomeRecord, ThrottleAction, ThrottleRecord, VerdictRecord,
 };
-use almoner_units::{Charge, Labels, Meter, Timestamp};
+use almoner_units::{Charge, Labels, Meter, Span, Timestamp};
+
+use crate::clock;
 
 /// How many events may wait to be written.
 const QUEUE_MAX: usize = 65_536;
 /// How many are written in one transaction.
 const BATCH_MAX: usize = 4096;
 /// How long events may wait for others to share their transaction.
-const LINGER: Duration = Duration::from_millis(50);
+const LINGER: Span = Span::from_ms(50);
+/// How many causes of what cannot be bounded are told apart.
+const CAUSES_MAX: usize = 1000;
 
 /// The way to history; cheap to clone.
 #[derive(Clone)]
@@ -71,6 +75,12 @@ impl Recorder {
         self.sums.by_key.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned().unwrap_or_default()
     }
 
+    /// Forgets what the calls of these keys have used.
+    pub(crate) fn forget_keys(&self, gone: &[String]) {
+        let mut keys = self.sums.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.iter().for_each(|key| drop(keys.remove(key)));
+    }
+
     /// Takes what the ledger has just made durable: levels that changed.
     pub(crate) fn facts(&self, entries: &[Entry], ledger: &Ledger) {
         for entry in entries {
@@ -91,7 +101,10 @@ impl Recorder {
             *causes.overrun_nano.entry(report.outcome.note.clone()).or_default() += report.outcome.overrun.usd().get();
         }
         for what in &report.unbounded {
-            *causes.unbounded.entry(what.clone()).or_default() += 1;
+            // Clients name these, and may name new ones for ever.
+            let is_room = causes.unbounded.len() < CAUSES_MAX || causes.unbounded.contains_key(what);
+            let what = if is_room { what.clone() } else { "others".to_owned() };
+            *causes.unbounded.entry(what).or_default() += 1;
         }
         drop(causes);
         let Some(key) = report.labels.named("key") else { return };
@@ -128,16 +141,27 @@ impl almoner_gateway::Recorder for Recorder {
 /// Writes what comes until nobody can send any more.
 fn write_all(mut history: History, events: &Receiver<HistoryEvent>) {
     while let Ok(first) = events.recv() {
-        let mut batch = vec![first];
-        while batch.len() < BATCH_MAX {
-            match events.recv_timeout(LINGER) {
-                Ok(event) => batch.push(event),
-                Err(_) => break,
-            }
-        }
+        let batch = batch(first, events, || clock::read().steady);
         // What cannot be written is lost, and the ledger does not care.
         drop(history.flush(&batch));
     }
+}
+
+/// The first event and those that come within the time it may wait, however steadily they come.
+fn batch(first: HistoryEvent, events: &Receiver<HistoryEvent>, steady: impl Fn() -> Span) -> Vec<HistoryEvent> {
+    let write_by = steady().ms() + LINGER.ms();
+    let mut batch = vec![first];
+    while batch.len() < BATCH_MAX {
+        let left = Duration::from_millis(write_by.saturating_sub(steady().ms()));
+        match events.recv_timeout(left) {
+            Ok(event) => batch.push(event),
+            Err(_) => break,
+        }
+        if left.is_zero() {
+            break;
+        }
+    }
+    batch
 }
 
 fn verdict(report: &Report) -> VerdictRecord {
@@ -260,4 +284,22 @@ fn level_changed(entry: &Entry, ledger: &Ledger) -> Option<ThrottleRecord> {
         priority: None,
         reason: format!("{} is at {to}, after {from}", limit.limit),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_steady_trickle_of_events_does_not_keep_the_first_from_being_written() {
+        let (queue, events) = sync_channel(1000);
+        let event = || HistoryEvent::TokenBudget { views: Vec::new(), at: Timestamp::default() };
+        (0..1000).for_each(|_| queue.send(event()).unwrap());
+        // Every look at the clock finds it a millisecond later.
+        let time = Cell::new(0);
+        let steady = || Span::from_ms(time.replace(time.get() + 1));
+        let written = batch(event(), &events, steady).len();
+        assert!((40..60).contains(&written), "{written} events were awaited");
+    }
 }

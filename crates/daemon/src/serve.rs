@@ -11,11 +11,12 @@ use almoner_config::{BudgetsFrom, Settings};
 use almoner_gateway::{Gateway, GatewaySettings, Patience};
 use almoner_ledger::{Ledger, Who};
 use almoner_policy::default_budgets;
-use almoner_store::{AppendError, History, Journal, OpenError};
+use almoner_store::{AppendError, History, Journal, OpenError, ReadError};
 use almoner_units::{Budget, Span, Timestamp, Zone};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::activity::Activity;
 use crate::keeper::Keeper;
@@ -29,6 +30,8 @@ use crate::{clock, control};
 
 /// How often a server that may end by itself looks whether it is still used.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
+/// How often keys whose time is up are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// How often a server that is ending looks whether every call has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 /// How long a whole answer may take.
@@ -52,6 +55,9 @@ pub enum ServeError {
     /// The ledger cannot be written.
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// The keys cannot be read.
+    #[error(transparent)]
+    Keys(#[from] ReadError),
     /// The address is taken, or not ours.
     #[error("cannot listen on {0}: {1}; another almoner may run there (`almoner status`), or use --listen")]
     Listen(SocketAddr, std::io::Error),
@@ -133,7 +139,7 @@ impl Shown {
 }
 
 /// Opens the ledger, assumes what a crash left open, and puts the configured budgets in force.
-fn open(settings: &Settings) -> Result<(Journal, Ledger), ServeError> {
+pub(crate) fn open(settings: &Settings) -> Result<(Journal, Ledger), ServeError> {
     let (mut journal, recovered) = Journal::open(&settings.state_dir)?;
     let mut ledger = recovered.ledger;
     let now = clock::read().wall;
@@ -142,7 +148,8 @@ fn open(settings: &Settings) -> Result<(Journal, Ledger), ServeError> {
         // Its hold is open, so this is news.
         drop(ledger.assume(id, "almoner stopped before the call ended", now));
     }
-    let keys: Vec<String> = journal.keys_all().unwrap_or_default().into_iter().map(|key| key.id).collect();
+    // A key that is good without its budget would spend without a limit, so that one must not be lost for the other.
+    let keys: Vec<String> = journal.keys_all()?.into_iter().map(|key| key.id).collect();
     put_in_force(&mut ledger, configured(settings), &keys, now);
     journal.append(&ledger.take_facts())?;
     Ok((journal, ledger))
@@ -172,7 +179,7 @@ fn put_in_force(ledger: &mut Ledger, configured: Vec<Budget>, keys: &[String], n
     configured.into_iter().for_each(|budget| ledger.set_budget(budget, who(), now));
 }
 
-fn open_history(
+pub(crate) fn open_history(
     settings: &Settings,
     say: &mut dyn FnMut(String),
 ) -> Result<(Recorder, std::thread::JoinHandle<()>), ServeError> {
@@ -210,18 +217,21 @@ async fn run(
     };
     let listening = tokio::spawn(server::serve(listener, limits, handle, stopping.clone()));
     let controlling = tokio::spawn(control::serve(socket, Arc::clone(&operations), stopping));
-    let why = until_told(options, keeper, &operations.activity).await?;
+    let mut signals = Signals::new()?;
+    let why = until_told(options, keeper, &operations, &mut signals).await;
     say(format!("{why}; running calls may finish within {}", settings.drain_max));
     stop.send_replace(true);
-    drop(listening.await);
-    drain(keeper, settings.drain_max).await;
+    tokio::select! {
+        () = drain(listening, keeper, settings.drain_max) => {}
+        why = signals.next() => say(format!("{why} again; what runs is charged until its cost is known")),
+    }
     drop(controlling.await);
     drop(std::fs::remove_file(settings.state_dir.join(control::CONTROL_SOCKET)));
     Ok(())
 }
 
 /// Joins the gateway and the operations with the keeper, the providers and the keys.
-async fn join(
+pub(crate) async fn join(
     settings: &Settings,
     options: Options,
     keeper: &Keeper,
@@ -238,10 +248,9 @@ async fn join(
         price_version: book.version().to_owned(),
         credentials: with_credential.map(|provider| provider.name.clone()).collect(),
     };
-    let (keys, budgets) = keeper
-        .operate(|desk, _| (desk.journal.keys_all().unwrap_or_default(), all_budgets(desk)))
-        .await
-        .unwrap_or_default();
+    let asked = keeper.operate(|desk, _| (desk.journal.keys_all(), all_budgets(desk))).await;
+    let (keys, budgets) = asked.map_err(|error| std::io::Error::other(error.to_string()))?;
+    let keys = keys?;
     let keyring = Keyring::default();
     keys.iter().for_each(|key| keyring.insert(key));
     let gateway: Gateway<RealWorld> =
@@ -294,21 +303,39 @@ async fn introduce(settings: &Settings, operations: &Operations, keeper: &Keeper
 }
 
 /// Waits for a reason to end: a signal, or that nobody uses the server any more.
-async fn until_told(options: Options, keeper: &Keeper, activity: &Activity) -> Result<String, ServeError> {
-    let mut terminated = signal(SignalKind::terminate())?;
-    let mut interrupted = signal(SignalKind::interrupt())?;
+async fn until_told(options: Options, keeper: &Keeper, operations: &Operations, signals: &mut Signals) -> String {
     let mut look = tokio::time::interval(IDLE_LOOK);
+    let mut forget = tokio::time::interval(FORGET_EVERY);
     loop {
         tokio::select! {
-            _ = terminated.recv() => return Ok("told to stop".to_owned()),
-            _ = interrupted.recv() => return Ok("interrupted".to_owned()),
+            why = signals.next() => return why.to_owned(),
+            _ = forget.tick() => operations.forget_expired().await,
             _ = look.tick() => {
-                if let Some(idle_max) = options.idle_exit.filter(|idle_max| activity.idle() >= *idle_max)
+                if let Some(idle_max) = options.idle_exit.filter(|idle_max| operations.activity.idle() >= *idle_max)
                     && open_holds(keeper).await == 0
                 {
-                    return Ok(format!("nobody used the server for {idle_max}"));
+                    return format!("nobody used the server for {idle_max}");
                 }
             }
+        }
+    }
+}
+
+/// The signals that end the server: the first lets calls finish, the second does not.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "told to stop",
+            _ = self.interrupt.recv() => "interrupted",
         }
     }
 }
@@ -317,9 +344,10 @@ async fn open_holds(keeper: &Keeper) -> usize {
     keeper.operate(|desk, _| desk.ledger.holds().len()).await.unwrap_or(0)
 }
 
-/// Waits until every call has ended, but not for ever.
-async fn drain(keeper: &Keeper, most: Span) {
+/// Waits until every client has its answer and every call has ended, but not for ever.
+async fn drain(listening: JoinHandle<()>, keeper: &Keeper, most: Span) {
     let drained = async {
+        drop(listening.await);
         while open_holds(keeper).await > 0 {
             tokio::time::sleep(DRAIN_LOOK).await;
         }

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 /// How many connections may be open at once.
-const CONNECTIONS_MAX: usize = 10_000;
+const CONNECTIONS_MAX: u32 = 10_000;
 /// How long to wait before taking the next connection after the operating system could give none.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
@@ -25,17 +25,17 @@ pub(crate) struct Limits {
     pub(crate) header_time: Duration,
 }
 
-/// Serves until `stop` says so; then finishes the requests that are running, and takes no others.
+/// Serves until `stop` says so; then takes no more requests, and ends when those that are running have their answers.
 pub(crate) async fn serve<H, F>(listener: TcpListener, limits: Limits, handle: H, mut stop: watch::Receiver<bool>)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<ClientBody>> + Send + 'static,
 {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = told(&mut stop) => return,
+            () = told(&mut stop) => break,
         };
         match accepted {
             // A connection too many is closed at once: its client can try again, and those that run are not slowed.
@@ -51,6 +51,9 @@ where
             Err(_) => tokio::time::sleep(BACK_OFF).await,
         }
     }
+    drop(listener);
+    // Every place is free again once every connection has ended.
+    drop(room.acquire_many(CONNECTIONS_MAX).await);
 }
 
 async fn connection<H, F>(stream: TcpStream, limits: Limits, handle: H, mut stop: watch::Receiver<bool>)

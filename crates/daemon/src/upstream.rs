@@ -53,7 +53,9 @@ impl Way {
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(Duration::from_millis(connect_max.ms())));
-        Ok(match Matcher::from_env().intercept(&base) {
+        // What is on this machine is not the business of a proxy that is not.
+        let proxy = if is_loopback(&base) { None } else { Matcher::from_env().intercept(&base) };
+        Ok(match proxy {
             None => Self::Direct(client(tls(&base, connector)?)),
             Some(proxy) => {
                 let tunnel = Tunnel::new(proxy.uri().clone(), connector);
@@ -63,6 +65,11 @@ impl Way {
             }
         })
     }
+}
+
+fn is_loopback(base: &Uri) -> bool {
+    let host = base.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// A connector that speaks TLS where the URL says so.
@@ -119,4 +126,19 @@ fn failure(host: String, error: &Error) -> UpstreamError {
     let why: Vec<String> = causes.map(ToString::to_string).collect();
     let why = if why.is_empty() { error.to_string() } else { why.join(": ") };
     if unsent { UpstreamError::NeverSent(host, why) } else { UpstreamError::NoAnswer(host, why) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_this_machine_is_asked_without_a_proxy() {
+        for here in ["http://127.0.0.1:11434", "http://localhost:1/v1", "http://[::1]:8080", "http://LOCALHOST"] {
+            assert!(is_loopback(&here.parse().unwrap()), "{here}");
+        }
+        for elsewhere in ["https://api.anthropic.com", "http://127.0.0.1.example", "http://10.0.0.1"] {
+            assert!(!is_loopback(&elsewhere.parse().unwrap()), "{elsewhere}");
+        }
+    }
 }

@@ -313,11 +313,12 @@ impl<T, J: Journal> Desk<T, J> {
     }
 
     /// Writes what was changed, so that what is said about it is true even after a crash.
-    pub fn write_now(&mut self) {
+    ///
+    /// # Errors
+    /// Where it could not be written. The facts are kept, and the batch that this is part of knows what to do.
+    pub fn write_now(&mut self) -> Result<(), AppendFailed> {
         self.gather();
-        if self.write().is_err() {
-            // The facts are kept, and the batch that this is part of knows what to do.
-        }
+        self.write()
     }
 
     /// Cuts every call in flight on an account whose mode is `kill-running`.

@@ -47,7 +47,7 @@ fn desk(mode: Mode) -> Tried {
     };
     let now = desk.begin(at(0));
     desk.ledger.set_budget(budget, Who("test".to_owned()), now);
-    desk.write_now();
+    desk.write_now().unwrap();
     desk.take_outbox();
     desk
 }

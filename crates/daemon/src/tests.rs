@@ -1,0 +1,157 @@
+//! A server without its sockets: ledger, history, keys, gateway and operations as they are, in a folder of its own.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use almoner_api::{Reply, Request};
+use almoner_config::{Settings, Sources};
+use almoner_units::Meter;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+
+use crate::clock;
+use crate::keeper::{Keeper, NotDone};
+use crate::operations::{EXEC_BUDGET, Operations};
+use crate::serve::{Options, join, open, open_history};
+
+struct Server {
+    operations: Arc<Operations>,
+    keeper: Keeper,
+    keeping: std::thread::JoinHandle<()>,
+}
+
+fn settings(dir: &tempfile::TempDir) -> Settings {
+    almoner_config::load(&Sources::empty(dir.path())).unwrap()
+}
+
+async fn start(settings: &Settings) -> Server {
+    let (journal, ledger) = open(settings).unwrap();
+    let (recorder, _) = open_history(settings, &mut |_| {}).unwrap();
+    let (keeper, keeping) = Keeper::start(ledger, journal, |_, _| {}, |_| {}).unwrap();
+    let options = Options { version: "test", idle_exit: None };
+    let listen = "127.0.0.1:4141".parse().unwrap();
+    let operations = join(settings, options, &keeper, recorder, listen).await.unwrap();
+    Server { operations: Arc::new(operations), keeper, keeping }
+}
+
+/// The name and the secret of a new key with a budget of a dollar.
+async fn create_key(operations: &Operations, ttl_ms: u64) -> (String, String) {
+    let request = Request::CreateKey { limits: vec!["$1".to_owned()], kill: false, ttl_ms, note: String::new() };
+    match operations.run(request).await {
+        Reply::Key { name, secret, .. } => (name, secret),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Sends a call to the provider in the box, and reads all of the answer.
+async fn call(operations: &Operations, key: &str) -> hyper::StatusCode {
+    let body = r#"{"model":"rehearsal","max_tokens":10,"messages":[{"role":"user","content":"hi"}]}"#;
+    let request = hyper::Request::post("/v1/messages")
+        .header("host", "localhost")
+        .header("content-type", "application/json")
+        .header("x-almoner-key", key)
+        .body(Full::new(Bytes::from_static(body.as_bytes())))
+        .unwrap();
+    let response = Arc::clone(&operations.gateway).handle(request).await;
+    let status = response.status();
+    response.into_body().collect().await.unwrap();
+    status
+}
+
+/// What is spent of the budget of a key.
+async fn spent(operations: &Operations, key: &str) -> u64 {
+    match operations.run(Request::KeySummary { key: key.to_owned() }).await {
+        Reply::Summary(summary) => summary.accounts.iter().map(|account| account.limits[0].spent).sum(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn who_hears_late_of_his_own_key_does_not_undo_the_budget_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(&settings(&dir)).await;
+    let mut first = Box::pin(create_key(&server.operations, 60_000));
+    assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    // The first key is made, and whoever asked for it has not heard of it when the second is.
+    server.keeper.operate(|_, _| ()).await.unwrap();
+    let (second, secret) = create_key(&server.operations, 60_000).await;
+    let (first, first_secret) = first.await;
+    for (name, secret) in [(first, first_secret), (second, secret)] {
+        assert_eq!(call(&server.operations, &secret).await, 200);
+        assert!(spent(&server.operations, &name).await > 0, "{name} spends without its budget");
+    }
+}
+
+#[tokio::test]
+async fn a_key_whose_time_is_up_is_forgotten_with_its_budget() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(&dir);
+    let server = start(&settings).await;
+    let (old, old_secret) = create_key(&server.operations, 0).await;
+    let (good, good_secret) = create_key(&server.operations, 60_000).await;
+    server.operations.forget_expired().await;
+    let budgets = |desk: &mut crate::keeper::Desk, _| {
+        let of_keys = desk.ledger.budgets().filter(|budget| budget.name.as_str().starts_with(EXEC_BUDGET));
+        let rows = desk.journal.keys_all().unwrap().len();
+        (of_keys.map(|budget| budget.name.to_string()).collect::<Vec<_>>(), rows)
+    };
+    let known = server.keeper.operate(budgets).await.unwrap();
+    assert_eq!(known, (vec![format!("{EXEC_BUDGET}{good}")], 1), "{old} is gone");
+    assert_eq!(call(&server.operations, &old_secret).await, 401);
+    assert_eq!(call(&server.operations, &good_secret).await, 200);
+}
+
+#[tokio::test]
+async fn a_key_is_not_let_in_without_the_budget_that_the_keys_table_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(&dir);
+    let server = start(&settings).await;
+    create_key(&server.operations, 60_000).await;
+    server.keeper.stop();
+    server.keeping.join().unwrap();
+    drop(server.operations);
+    let ledger = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let ledger = ledger
+        .filter(|path| path.extension().is_some_and(|kind| kind == "db"))
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ledger")));
+    damage_keys(&ledger.unwrap());
+    let opened = open(&settings).map(drop);
+    assert!(opened.is_err(), "its budget would have been taken for one that nobody needs");
+}
+
+/// Changes the labels of every key, as a disk might.
+fn damage_keys(ledger: &std::path::Path) {
+    let connection = rusqlite::Connection::open(ledger).unwrap();
+    connection.execute("UPDATE keys SET labels = '{}'", []).unwrap();
+}
+
+#[tokio::test]
+async fn a_keeper_whose_ledger_breaks_a_promise_ends_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, ledger) = open(&settings(&dir)).unwrap();
+    let (failed, told) = std::sync::mpsc::channel();
+    let (keeper, keeping) =
+        Keeper::start(ledger, journal, |_, _| {}, move |why| failed.send(why.to_owned()).unwrap()).unwrap();
+    let ran = keeper.operate(|_, _| -> () { panic!("a promise of the ledger") }).await;
+    assert!(matches!(ran, Err(NotDone::Stopping)));
+    keeping.join().unwrap();
+    assert!(told.recv().unwrap().contains("broke a promise"));
+}
+
+#[tokio::test]
+async fn who_only_looks_needs_no_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(&settings(&dir)).await;
+    let before = server.keeper.operate(|desk, _| desk.journal.head().0).await.unwrap();
+    let Reply::Status(status) = server.operations.run(Request::Status).await else { panic!("no status") };
+    assert_eq!((status.journal_seq, status.open_holds), (before, 0));
+    let (name, secret) = create_key(&server.operations, 60_000).await;
+    assert_eq!(call(&server.operations, &secret).await, 200);
+    let now = clock::read().wall;
+    let charged = move |desk: &mut crate::keeper::Desk, _| {
+        let view = desk.ledger.views(now).into_iter().find(|view| view.key.budget.as_str().ends_with(&name));
+        view.map(|view| view.limits[0].limit.meter)
+    };
+    assert_eq!(server.keeper.operate(charged).await.unwrap(), Some(Meter::Usd));
+}
