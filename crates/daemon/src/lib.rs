@@ -25,9 +25,9 @@ mod upstream;
 mod world;
 
 pub use control::CONTROL_SOCKET;
-pub use offline::{OfflineError, repair_ledger, verify_ledger};
+pub use offline::{OfflineError, Sound, repair_ledger, verify_ledger};
 pub use providers::price_book;
-pub use serve::{Options, ServeError, prepare_state_dir, serve};
+pub use serve::{Options, SERVE_LOG, ServeError, prepare_state_dir, serve};
 
 /// The wall clock, for commands that need no server.
 #[must_use]

@@ -20,18 +20,39 @@ pub enum OfflineError {
     Damaged(String),
 }
 
-/// Checks every row of the ledger in `state`; what it says when all is well.
+/// A ledger in which every row is as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sound {
+    /// How many facts it has.
+    pub facts: u64,
+    /// How many accounts they open.
+    pub accounts: u64,
+    /// How many holds stand open.
+    pub open_holds: u64,
+    /// The head of its chain; empty where there is no ledger yet.
+    pub head: String,
+}
+
+impl std::fmt::Display for Sound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { facts, accounts, open_holds, head } = self;
+        write!(f, "sound: {facts} facts, {accounts} accounts, {open_holds} open holds; head {head}")
+    }
+}
+
+/// Checks every row of the ledger in `state`.
 ///
 /// # Errors
 /// [`OfflineError`] where it is damaged, or cannot be looked at.
-pub fn verify_ledger(state: &Path) -> Result<String, OfflineError> {
+pub fn verify_ledger(state: &Path) -> Result<Sound, OfflineError> {
     let report = verify(state)?;
     if report.is_sound() {
-        let head = report.head.map(|head| head.to_string()).unwrap_or_default();
-        return Ok(format!(
-            "sound: {} facts, {} accounts, {} open holds; head {head}",
-            report.facts, report.accounts, report.open_holds
-        ));
+        return Ok(Sound {
+            facts: report.facts,
+            accounts: report.accounts as u64,
+            open_holds: report.open_holds as u64,
+            head: report.head.map(|head| head.to_string()).unwrap_or_default(),
+        });
     }
     let fault = report.fault.iter().map(ToString::to_string);
     Err(OfflineError::Damaged(fault.chain(report.damage).collect::<Vec<_>>().join("\n")))

@@ -61,6 +61,14 @@ pub enum ServeError {
     /// The address is taken, or not ours.
     #[error("cannot listen on {0}: {1}; another almoner may run there (`almoner status`), or use --listen")]
     Listen(SocketAddr, std::io::Error),
+    /// The state folder is somebody else's.
+    #[error("{} is no state folder of Almoner's: it has {found:?} in it; name another with --state", .path.display())]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// What is in it.
+        found: std::ffi::OsString,
+    },
     /// The state folder cannot be used.
     #[error("cannot use the state folder {}: {source}; name another with --state", .path.display())]
     State {
@@ -77,14 +85,30 @@ pub enum ServeError {
     Io(#[from] std::io::Error),
 }
 
-/// Makes the state folder, readable by its owner alone.
+/// What only a state folder has: the ledger and its lock, and the log of a server that `exec` starts.
+const SIGNS: [&str; 3] = ["ledger.db", "ledger.lock", SERVE_LOG];
+/// Where a server that `exec` started writes what it says.
+pub const SERVE_LOG: &str = "serve.log";
+
+/// Makes the state folder, readable by its owner alone. A folder of somebody else is left as it is.
 ///
 /// # Errors
-/// [`ServeError::State`] where it cannot be made.
+/// [`ServeError::State`] where it cannot be made, [`ServeError::Foreign`] where it has other things in it.
 pub fn prepare_state_dir(state: &Path) -> Result<(), ServeError> {
     let failed = |source| ServeError::State { path: state.to_owned(), source };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(failed)?;
+    if let Some(found) = foreign(state).map_err(failed)? {
+        return Err(ServeError::Foreign { path: state.to_owned(), found });
+    }
     std::fs::set_permissions(state, Permissions::from_mode(0o700)).map_err(failed)
+}
+
+/// Something in a folder that is not empty and has no sign of ours.
+fn foreign(folder: &Path) -> std::io::Result<Option<std::ffi::OsString>> {
+    if SIGNS.iter().any(|sign| folder.join(sign).exists()) {
+        return Ok(None);
+    }
+    std::fs::read_dir(folder)?.next().map(|entry| Ok(entry?.file_name())).transpose()
 }
 
 /// Serves until a signal or idleness ends it. What people should know goes to `say`, line by line.
@@ -197,6 +221,8 @@ async fn run(
     recorder: Recorder,
     say: &mut dyn FnMut(String),
 ) -> Result<(), ServeError> {
+    // From the first line on somebody may tell it to stop.
+    let mut signals = Signals::new()?;
     let listener =
         TcpListener::bind(settings.listen).await.map_err(|error| ServeError::Listen(settings.listen, error))?;
     let listen = listener.local_addr()?;
@@ -217,7 +243,6 @@ async fn run(
     };
     let listening = tokio::spawn(server::serve(listener, limits, handle, stopping.clone()));
     let controlling = tokio::spawn(control::serve(socket, Arc::clone(&operations), stopping));
-    let mut signals = Signals::new()?;
     let why = until_told(options, keeper, &operations, &mut signals).await;
     say(format!("{why}; running calls may finish within {}", settings.drain_max));
     stop.send_replace(true);

@@ -12,18 +12,20 @@ use crate::show;
 pub(crate) fn run(common: &Common, command: &Config) -> Outcome {
     let settings = settings(common, Flags::default())?;
     match command {
+        Config::Check if common.json => show::json(&serde_json::json!({ "warnings": warnings(&settings) }))?,
         Config::Check => {
-            settings.warnings().iter().for_each(show::line);
-            show::line(if settings.warnings().is_empty() {
-                "the configuration is fine"
-            } else {
-                "usable, with warnings"
-            });
+            let warnings = warnings(&settings);
+            warnings.iter().for_each(show::line);
+            show::line(if warnings.is_empty() { "the configuration is fine" } else { "usable, with warnings" });
         }
         Config::Print { origin } if common.json => show::json(&facts(&settings, *origin))?,
         Config::Print { origin } => print(&settings, *origin),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn warnings(settings: &Settings) -> Vec<String> {
+    settings.warnings().iter().map(ToString::to_string).collect()
 }
 
 fn print(settings: &Settings, origin: bool) {

@@ -62,7 +62,7 @@ fn connect_or_start(common: &Common, settings: &Settings) -> Result<Client, Fail
     if let Ok(client) = Client::connect(&settings.state_dir) {
         return Ok(client);
     }
-    let log = settings.state_dir.join("serve.log");
+    let log = settings.state_dir.join(almoner_daemon::SERVE_LOG);
     let mut server = start_server(common, settings, &log)?;
     let poll = Duration::from_millis(20);
     for _ in 0..START_MAX.as_millis() / poll.as_millis() {

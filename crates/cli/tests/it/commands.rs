@@ -1,0 +1,225 @@
+//! The commands that ask and change: what they print, and what they bring about.
+
+use almoner_testkit::Patience;
+use serde_json::{Value, json};
+
+use crate::provider::{messages, messages_stream, truth, world};
+use crate::world::World;
+
+const TEAM: &str = "[[budget]]\nname = \"team\"\nlimit = [\"$1\", \"1M tokens / day\"]\nmode = \"stop-new\"\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_call_that_passed_is_explained_with_the_numbers_of_its_moment() {
+    let truth = truth().await;
+    let world = world(&truth, "", TEAM);
+    let server = world.serve();
+    world.ok(&["usage", "add", "--cost", "$0.25", "--reason", "before"]);
+    let answer = server.post("/v1/messages", &[], &messages("truth-1", 200, "Hello")).await;
+    server.explain(&answer, true);
+    world.ok(&["usage", "add", "--cost", "$0.25", "--reason", "after"]);
+
+    let id = answer.header("x-almoner-call").unwrap();
+    let call = world.json(&["explain", id]);
+    let decided = &call["record"]["decided"];
+    assert_eq!((&decided["decision"], &decided["model"]), (&"admitted".into(), &"truth-1".into()), "{decided}");
+    assert_eq!(decided["output_cap"], 200);
+    let before = &decided["budgets_before"]["team at level none"]["$1.00 / lifetime"];
+    assert_eq!(before, "$0.25 spent, $0.00 assumed, $0.00 held, $0.75 left");
+    let ended = &call["record"]["ended"];
+    assert_eq!((&ended["outcome"], &ended["status"]), (&"settled".into(), &200.into()), "{ended}");
+    assert_eq!(ended["usage"]["input"], truth.calls()[0].input);
+    assert_eq!(ended["charged"]["usd"], truth.bill().to_string());
+    let shown = world.ok(&["explain", id]);
+    assert!(shown.starts_with(&format!("call {id}\n")) && shown.contains("outcome: settled"), "{shown}");
+    server.stop();
+}
+
+#[test]
+fn what_nobody_knows_cannot_be_explained() {
+    let world = World::new("");
+    let server = world.serve();
+    let complaint = world.fails(&["explain", "nonsense"]);
+    assert!(complaint.starts_with("almoner: "), "{complaint}");
+    let stranger = almoner_units::CallId::new(almoner_units::Timestamp::from_ms(1_764_000_000_000), [7; 10]);
+    let complaint = world.fails(&["explain", &stranger.to_string()]);
+    assert!(complaint.contains("history knows no call"), "{complaint}");
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn budgets_are_listed_raised_and_begun_anew() {
+    let truth = truth().await;
+    let world = world(&truth, "", TEAM);
+    let server = world.serve();
+    assert!(world.ok(&["budgets", "list"]).contains("no account is open yet"));
+    assert_eq!(world.json(&["budgets", "list"]), json!([]));
+    let added = world.ok(&["usage", "add", "--input", "7", "--output", "5", "--cost", "$0.99", "--reason", "by hand"]);
+    assert!(added.starts_with("booked $0.99, 12 tokens on 1 accounts as "), "{added}");
+
+    // Nothing fits any more, until somebody raises the limit.
+    let call = messages("truth-1", 2000, "Hello");
+    assert_eq!(server.post("/v1/messages", &[], &call).await.status, 402);
+    let set = world.ok(&["budgets", "set", "team", "$2", "1M tokens / day"]);
+    let expected =
+        "`team` was $1.00 / lifetime, 1M tokens / day in mode stop-new, and is $2.00 / lifetime, 1M tokens / day";
+    assert!(set.starts_with(expected), "{set}");
+    assert_eq!(server.post("/v1/messages", &[], &call).await.status, 200);
+
+    let shown = world.json(&["budgets", "show", "team"]);
+    let spent = server.settled("team").spent;
+    assert_eq!(spent, 990_000_000 + truth.bill().get());
+    assert_eq!((&shown[0]["account"], &shown[0]["limits"][0]["spent"]), (&"team".into(), &spent.into()));
+    assert!(world.ok(&["budgets", "show", "team"]).contains("of") || spent > 0);
+
+    let reset = world.json(&["budgets", "reset", "team"]);
+    assert!(reset["message"].as_str().unwrap().starts_with("1 accounts of `team` begin anew"), "{reset}");
+    assert_eq!(server.limit("team").spent, 0);
+    server.stop();
+}
+
+#[test]
+fn a_budget_that_is_misspelled_or_mistaken_is_named() {
+    let world = World::new(TEAM);
+    let server = world.serve();
+    let complaint = world.fails(&["budgets", "show", "tema"]);
+    assert!(complaint.contains("no budget is named `tema`; there are: team"), "{complaint}");
+    for limit in ["$0", "-1 tokens", "$1 / fortnight", "5 apples", "$1 / day in Atlantis"] {
+        let complaint = world.fails(&["budgets", "set", "team", "--", limit]);
+        assert!(complaint.contains(limit.split(' ').next().unwrap()), "{limit}: {complaint}");
+    }
+    assert!(world.fails(&["budgets", "set", "team", "--mode", "harsh"]).contains("`harsh` is no mode"));
+    assert!(world.fails(&["budgets", "set", "team"]).contains("say what to set"));
+    assert!(world.fails(&["usage", "add", "--cost", "much", "--reason", "x"]).contains("much"));
+    let no_label = ["usage", "add", "--cost", "$1", "--reason", "x", "--label", "session"];
+    assert!(world.fails(&no_label).contains("`session` is no label"));
+    server.stop();
+}
+
+#[test]
+fn without_a_server_a_command_says_how_to_start_one() {
+    let world = World::new("");
+    for command in [&["status"][..], &["budgets", "list"], &["holds", "list"], &["explain", "x"]] {
+        let complaint = world.fails(command);
+        assert!(complaint.contains("start one with `almoner serve`"), "{complaint}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_a_crash_left_without_news_is_listed_and_corrected() {
+    let truth = truth().await;
+    let world = world(&truth, "", TEAM);
+    let server = world.serve();
+    for number in 0..2 {
+        // The client stays until the first bytes; the provider's answer then stands still.
+        let slow = [("x-truth-chunk-ms", "60000")];
+        let body = messages_stream("truth-1", 200, &format!("Hello {number}"));
+        let call = server.stay("/v1/messages", &slow, &body, Patience::Bytes(0)).await;
+        assert_eq!(call.unwrap().status, 200);
+    }
+    let open = server.holds();
+    assert!(open.len() == 2 && open.iter().all(|hold| hold.state == "open"), "{open:?}");
+    server.kill();
+
+    let server = world.serve();
+    let holds = world.json(&["holds", "list"]);
+    let states: Vec<&Value> = holds.as_array().unwrap().iter().map(|hold| &hold["state"]).collect();
+    assert_eq!(states, ["assumed", "assumed"]);
+    let assumed: u64 = open.iter().map(|hold| hold.usd_nano).sum();
+    assert_eq!((server.limit("team").assumed, server.status().assumed_nano), (assumed, assumed));
+    assert!(world.ok(&["status"]).contains("is charged without news over 2 calls"));
+
+    let [one, other] = [&open[0].id, &open[1].id];
+    let told = world.ok(&["correct", one, "--cost", "$0.003", "--reason", "the console says so"]);
+    assert!(told.contains(&format!("call {one} is corrected from")), "{told}");
+    let limit = server.limit("team");
+    assert_eq!((limit.spent, limit.assumed), (3_000_000, open[1].usd_nano));
+    world.json(&["correct", other, "--unspent", "--reason", "it never arrived"]);
+    let limit = server.limit("team");
+    assert_eq!((limit.spent, limit.assumed), (3_000_000, 0));
+    assert_eq!(world.ok(&["holds", "list"]), "nothing is held, and nothing is charged without news\n");
+    let again = world.fails(&["correct", one, "--unspent", "--reason", "again"]);
+    assert!(again.contains("has nothing assumed"), "{again}");
+    // What was corrected stays so.
+    server.stop();
+    let server = world.serve();
+    assert_eq!((server.limit("team").spent, server.limit("team").assumed), (3_000_000, 0));
+    server.stop();
+}
+
+#[test]
+fn prices_are_shown_and_checked_without_a_server() {
+    let world = World::new("[[price]]\nmodel = \"mine\"\ninput = 1\noutput = 2\n");
+    let shown = world.json(&["prices", "show", "mine"]);
+    assert_eq!((&shown[0]["model"], &shown[0]["rates"][0]["input_pico_usd"]), (&"mine".into(), &1_000_000.into()));
+    assert!(world.ok(&["prices", "show"]).contains("claude-sonnet-4-5"));
+    assert!(world.fails(&["prices", "show", "claude-sonnet-4-5x"]).contains("the nearest are"));
+    // Whether a price is past its review depends on the day, so only the form is looked at.
+    let said = world.run(&["prices", "check", "--json"]);
+    assert!(serde_json::from_str::<Value>(&said.out).unwrap().is_array(), "{said:?}");
+}
+
+#[test]
+fn the_configuration_is_checked_and_printed_with_its_origins() {
+    let world = World::new("max_output = 9000\n");
+    assert_eq!(world.ok(&["config", "check"]), "the configuration is fine\n");
+    assert_eq!(world.json(&["config", "check"]), json!({ "warnings": [] }));
+    let printed = world.ok(&["config", "print", "--origin"]);
+    assert!(printed.contains("max_output = 9000  # ") && printed.contains("almoner.toml:1"), "{printed}");
+    assert!(printed.contains("wait_max = 30s  # "), "{printed}");
+    let facts = world.json(&["config", "print", "--origin"]);
+    let listen = facts.as_array().unwrap().iter().find(|fact| fact["key"] == "listen").unwrap();
+    assert!(listen["origin"].as_str().unwrap().contains("ALMONER_LISTEN"), "{listen}");
+    assert!(world.json(&["config", "print"]).as_array().unwrap().iter().all(|fact| fact.get("origin").is_none()));
+}
+
+#[test]
+fn recorded_exchanges_are_metered() {
+    let world = World::new("");
+    let exchange = json!({
+        "dialect": "anthropic-messages",
+        "request": { "path": "/v1/messages", "body": { "model": "claude-sonnet-4-5", "stream": false } },
+        "response": { "status": 200, "headers": { "content-type": "application/json" }, "body": "{}" },
+    });
+    std::fs::write(world.path("one.json"), exchange.to_string()).unwrap();
+    std::fs::write(world.path("bad.json"), "no exchange").unwrap();
+    let said = world.run(&["meter", "bad.json", "one.json"]);
+    assert!(said.err.contains("bad.json: "), "{said:?}");
+    assert_eq!(said.code, Some(1));
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/recorded/exchanges");
+    let Ok(entries) = std::fs::read_dir(&folder) else {
+        println!("skipped: no recorded exchanges beside the checkout");
+        return;
+    };
+    let paths: Vec<String> = entries.map(|entry| entry.unwrap().path().to_string_lossy().into_owned()).collect();
+    let files = paths.iter().filter(|path| path.ends_with(".json")).map(String::as_str);
+    let args: Vec<&str> = ["meter"].into_iter().chain(files).collect();
+    let printed = world.ok(&args);
+    assert_eq!(printed.lines().count(), args.len() - 1);
+    assert!(printed.lines().all(|line| serde_json::from_str::<Value>(line).is_ok_and(|fact| fact.is_object())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn every_command_that_prints_facts_prints_them_as_json() {
+    let truth = truth().await;
+    let world = world(&truth, "", TEAM);
+    let server = world.serve();
+    let answer = server.post("/v1/messages", &[], &messages("truth-1", 200, "Hello")).await;
+    server.explain(&answer, true);
+    let id = answer.header("x-almoner-call").unwrap();
+    for command in [
+        &["status"][..],
+        &["budgets", "list"],
+        &["budgets", "show", "team"],
+        &["budgets", "set", "team", "$3"],
+        &["usage", "add", "--cost", "$0.01", "--reason", "x"],
+        &["explain", id],
+        &["holds", "list"],
+        &["prices", "show"],
+        &["config", "check"],
+        &["config", "print"],
+    ] {
+        world.json(command);
+    }
+    server.stop();
+    assert_eq!(world.json(&["ledger", "verify"])["sound"], true);
+}
