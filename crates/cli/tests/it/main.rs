@@ -1,7 +1,7 @@
 //! The binary from outside: commands typed, requests sent, and what comes of both.
 //!
-//! Each test is a story with a world of its own: a home, a state folder and a configuration that nobody else sees, and a
-//! server on a port that the system chose. Nothing waits for luck: a test waits for a line, a fact or an answer, and
+//! Each test is a story with a world of its own: a home, a state folder and a configuration that nobody else sees, and
+//! a server on a port that the system chose. Nothing waits for luck: a test waits for a line, a fact or an answer, and
 //! gives up after a bounded number of looks.
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 

@@ -10,7 +10,6 @@ pub(crate) fn send(addr: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = connect(addr);
     // A server that has seen enough may close before it has read it all.
     drop(stream.write_all(bytes));
-    drop(stream.shutdown(std::net::Shutdown::Write));
     read(stream)
 }
 
@@ -31,11 +30,11 @@ pub(crate) fn read(mut stream: TcpStream) -> String {
     }
 }
 
-/// A request with this head, after its own first line and in front of its body.
+/// A request with this head, after its own first line and in front of its body; the connection ends with its answer.
 pub(crate) fn request(line: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut bytes = format!("{line}\r\n");
     headers.iter().for_each(|(name, value)| bytes.push_str(&format!("{name}: {value}\r\n")));
-    format!("{bytes}\r\n{body}").into_bytes()
+    format!("{bytes}connection: close\r\n\r\n{body}").into_bytes()
 }
 
 /// The status of an answer; 0 where there is none.
