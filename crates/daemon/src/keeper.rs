@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -44,6 +44,7 @@ pub(crate) type Reply = oneshot::Sender<Result<Decision, DeskError>>;
 pub(crate) struct Keeper {
     queue: Sender<Request>,
     asking: Arc<AtomicUsize>,
+    closed: Arc<AtomicBool>,
 }
 
 impl Keeper {
@@ -60,7 +61,8 @@ impl Keeper {
         let (queue, requests) = channel();
         let asking = Arc::new(AtomicUsize::new(0));
         let desk = Desk::new(ledger, journal, clock::read(), WAITING_MAX);
-        let shell = Shell { desk, cutters: HashMap::new(), events: Box::new(events) };
+        let closed = Arc::new(AtomicBool::new(false));
+        let shell = Shell { desk, cutters: HashMap::new(), events: Box::new(events), closed: Arc::clone(&closed) };
         let asked = Arc::clone(&asking);
         let thread = std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
             // Nothing of the shell is used after a panic.
@@ -70,7 +72,7 @@ impl Keeper {
                 Err(_) => failed("the ledger broke a promise of its own, as said above; start almoner again"),
             }
         })?;
-        Ok((Self { queue, asking }, thread))
+        Ok((Self { queue, asking, closed }, thread))
     }
 
     /// Asks whether a call may go.
@@ -117,6 +119,11 @@ impl Keeper {
         answer.await.unwrap_or(Err(NotDone::Stopping))
     }
 
+    /// Whether no new call was taken when the last batch ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     /// Lets the keeper write what it has and stop.
     pub(crate) fn stop(&self) {
         drop(self.queue.send(Request::Stop));
@@ -147,6 +154,8 @@ struct Shell {
     /// Calls in flight that can be cut.
     cutters: HashMap<CallId, oneshot::Sender<String>>,
     events: Events,
+    /// Shows whether the desk is closed.
+    closed: Arc<AtomicBool>,
 }
 
 impl Shell {
@@ -169,6 +178,7 @@ impl Shell {
             // A no need not wait for the disk.
             self.say();
             self.desk.commit(stop)?;
+            self.closed.store(self.desk.closed().is_some(), Ordering::Relaxed);
             self.say();
             if stop {
                 // Whoever could not be told in this last batch has sent nothing.

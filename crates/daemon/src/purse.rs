@@ -22,4 +22,8 @@ impl Purse for Keeper {
     fn end(&self, id: CallId, end: End) {
         Self::end(self, id, end);
     }
+
+    fn is_closed(&self) -> bool {
+        Self::is_closed(self)
+    }
 }

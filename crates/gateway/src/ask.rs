@@ -99,7 +99,7 @@ async fn decide<W: World>(
     report: &mut Report,
 ) -> Result<(Decision, Ask), Answer> {
     let mut bound = bound_by_bytes(gateway, understood)?;
-    note(report, &bound);
+    note(report, &bound, understood.price.as_ref());
     let mut question = question(gateway, understood, report.id, &bound);
     let decision = gateway.purse.reserve(question.clone()).await.map_err(purse_failed)?;
     if !matches!(decision, Decision::Tighten) {
@@ -107,16 +107,20 @@ async fn decide<W: World>(
     }
     if let Some(tighter) = bound_by_count(gateway, understood).await {
         bound = tighter;
-        note(report, &bound);
+        note(report, &bound, understood.price.as_ref());
     }
     question.ask = bound.ask;
     question.can_tighten = false;
     Ok((gateway.purse.reserve(question).await.map_err(purse_failed)?, bound.ask))
 }
 
-fn note(report: &mut Report, bound: &Bound) {
+fn note(report: &mut Report, bound: &Bound, price: Option<&Price>) {
     report.bound.clone_from(&bound.parts);
     report.unbounded.clone_from(&bound.unbounded);
+    if price.is_some_and(|price| price.is_stale(report.at)) {
+        // A bound is no better than its price, and nobody has looked at this one for long.
+        report.unbounded.push("a price past its review date".to_owned());
+    }
     report.ask = Some(bound.ask);
 }
 

@@ -75,6 +75,9 @@ pub trait Purse: Send + Sync + 'static {
 
     /// Tells how a call ended. Never waits, and is never lost while the process lives.
     fn end(&self, id: CallId, end: End);
+
+    /// Whether no new call is taken just now.
+    fn is_closed(&self) -> bool;
 }
 
 /// What is known of whoever holds a key.

@@ -9,7 +9,7 @@ use almoner_units::{AccountKey, Budget, Labels, Meter, Priority};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Bytes};
 use hyper::http::request::Parts;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -137,7 +137,7 @@ impl<W: World> Gateway<W> {
             return whole(Answer::Forbidden(why.to_owned()).respond(dialect, None));
         }
         if let Route::Local(local) = route {
-            return here(local);
+            return here(local, self.purse.is_closed());
         }
         let path_key = path_key.clone();
         match self.understand(route, head, path_key.as_ref(), body).await {
@@ -290,10 +290,25 @@ pub(crate) fn whole(answer: Response<http_body_util::Full<Bytes>>) -> Response<C
 }
 
 /// Answers to questions about Almoner itself.
-fn here(local: Local) -> Response<ClientBody> {
-    let text = match local {
-        Local::Root => "Almoner\n",
-        Local::Hello | Local::Healthz | Local::Readyz => "ok\n",
+fn here(local: Local, is_closed: bool) -> Response<ClientBody> {
+    let (status, text) = match local {
+        Local::Root => (StatusCode::OK, "Almoner\n"),
+        Local::Readyz if is_closed => (StatusCode::SERVICE_UNAVAILABLE, "closed: `almoner status` says why\n"),
+        Local::Hello | Local::Healthz | Local::Readyz => (StatusCode::OK, "ok\n"),
     };
-    Response::new(full_body(Bytes::from_static(text.as_bytes())))
+    let mut answer = Response::new(full_body(Bytes::from_static(text.as_bytes())));
+    *answer.status_mut() = status;
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_takes_no_call_lives_and_is_not_ready() {
+        let status = |local, is_closed| here(local, is_closed).status().as_u16();
+        assert_eq!((status(Local::Readyz, false), status(Local::Readyz, true)), (200, 503));
+        assert_eq!(status(Local::Healthz, true), 200);
+    }
 }

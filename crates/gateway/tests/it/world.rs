@@ -57,6 +57,10 @@ impl Purse for Shared {
         CallId::new(NOW, [state.ids; 10])
     }
 
+    fn is_closed(&self) -> bool {
+        false
+    }
+
     fn now(&self) -> Timestamp {
         NOW
     }
