@@ -12,7 +12,9 @@ use hyper::header::CONTENT_TYPE;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::hang_up::{Line, Slam};
@@ -27,6 +29,7 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = io::Result<Response<Body
 pub(crate) struct Server {
     addr: SocketAddr,
     accepting: AbortHandle,
+    open: watch::Sender<usize>,
 }
 
 impl Server {
@@ -37,12 +40,24 @@ impl Server {
     {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let addr = listener.local_addr()?;
-        let accepting = tokio::spawn(accept(listener, handler)).abort_handle();
-        Ok(Self { addr, accepting })
+        let open = watch::Sender::new(0);
+        let accepting = tokio::spawn(accept(listener, handler, open.clone())).abort_handle();
+        Ok(Self { addr, accepting, open })
     }
 
     pub(crate) const fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Waits until every connection that anybody made before has ended.
+    pub(crate) async fn quiet(&self) -> io::Result<()> {
+        // Connections are taken in the order in which they were made, so the end of this one says that all are known.
+        let mut last = TcpStream::connect(self.addr).await?;
+        last.write_all(b"GET /truth HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await?;
+        last.read_to_end(&mut Vec::new()).await?;
+        // The sender is this server's own, so there is always news to come.
+        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
+        Ok(())
     }
 }
 
@@ -52,7 +67,7 @@ impl Drop for Server {
     }
 }
 
-async fn accept<H>(listener: TcpListener, handler: H)
+async fn accept<H>(listener: TcpListener, handler: H, open: watch::Sender<usize>)
 where
     H: Fn(Asked, Slam) -> Answering + Clone + Send + 'static,
 {
@@ -61,10 +76,31 @@ where
         tokio::select! {
             // An accept that fails concerns one peer that is already gone, or a shortage that passes.
             accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                connections.spawn(converse(stream, handler.clone()));
+                let counted = Counted::new(open.clone());
+                let conversation = converse(stream, handler.clone());
+                connections.spawn(async move {
+                    conversation.await;
+                    drop(counted);
+                });
             },
             Some(_) = connections.join_next() => {}
         }
+    }
+}
+
+/// A connection that is counted as long as this lives.
+struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    fn new(open: watch::Sender<usize>) -> Self {
+        open.send_modify(|open| *open += 1);
+        Self(open)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open -= 1);
     }
 }
 

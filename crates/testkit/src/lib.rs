@@ -2,7 +2,9 @@
 //!
 //! Everything listens on a free port of the loopback and says which; nothing here reads a clock or the environment.
 
+mod almoner;
 mod client;
+mod crowd;
 mod dice;
 mod drip;
 mod hang_up;
@@ -10,7 +12,9 @@ mod http;
 mod rehearse;
 pub mod truth;
 
+pub use almoner::{Books, Household, Serving, one_budget};
 pub use client::{Answer, NoAnswer, Patience, Post, post};
+pub use crowd::{Crowd, Habits, Tally};
 pub use dice::Dice;
 pub use rehearse::RehearsalServer;
 pub use truth::TruthProvider;

@@ -111,6 +111,15 @@ impl TruthProvider {
         *self.shared.book.news().wait_for(so).await.expect("the book outlives its readers")
     }
 
+    /// Waits until every connection that anybody made before has ended: from then on the bill of a caller that was
+    /// killed is final.
+    ///
+    /// # Errors
+    /// Where no connection can be made to ask.
+    pub async fn quiet(&self) -> io::Result<()> {
+        self.server.quiet().await
+    }
+
     /// Lets so many calls go on that wait at the gate, now or later.
     pub fn release(&self, calls: usize) {
         self.shared.gate.add_permits(calls);
