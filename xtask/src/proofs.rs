@@ -17,16 +17,30 @@ pub(crate) struct Program {
     name: &'static str,
     /// What makes it short enough for `cargo xtask test`; nothing where an ordinary test does the same at small size.
     small: Option<&'static [&'static str]>,
+    /// What must be built beside it, because it runs that: arguments of `cargo build`.
+    needs: &'static [&'static [&'static str]],
 }
 
+const SERVER: &[&str] = &["--package", "almoner"];
+/// Servers that are wrong on purpose. What is shipped is built without the feature.
+const BAD_SERVER: &[&str] = &["--package", "almoner-daemon", "--features", "known-bad", "--example", "known_bad"];
+
 /// The proofs, in the order in which one should be believed before the next: add a new one here.
-const PROOFS: [Program; 1] = [Program { dir: "ledger", name: "model", small: None }];
+const PROOFS: [Program; 2] = [
+    Program { dir: "ledger", name: "model", small: None, needs: &[] },
+    Program {
+        dir: "testkit",
+        name: "kill_loop",
+        small: Some(&["--kills", "20", "--bad-kills", "60"]),
+        needs: &[SERVER, BAD_SERVER],
+    },
+];
 
 /// The measurements of speed: add a new one here.
 const BENCHES: [Program; 3] = [
-    Program { dir: "ledger", name: "throughput", small: None },
-    Program { dir: "meter", name: "throughput", small: None },
-    Program { dir: "policy", name: "throughput", small: None },
+    Program { dir: "ledger", name: "throughput", small: None, needs: &[] },
+    Program { dir: "meter", name: "throughput", small: None, needs: &[] },
+    Program { dir: "policy", name: "throughput", small: None, needs: &[] },
 ];
 
 const COLUMNS: [&str; 5] = ["proof", "n", "seeds", "worst", "result"];
@@ -86,14 +100,23 @@ impl Program {
     /// The figures it printed, and how it ended.
     fn figures(&self, cargo_args: &[&str], args: &[&str]) -> (Vec<Row>, Outcome) {
         let mut rows = Vec::new();
-        let outcome = run::line_by_line(&mut self.command(cargo_args, args), |line| match figure(line) {
-            Some(row) => rows.push(row),
-            None => println!("{line}"),
-        });
+        let mut run = || {
+            run::line_by_line(&mut self.command(cargo_args, args), |line| match figure(line) {
+                Some(row) => rows.push(row),
+                None => println!("{line}"),
+            })
+        };
+        let outcome = self.build_needs(cargo_args).and_then(|()| run());
         if outcome.is_err() {
             rows.push([self.name, "-", "-", "-", "FAILED"].map(str::to_owned));
         }
         (rows, outcome)
+    }
+
+    /// Builds what it runs, where that is looked for: beside it.
+    fn build_needs(&self, cargo_args: &[&str]) -> Outcome {
+        let build = |what: &&[&str]| run::to_end(run::cargo(&["build", "--quiet"]).args(cargo_args).args(*what));
+        self.needs.iter().try_for_each(build)
     }
 
     fn command(&self, cargo_args: &[&str], args: &[&str]) -> std::process::Command {

@@ -18,6 +18,7 @@ use almoner_units::{CallId, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::clock;
+use crate::known_bad::Filed;
 
 /// How many requests make one batch at most.
 const BATCH_MAX: usize = 4096;
@@ -60,7 +61,7 @@ impl Keeper {
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (queue, requests) = channel();
         let asking = Arc::new(AtomicUsize::new(0));
-        let desk = Desk::new(ledger, journal, clock::read(), WAITING_MAX);
+        let desk = Desk::new(ledger, Filed::from(journal), clock::read(), WAITING_MAX);
         let closed = Arc::new(AtomicBool::new(false));
         let shell = Shell { desk, cutters: HashMap::new(), events: Box::new(events), closed: Arc::clone(&closed) };
         let asked = Arc::clone(&asking);
@@ -146,7 +147,7 @@ fn stopped() -> DeskError {
 }
 
 /// The desk in the daemon's hands: its tickets are the channels to whoever asked.
-pub(crate) type Desk = almoner_ledger::Desk<Reply, Journal>;
+pub(crate) type Desk = almoner_ledger::Desk<Reply, Filed>;
 
 /// The keeper's thread: the desk, the clock, and the ways to the calls.
 struct Shell {

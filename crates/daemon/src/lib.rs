@@ -11,6 +11,7 @@ mod describe;
 mod explain;
 mod keeper;
 mod keys;
+mod known_bad;
 mod offline;
 mod operations;
 mod providers;
@@ -25,6 +26,9 @@ mod upstream;
 mod world;
 
 pub use control::CONTROL_SOCKET;
+pub use known_bad::KnownBad;
+#[cfg(feature = "known-bad")]
+pub use known_bad::choose;
 pub use offline::{OfflineError, Sound, repair_ledger, verify_ledger};
 pub use providers::price_book;
 pub use serve::{Options, SERVE_LOG, ServeError, prepare_state_dir, serve};

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use almoner_config::{BudgetsFrom, Settings};
 use almoner_gateway::{Gateway, GatewaySettings, Patience};
-use almoner_ledger::{Ledger, Who};
+use almoner_ledger::{Ledger, ReleaseReason, Who};
 use almoner_policy::default_budgets;
 use almoner_store::{AppendError, History, Journal, OpenError, ReadError};
-use almoner_units::{Budget, Span, Timestamp, Zone};
+use almoner_units::{Budget, CallId, Span, Timestamp, Zone};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::activity::Activity;
 use crate::keeper::Keeper;
 use crate::keys::Keyring;
+use crate::known_bad::{self, KnownBad};
 use crate::operations::{About, EXEC_BUDGET, Operations, all_budgets};
 use crate::providers::{price_book, providers};
 use crate::recorder::Recorder;
@@ -168,15 +169,23 @@ pub(crate) fn open(settings: &Settings) -> Result<(Journal, Ledger), ServeError>
     let mut ledger = recovered.ledger;
     let now = clock::read().wall;
     journal.keys_remove_expired(now)?;
-    for id in recovered.open_holds {
-        // Its hold is open, so this is news.
-        drop(ledger.assume(id, "almoner stopped before the call ended", now));
-    }
+    recovered.open_holds.into_iter().for_each(|id| recover(&mut ledger, id, now));
     // A key that is good without its budget would spend without a limit, so that one must not be lost for the other.
     let keys: Vec<String> = journal.keys_all()?.into_iter().map(|key| key.id).collect();
     put_in_force(&mut ledger, configured(settings), &keys, now);
     journal.append(&ledger.take_facts())?;
     Ok((journal, ledger))
+}
+
+/// Ends a hold that a crash left open: the call may have been sent, so what it held counts as spent.
+fn recover(ledger: &mut Ledger, id: CallId, now: Timestamp) {
+    let ended = if known_bad::is(KnownBad::ReleaseOnRecovery) {
+        ledger.release(id, ReleaseReason::NeverSent, now)
+    } else {
+        ledger.assume(id, "almoner stopped before the call ended", now)
+    };
+    // The hold is open, so this is news.
+    drop(ended);
 }
 
 /// The budgets that the settings ask for.
