@@ -126,12 +126,15 @@ fn add_to_key(sum: &mut KeySummary, report: &Report) {
 }
 
 impl almoner_gateway::Recorder for Recorder {
-    fn report(&self, report: Report) {
-        self.add_up(&report);
-        if let Some(event) = throttled(&report) {
+    fn decided(&self, report: &Report) {
+        if let Some(event) = throttled(report) {
             self.put(HistoryEvent::Throttle(Box::new(event)));
         }
-        self.put(HistoryEvent::Verdict(Box::new(verdict(&report))));
+        self.put(HistoryEvent::Verdict(Box::new(verdict(report))));
+    }
+
+    fn ended(&self, report: Report) {
+        self.add_up(&report);
         if let Some(outcome) = outcome(&report) {
             self.put(HistoryEvent::Outcome(Box::new(outcome)));
         }

@@ -61,10 +61,14 @@ pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, understood: Understo
                 report.verdict = Verdict::Rejected(answer.code().to_owned());
             }
             let response = answer.respond(dialect, Some(id));
-            gateway.recorder.report(report);
+            gateway.recorder.decided(&report);
+            gateway.recorder.ended(report);
             return whole(response);
         }
     };
+    if understood.route != Route::CountTokens {
+        gateway.recorder.decided(&report);
+    }
     exchange::exchange(gateway, Going { understood, report, held }).await
 }
 
@@ -208,7 +212,7 @@ fn price_of(understood: &Understood) -> Price {
 fn bound_by_bytes<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Result<Bound, Answer> {
     match bound(&understood.call.shape, &price_of(understood), &settings(gateway, understood)) {
         Ok(bound) => Ok(bound),
-        Err(why) if understood.is_bounded() => Err(Answer::Policy { code: "unboundable", message: why.to_string() }),
+        Err(why) if understood.is_bounded => Err(Answer::Policy { code: "unboundable", message: why.to_string() }),
         Err(why) => unbounded(gateway, understood, &why),
     }
 }

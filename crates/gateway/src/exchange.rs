@@ -80,6 +80,7 @@ impl<W: World> Running<W> {
             provider: understood.provider,
             price: understood.price.clone(),
             asked: Asked::by(&understood.call.shape),
+            is_told: understood.route != Route::CountTokens,
         };
         Self { gateway, understood, account, cut, _uncut: Some(uncut), fullness, cap }
     }
@@ -198,7 +199,10 @@ impl<W: World> Running<W> {
     /// Passes on the answer to a question that costs nothing.
     async fn pass_on(self, answer: Response<UpstreamBody>, head: Head) {
         let (parts, body) = answer.into_parts();
-        let body = collect(body, ERROR_BYTES_MAX, self.gateway.settings.patience).await.unwrap_or_default();
+        let body = match collect(body, ERROR_BYTES_MAX, self.gateway.settings.patience).await {
+            Ok(body) => body,
+            Err(why) => return self.fail(head, &Answer::Unreachable(why), End::Released(ReleaseReason::NeverSent)),
+        };
         let mut response = Response::new(full_body(body));
         *response.headers_mut() = self.headers(&parts.headers);
         response.headers_mut().remove(header::CONTENT_LENGTH);
@@ -316,6 +320,8 @@ struct Account<W: World> {
     provider: usize,
     price: Option<almoner_policy::Price>,
     asked: Asked,
+    /// Whether history is told; a question that costs nothing is no call.
+    is_told: bool,
 }
 
 impl<W: World> Account<W> {
@@ -357,7 +363,9 @@ impl<W: World> Account<W> {
             }
         }
         self.guard.iter_mut().for_each(|guard| guard.end(bill.end.clone()));
-        self.gateway.recorder.report(self.report.clone());
+        if self.is_told {
+            self.gateway.recorder.ended(self.report.clone());
+        }
     }
 
     /// Raises what is allowed for the model's hidden input, so that the same call is bounded the next time.

@@ -1,6 +1,9 @@
 //! Headers at the border: what goes on to the provider, what comes back, and who may ask at all.
 
+use hyper::Uri;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::who::KEY_PREFIX;
 
 /// Headers that belong to one connection and never pass it.
 const HOP_BY_HOP: [&str; 10] = [
@@ -16,13 +19,16 @@ const HOP_BY_HOP: [&str; 10] = [
     "expect",
 ];
 
-/// Headers of the client that are ours to make or to keep.
-const OURS: [&str; 9] = [
+/// Headers of the client that are ours to make or to keep; those with a credential for any provider among them, because
+/// a call goes only to the one that it is for.
+const OURS: [&str; 11] = [
     "host",
     "content-length",
     "accept-encoding",
     "authorization",
+    "api-key",
     "x-api-key",
+    "x-goog-api-key",
     "cookie",
     "forwarded",
     "x-real-ip",
@@ -38,13 +44,19 @@ pub(crate) fn onward(from: &HeaderMap) -> HeaderMap {
     for (name, value) in from {
         let text = name.as_str();
         let ours = OURS.contains(&text) || text.starts_with("x-almoner-") || text.starts_with("x-forwarded-");
-        if !ours && !HOP_BY_HOP.contains(&text) && !named.contains(name) {
+        if !ours && !has_key(value) && !HOP_BY_HOP.contains(&text) && !named.contains(name) {
             to.append(name.clone(), value.clone());
         }
     }
     // The meter reads what comes back, so it is asked for as it is.
     to.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     to
+}
+
+/// Whether a value has one of our keys in it, whatever header a client thought was the place for it.
+fn has_key(value: &HeaderValue) -> bool {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word.starts_with(KEY_PREFIX))
 }
 
 /// The headers of a provider's answer that go back to the client.
@@ -68,24 +80,31 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 /// A page in the user's browser can send requests to a loopback port, by its own name for it (DNS rebinding) or across
 /// origins; behind this port lies a credential that costs money.
 #[must_use]
-pub(crate) fn is_local(headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or("?"));
-    host.is_some_and(|host| is_loopback(authority_host(host)))
-        && origin
-            .is_none_or(|origin| origin.split_once("://").is_some_and(|(_, host)| is_loopback(authority_host(host))))
+pub(crate) fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
+    // A second one may be the one that somebody on the way believed.
+    let hosts: Vec<_> = headers.get_all(header::HOST).iter().collect();
+    let is_one = matches!(hosts[..], [host] if host.to_str().is_ok_and(is_loopback));
+    let is_page_of_ours = |origin: &str| origin.split_once("://").is_some_and(|(_, authority)| is_loopback(authority));
+    is_one
+        && uri.authority().is_none_or(|authority| is_loopback(authority.as_str()))
+        && headers.get_all(header::ORIGIN).iter().all(|origin| origin.to_str().is_ok_and(is_page_of_ours))
 }
 
-/// The host of `host:port` or `[v6]:port`.
-fn authority_host(authority: &str) -> &str {
-    match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((v6, _)) => v6,
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
-    }
+/// Whether a `host`, `host:port` or `[v6]:port` is this machine.
+fn is_loopback(authority: &str) -> bool {
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((v6, rest)) => (v6, rest.strip_prefix(':').unwrap_or(if rest.is_empty() { "0" } else { rest })),
+        None => authority.rsplit_once(':').unwrap_or((authority, "0")),
+    };
+    let is_here = || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    port.bytes().all(|byte| byte.is_ascii_digit()) && (host.eq_ignore_ascii_case("localhost") || is_here())
 }
 
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+/// Whether the body is sent as it is: what is packed cannot be read here, and must not be read otherwise elsewhere.
+#[must_use]
+pub(crate) fn is_plain(headers: &HeaderMap) -> bool {
+    let is_identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    headers.get_all(header::CONTENT_ENCODING).iter().all(is_identity)
 }
 
 /// Whether the content type is JSON, which no web form can send without asking first.
@@ -114,27 +133,41 @@ mod tests {
             ("connection", "close, x-hop"),
             ("x-hop", "1"),
             ("te", "trailers"),
+            ("x-goog-api-key", "secret"),
+            ("api-key", "secret"),
+            ("x-title", "Bearer alm_secret"),
+            ("x-app", "calm_reader"),
             ("anthropic-beta", "a,b"),
             ("accept-encoding", "gzip"),
         ]);
         let to = onward(&sent);
         let names: Vec<&str> = to.keys().map(HeaderName::as_str).collect();
-        assert_eq!(names, ["anthropic-beta", "accept-encoding"]);
+        assert_eq!(names, ["x-app", "anthropic-beta", "accept-encoding"]);
         assert_eq!(to["accept-encoding"], "identity");
     }
 
     #[test]
     fn only_this_machine_may_ask() {
-        for host in ["127.0.0.1:4141", "localhost:4141", "[::1]:4141", "LOCALHOST"] {
-            assert!(is_local(&[(header::HOST, host.parse().unwrap())].into_iter().collect()), "{host}");
+        let here = Uri::from_static("/v1/messages");
+        let asks = |host: &str| is_local(&here, &[(header::HOST, host.parse().unwrap())].into_iter().collect());
+        for host in ["127.0.0.1:4141", "localhost:4141", "[::1]:4141", "[::1]", "LOCALHOST"] {
+            assert!(asks(host), "{host}");
         }
-        for host in ["evil.example", "127.0.0.1.evil.example:4141", "10.0.0.1:4141"] {
-            assert!(!is_local(&[(header::HOST, host.parse().unwrap())].into_iter().collect()), "{host}");
+        for host in
+            ["evil.example", "127.0.0.1.evil.example:4141", "10.0.0.1:4141", "[::1].evil.example", "localhost:x"]
+        {
+            assert!(!asks(host), "{host}");
         }
-        assert!(!is_local(&HeaderMap::new()));
-        assert!(is_local(&headers(&[("host", "localhost"), ("origin", "http://localhost:3000")])));
-        assert!(!is_local(&headers(&[("host", "localhost"), ("origin", "https://evil.example")])));
-        assert!(!is_local(&headers(&[("host", "localhost"), ("origin", "null")])));
+        assert!(!is_local(&here, &HeaderMap::new()));
+        let from = |origin| is_local(&here, &headers(&[("host", "localhost"), ("origin", origin)]));
+        assert!(from("http://localhost:3000"));
+        assert!(!from("https://evil.example") && !from("null"));
+        let local = headers(&[("host", "localhost")]);
+        assert!(is_local(&Uri::from_static("http://127.0.0.1:4141/v1/messages"), &local));
+        assert!(!is_local(&Uri::from_static("http://evil.example/v1/messages"), &local));
+        let mut two = local.clone();
+        two.append("host", HeaderValue::from_static("evil.example"));
+        assert!(!is_local(&here, &two));
     }
 
     #[test]

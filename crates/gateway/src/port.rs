@@ -103,10 +103,13 @@ pub trait Keys: Send + Sync + 'static {
     fn find(&self, key: &str) -> Option<KeyFacts>;
 }
 
-/// Takes reports of decided calls, for history; may lag, may lose, never blocks.
+/// Takes reports of calls, for history; may lag, may lose, never blocks.
 pub trait Recorder: Send + Sync + 'static {
-    /// Takes a report.
-    fn report(&self, report: Report);
+    /// Takes what was decided, at once: a call may run for an hour, and the process may end before it does.
+    fn decided(&self, report: &Report);
+
+    /// Takes how it ended.
+    fn ended(&self, report: Report);
 }
 
 /// A way to one provider.

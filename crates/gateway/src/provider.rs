@@ -43,8 +43,9 @@ impl std::fmt::Debug for Credential {
     }
 }
 
-/// The client's own credential, if it showed one that is not ours.
-#[derive(Clone, Debug, Default)]
+/// The client's own credential, if it showed one that is not ours. It prints as nothing, and is shown to its provider
+/// alone.
+#[derive(Clone, Default)]
 pub(crate) struct Shown {
     pub(crate) api_key: Option<HeaderValue>,
     pub(crate) authorization: Option<HeaderValue>,

@@ -69,21 +69,10 @@ pub(crate) struct Understood {
     pub(crate) labels: Labels,
     pub(crate) priority: Priority,
     pub(crate) accounts: Vec<AccountKey>,
-    /// The budgets that these accounts are of.
-    pub(crate) budgets: Vec<Budget>,
-}
-
-impl Understood {
-    /// Whether a budget that refuses counts this call in dollars.
-    fn is_priced(&self) -> bool {
-        let counts_dollars = |budget: &Budget| budget.limits.iter().any(|limit| limit.meter == Meter::Usd);
-        self.budgets.iter().any(|budget| budget.mode.is_hard() && counts_dollars(budget))
-    }
-
     /// Whether a budget that refuses counts this call at all.
-    pub(crate) fn is_bounded(&self) -> bool {
-        self.budgets.iter().any(|budget| budget.mode.is_hard())
-    }
+    pub(crate) is_bounded: bool,
+    /// Whether a budget that refuses counts it in dollars.
+    is_priced: bool,
 }
 
 impl<W: World> Gateway<W> {
@@ -127,15 +116,16 @@ impl<W: World> Gateway<W> {
     {
         let (head, body) = request.into_parts();
         let (path_key, path) = split_key(head.uri.path());
+        // Before all else: no other machine's page is told even which paths there are.
+        if !http::is_local(&head.uri, &head.headers) {
+            let why = "this port answers only requests for this machine's own address, from no other web origin";
+            return whole(Answer::Forbidden(why.to_owned()).respond(dialect_of(path), None));
+        }
         let route = match Route::of(&head.method, path) {
             Ok(route) => route,
             Err(none) => return whole(Answer::NotFound(none).respond(dialect_of(path), None)),
         };
         let dialect = route.dialect();
-        if !http::is_local(&head.headers) {
-            let why = "this port answers only requests for this machine's own address, from no other web origin";
-            return whole(Answer::Forbidden(why.to_owned()).respond(dialect, None));
-        }
         if let Route::Local(local) = route {
             return here(local, self.purse.is_closed());
         }
@@ -165,20 +155,29 @@ impl<W: World> Gateway<W> {
         if !http::is_json(&head.headers) {
             return Err(Answer::Forbidden("send the body with `content-type: application/json`".to_owned()));
         }
+        if !http::is_plain(&head.headers) {
+            return Err(Answer::Forbidden("send the body as it is, without `content-encoding`".to_owned()));
+        }
         let body = self.receive(body).await?;
         let fault = || Answer::Fault("a route without a body was asked for one".to_owned());
         let mut call = dialect::read(route, &head.headers, &body).map_err(Answer::BadBody)?.ok_or_else(fault)?;
         let provider = self.provider_for(route.dialect(), &call.model)?;
         let at = self.purse.now();
         let price = self.price(provider, &call.model, at);
-        call.bring(|model| self.price(provider, model, at))
-            .map_err(|unknown| Answer::Policy { code: "price_missing", message: unknown.to_string() })?;
+        let brought = call.bring(|model| self.price(provider, model, at));
         let said =
             Said { session: call.session.as_deref(), provider: &self.providers[provider].name, model: &call.model };
         let (labels, priority) = labels(&head.headers, &who.key, said);
         let all = self.budgets();
         let accounts = touched(&all, &labels);
-        let budgets = all.iter().filter(|budget| budget.counts(&labels)).cloned().collect();
+        let hard = || all.iter().filter(|budget| budget.mode.is_hard() && budget.counts(&labels));
+        let counts_dollars = |budget: &Budget| budget.limits.iter().any(|limit| limit.meter == Meter::Usd);
+        let (is_bounded, is_priced) = (hard().next().is_some(), hard().any(counts_dollars));
+        if let Err(unknown) = brought
+            && is_bounded
+        {
+            return Err(Answer::Policy { code: "price_missing", message: unknown.to_string() });
+        }
         let understood = Understood {
             route,
             call,
@@ -190,7 +189,8 @@ impl<W: World> Gateway<W> {
             labels,
             priority,
             accounts,
-            budgets,
+            is_bounded,
+            is_priced,
         };
         self.check_policy(&understood)?;
         Ok(understood)
@@ -239,7 +239,7 @@ impl<W: World> Gateway<W> {
     /// Refuses what no budget's numbers need be asked about.
     fn check_policy(&self, understood: &Understood) -> Result<(), Answer> {
         let Understood { call, price, .. } = understood;
-        if price.is_none() && understood.is_priced() && understood.route != Route::CountTokens {
+        if price.is_none() && understood.is_priced && understood.route != Route::CountTokens {
             let near = self.book.nearest(&call.model).join(", ");
             let hint = if near.is_empty() { String::new() } else { format!("; the nearest known are {near}") };
             let message = format!(

@@ -7,7 +7,7 @@ use crate::provider::Shown;
 use crate::route::PathKey;
 
 /// What every key of ours begins with, so that it is told apart from a provider's.
-const PREFIX: &str = "alm_";
+pub(crate) const KEY_PREFIX: &str = "alm_";
 
 /// Who asks.
 pub(crate) struct Who {
@@ -24,7 +24,7 @@ pub(crate) struct BadKey;
 pub(crate) fn who(headers: &HeaderMap, path_key: Option<&PathKey>, keys: &impl Keys) -> Result<Who, BadKey> {
     let api_key = headers.get("x-api-key");
     let bearer = headers.get(header::AUTHORIZATION);
-    let is_ours = |value: &&HeaderValue| secret(value).starts_with(PREFIX);
+    let is_ours = |value: &&HeaderValue| secret(value).starts_with(KEY_PREFIX);
     let beside = headers.get("x-almoner-key").map(secret).or_else(|| path_key.map(PathKey::reveal));
     let ours = beside.or_else(|| [api_key, bearer].into_iter().flatten().find(is_ours).map(secret));
     let shown = Shown {

@@ -165,13 +165,29 @@ fn environment(allowance: &Allowance) -> Vec<(&'static str, OsString)> {
     } else {
         env.push(("OPENAI_BASE_URL", format!("{base}/k/{}/v1", allowance.secret).into()));
     }
+    env.extend(["NO_PROXY", "no_proxy"].map(|name| (name, unproxied(inherited(name)))));
     env
 }
 
-/// The header that carries our key, after those that the user already sends.
+/// Hosts that are asked without a proxy, this machine among them: a proxy cannot reach us, and must not see our key.
+fn unproxied(known: OsString) -> OsString {
+    let mut hosts = known;
+    if !hosts.is_empty() {
+        hosts.push(",");
+    }
+    hosts.push("127.0.0.1,localhost,::1");
+    hosts
+}
+
+/// A variable of our own environment; empty where it is not set.
 #[allow(clippy::disallowed_methods)] // The command's environment is built from ours; no setting is read here.
+fn inherited(name: &str) -> OsString {
+    std::env::var_os(name).unwrap_or_default()
+}
+
+/// The header that carries our key, after those that the user already sends.
 fn custom_headers(secret: &str) -> OsString {
-    let mut headers = std::env::var_os("ANTHROPIC_CUSTOM_HEADERS").filter(|own| !own.is_empty()).unwrap_or_default();
+    let mut headers = inherited("ANTHROPIC_CUSTOM_HEADERS");
     if !headers.is_empty() {
         headers.push("\n");
     }
@@ -211,4 +227,25 @@ fn in_words(summary: &KeySummary) -> String {
 fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_asks_of_us_passes_no_proxy() {
+        assert_eq!(unproxied(OsString::new()), "127.0.0.1,localhost,::1");
+        assert_eq!(unproxied("corp.example".into()), "corp.example,127.0.0.1,localhost,::1");
+        let allowance = Allowance {
+            name: "key-1".to_owned(),
+            secret: "alm_secret".to_owned(),
+            listen: "127.0.0.1:4141".to_owned(),
+            credentials: Vec::new(),
+        };
+        let told = environment(&allowance);
+        for name in ["NO_PROXY", "no_proxy"] {
+            assert!(told.iter().any(|(known, value)| *known == name && value.to_string_lossy().contains("127.0.0.1")));
+        }
+    }
 }

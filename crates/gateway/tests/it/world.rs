@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub(crate) ledger: Ledger,
     pub(crate) ends: Vec<(CallId, End)>,
     pub(crate) reports: Vec<Report>,
+    pub(crate) decided: Vec<CallId>,
+    pub(crate) is_closed: bool,
     pub(crate) sent: Vec<Request<Bytes>>,
     pub(crate) cuts: Vec<oneshot::Sender<String>>,
     /// Whether the purse says yes and nobody is there to hear it.
@@ -58,7 +60,7 @@ impl Purse for Shared {
     }
 
     fn is_closed(&self) -> bool {
-        false
+        self.state().is_closed
     }
 
     fn now(&self) -> Timestamp {
@@ -119,7 +121,11 @@ impl Keys for Shared {
 }
 
 impl Recorder for Shared {
-    fn report(&self, report: Report) {
+    fn decided(&self, report: &Report) {
+        self.state().decided.push(report.id);
+    }
+
+    fn ended(&self, report: Report) {
         self.state().reports.push(report);
     }
 }

@@ -1,0 +1,80 @@
+//! What may come in, and what goes on.
+
+use http_body_util::Full;
+use hyper::Request;
+
+use almoner_units::Mode;
+
+use crate::world::{Bench, budget, post, read, settle_down};
+
+const WHOLE: &str = "{\"type\":\"message\",\"model\":\"claude-opus-5\",\"stop_reason\":\"end_turn\",\
+                     \"usage\":{\"input_tokens\":10,\"output_tokens\":10}}";
+
+fn get(path: &str, host: &str) -> Request<Full<hyper::body::Bytes>> {
+    Request::get(path).header("host", host).body(Full::default()).unwrap()
+}
+
+#[tokio::test]
+async fn a_page_of_another_machine_is_told_nothing_not_even_which_paths_there_are() {
+    let bench = Bench::dollar();
+    for path in ["/", "/readyz", "/v1/models", "/nothing", "/k/alm_x/v1/messages"] {
+        assert_eq!(bench.call(get(path, "evil.example")).await.status(), 403, "{path}");
+    }
+    assert_eq!(bench.call(get("/nothing", "localhost")).await.status(), 404);
+}
+
+#[tokio::test]
+async fn a_packed_body_is_refused_before_it_is_read_as_something_else() {
+    let bench = Bench::dollar();
+    let mut request = post("/v1/messages", "claude-opus-5", ",\"max_tokens\":10");
+    request.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+    assert_eq!(bench.call(request).await.status(), 403);
+    bench.answers(200, &[("content-type", "application/json")], WHOLE);
+    let mut request = post("/v1/messages", "claude-opus-5", ",\"max_tokens\":10");
+    request.headers_mut().insert("content-encoding", "identity".parse().unwrap());
+    assert_eq!(bench.call(request).await.status(), 200);
+}
+
+#[tokio::test]
+async fn who_asks_whether_calls_are_let_through_is_told_when_they_are_not() {
+    let bench = Bench::dollar();
+    assert_eq!(bench.call(get("/readyz", "localhost")).await.status(), 200);
+    bench.shared.state().is_closed = true;
+    assert_eq!(bench.call(get("/readyz", "localhost")).await.status(), 503);
+    assert_eq!(bench.call(get("/healthz", "localhost")).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_call_can_be_explained_while_it_runs() {
+    let bench = Bench::dollar();
+    let provider = bench.streams();
+    let response = bench.messages(",\"stream\":true,\"max_tokens\":10").await;
+    {
+        let state = bench.shared.state();
+        assert_eq!((state.decided.len(), state.reports.len()), (1, 0));
+    }
+    drop(provider);
+    read(response).await;
+    settle_down().await;
+    let state = bench.shared.state();
+    assert_eq!((state.decided.len(), state.reports.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_tool_that_brings_in_an_unknown_model_is_refused_only_where_a_budget_refuses() {
+    let tool = ",\"max_tokens\":10,\"tools\":[{\"type\":\"advisor_20260301\",\"name\":\"advisor\",\
+                \"model\":\"no-such-model\",\"max_uses\":1}]";
+    assert_eq!(Bench::dollar().messages(tool).await.status(), 403);
+    let watched = Bench::new(vec![budget("watch", "$1", Mode::Warn)]);
+    watched.answers(200, &[("content-type", "application/json")], WHOLE);
+    assert_eq!(watched.messages(tool).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_count_that_broke_off_is_no_count() {
+    let bench = Bench::dollar();
+    let provider = bench.streams();
+    provider.abort("reset".into());
+    let response = bench.call(post("/v1/messages/count_tokens", "claude-opus-5", "")).await;
+    assert_eq!(response.status(), 502);
+}
