@@ -26,7 +26,7 @@ const SERVER: &[&str] = &["--package", "almoner"];
 const BAD_SERVER: &[&str] = &["--package", "almoner-daemon", "--features", "known-bad", "--example", "known_bad"];
 
 /// The proofs, in the order in which one should be believed before the next: add a new one here.
-const PROOFS: [Program; 2] = [
+const PROOFS: [Program; 3] = [
     Program { dir: "ledger", name: "model", small: None, needs: &[] },
     Program {
         dir: "testkit",
@@ -34,6 +34,7 @@ const PROOFS: [Program; 2] = [
         small: Some(&["--kills", "20", "--bad-kills", "60"]),
         needs: &[SERVER, BAD_SERVER],
     },
+    Program { dir: "testkit", name: "overshoot", small: Some(&["--rounds", "2"]), needs: &[SERVER] },
 ];
 
 /// The measurements of speed: add a new one here.
