@@ -1,32 +1,24 @@
 //! Whether an understood call may go: its bound, a closer bound where it is large for what is left, and the purse.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use almoner_ledger::{Refusal, RefusalReason};
-use almoner_policy::{Bound, BoundSettings, Counted, Price, Unboundable, bound, bound_counted};
+use almoner_policy::{Bound, BoundSettings, Price, Unboundable, bound};
 use almoner_units::{Ask, CallId, Span, Timestamp};
-use hyper::{Request, Response};
-use tokio::time::timeout;
+use hyper::Response;
 
 use crate::answer::Answer;
-use crate::dialect::{Dialect, counting_body};
+use crate::counting;
 use crate::exchange;
 use crate::guard::HoldGuard;
-use crate::http;
-use crate::port::{Admitted, Decision, DeskError, Fullness, Purse, Question, Recorder, Refused, Upstream};
-use crate::provider::authorise;
-use crate::relay::{ClientBody, collect};
+use crate::port::{Admitted, Decision, DeskError, Fullness, Purse, Question, Recorder, Refused};
+use crate::relay::ClientBody;
 use crate::report::{Report, Verdict};
 use crate::route::Route;
 use crate::stack::{Gateway, Understood, World, whole};
 
 /// What refills within this time is worth waiting for.
 const SOON: Span = Span::from_secs(60);
-/// How long a provider may take to count.
-const COUNT_MAX: Duration = Duration::from_secs(2);
-/// The most bytes of a count.
-const COUNT_BYTES_MAX: usize = 64 << 10;
 /// How long a client is told to wait where nobody knows better.
 const A_MOMENT: Span = Span::from_secs(5);
 
@@ -109,7 +101,7 @@ async fn decide<W: World>(
     if !matches!(decision, Decision::Tighten) {
         return Ok((decision, bound.ask));
     }
-    if let Some(tighter) = bound_by_count(gateway, understood).await {
+    if let Some(tighter) = counting::bound_by_count(gateway, understood).await {
         bound = tighter;
         note(report, &bound, understood.price.as_ref());
     }
@@ -169,15 +161,13 @@ fn tightest(fullness: &Fullness, understood: &Understood, ask: &Ask) -> Option<R
 }
 
 fn question<W: World>(gateway: &Gateway<W>, understood: &Understood, id: CallId, bound: &Bound) -> Question {
-    let counts =
-        understood.route == Route::Messages && understood.call.is_countable() && has_count(gateway, understood);
     Question {
         id,
         accounts: understood.accounts.clone(),
         key: understood.labels.named("key").map_or_else(String::new, ToString::to_string),
         ask: bound.ask,
         priority: understood.priority,
-        can_tighten: counts,
+        can_tighten: counting::way(gateway, understood).is_some(),
         wait_max: gateway.settings.wait_max,
         hold_max: hold_max(gateway),
     }
@@ -189,12 +179,7 @@ fn hold_max<W: World>(gateway: &Gateway<W>) -> Span {
     Span::from_ms(patience.answer.ms() + patience.drain.ms() + 60_000)
 }
 
-/// Whether the provider can be asked how many tokens the input has.
-fn has_count<W: World>(gateway: &Gateway<W>, understood: &Understood) -> bool {
-    !gateway.providers[understood.provider].free
-}
-
-fn settings<W: World>(gateway: &Gateway<W>, understood: &Understood) -> BoundSettings {
+pub(crate) fn settings<W: World>(gateway: &Gateway<W>, understood: &Understood) -> BoundSettings {
     let overheads = gateway.overheads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     BoundSettings {
         max_output: gateway.settings.max_output,
@@ -205,7 +190,7 @@ fn settings<W: World>(gateway: &Gateway<W>, understood: &Understood) -> BoundSet
 }
 
 /// The price to bound by: where none is known, no budget in dollars refuses, and tokens are still counted.
-fn price_of(understood: &Understood) -> Price {
+pub(crate) fn price_of(understood: &Understood) -> Price {
     understood.price.clone().unwrap_or_else(|| Price::unknown(&understood.call.model))
 }
 
@@ -224,32 +209,6 @@ fn unbounded<W: World>(gateway: &Gateway<W>, understood: &Understood, why: &Unbo
     let mut bound = bound.map_err(|why| Answer::Policy { code: "unboundable", message: why.to_string() })?;
     bound.unbounded.push(why.to_string());
     Ok(bound)
-}
-
-/// The bound by the provider's own count, where it gives one in time.
-async fn bound_by_count<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Option<Bound> {
-    let tokens = timeout(COUNT_MAX, count(gateway, understood)).await.ok()??;
-    let counted = Counted::Body(tokens);
-    bound_counted(&understood.call.shape, counted, &price_of(understood), &settings(gateway, understood)).ok()
-}
-
-/// Asks the provider how many tokens the input has. It bills nothing for that, so nothing is held.
-async fn count<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Option<u64> {
-    let provider = &gateway.providers[understood.provider];
-    let body = counting_body(&understood.body).ok()?;
-    let mut request = Request::new(body);
-    *request.method_mut() = hyper::Method::POST;
-    *request.uri_mut() = format!("{}{}", provider.base_url, Route::CountTokens.upstream_path()?).parse().ok()?;
-    *request.headers_mut() = http::onward(&understood.head.headers);
-    if !authorise(request.headers_mut(), Dialect::Anthropic, provider.credential.as_ref(), &understood.shown) {
-        return None;
-    }
-    let answer = provider.way.send(request).await.ok()?;
-    if !answer.status().is_success() {
-        return None;
-    }
-    let body = collect(answer.into_body(), COUNT_BYTES_MAX, gateway.settings.patience).await.ok()?;
-    serde_json::from_slice::<serde_json::Value>(&body).ok()?.get("input_tokens")?.as_u64()
 }
 
 /// How a refusal of this moment is said: come back soon, or there is no money.

@@ -9,6 +9,7 @@ mod ask;
 mod bill;
 pub mod body;
 mod clamps;
+mod counting;
 pub mod dialect;
 mod exchange;
 mod guard;

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::answer::Answer;
 use crate::ask;
 use crate::clamps::Clamps;
+use crate::counting::Counting;
 use crate::dialect::{self, Call, Dialect};
 use crate::http;
 use crate::labels::{Said, labels};
@@ -53,6 +54,7 @@ pub struct Gateway<W: World> {
     budgets: RwLock<Arc<Vec<Budget>>>,
     pub(crate) drains: Arc<Semaphore>,
     pub(crate) clamps: Clamps,
+    pub(crate) counting: Counting,
     pub(crate) overheads: Mutex<Overheads>,
 }
 
@@ -95,6 +97,7 @@ impl<W: World> Gateway<W> {
             budgets: RwLock::default(),
             drains: Arc::new(Semaphore::new(DRAINS_MAX)),
             clamps: Clamps::default(),
+            counting: Counting::default(),
             overheads: Mutex::default(),
         }
     }

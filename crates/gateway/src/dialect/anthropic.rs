@@ -405,6 +405,7 @@ impl Reader {
             route: Route::Messages,
             model: model(root)?,
             stream: flag(root, "stream")?,
+            is_plain: false,
             shape: self.shape,
             asked_output,
             session: session(root)?,

@@ -15,6 +15,8 @@ pub struct Call {
     pub model: String,
     /// Whether it asks for a stream.
     pub stream: bool,
+    /// Whether its input is messages of plain text and nothing else, so that it can be counted here.
+    pub is_plain: bool,
     /// What the bound needs to know. Its `unknown` names what nobody here knows.
     pub shape: Shape,
     /// The output it asks for; `None` where it does not say.

@@ -4,6 +4,7 @@ use almoner_policy::{ServerTool, Shape, Writes};
 
 use super::call::{Call, CapField, Plan, UsageField};
 use super::members::{Member, Members, note, sorted};
+use super::plain;
 use super::weight::Weight;
 use super::{count, flag, model, word};
 use crate::body::{BadBody, Object, Value};
@@ -95,7 +96,9 @@ impl Reader {
         for message in messages.ok_or_else(|| BadBody::wrong("messages", "an array"))?.items() {
             self.shape.messages += 1;
             let message = message.object("messages[]")?;
-            for part in message.told("content").into_iter().flat_map(Value::items).filter(|part| part.is_object()) {
+            let content = message.told("content");
+            let parts = content.into_iter().flat_map(Value::items).chain(content).filter(|part| part.is_object());
+            for part in parts {
                 self.part(&part.object("content[]")?)?;
             }
             if message.told("audio").is_some() {
@@ -215,6 +218,7 @@ impl Reader {
 
     fn call(mut self, root: &Object<'_>) -> Result<Call, BadBody> {
         let model = model(root)?;
+        let is_plain = plain::is_plain(root, MEMBERS);
         let stream = flag(root, "stream")?;
         let asked_output = asked_output(root)?;
         self.shape.max_output = asked_output;
@@ -231,6 +235,7 @@ impl Reader {
             route: Route::ChatCompletions,
             model,
             stream,
+            is_plain,
             shape: self.shape,
             asked_output,
             session: None,

@@ -9,12 +9,14 @@ mod call;
 mod chat;
 mod count;
 mod members;
+mod plain;
 #[cfg(test)]
 mod tests;
 mod weight;
 
 pub use call::{Call, UnknownModel};
 pub(crate) use count::counting_body;
+pub(crate) use plain::count_plain;
 
 use std::borrow::Cow;
 

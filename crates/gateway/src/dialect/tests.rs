@@ -542,3 +542,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn only_messages_of_plain_text_are_plain() {
+    for plain in ["", ",\"temperature\":1,\"max_tokens\":9,\"tools\":null"] {
+        assert!(call(CHAT, &ask(plain)).is_plain, "{plain}");
+    }
+    for more in [
+        ",\"tools\":[]",
+        ",\"response_format\":{\"type\":\"json_object\"}",
+        ",\"prediction\":{\"type\":\"content\",\"content\":\"x\"}",
+        ",\"transforms\":[]",
+    ] {
+        assert!(!call(CHAT, &ask(more)).is_plain, "{more}");
+    }
+    assert!(!call(ANTHROPIC, &ask("")).is_plain);
+}
+
+#[test]
+fn content_that_is_one_part_and_no_list_is_read_as_that_part() {
+    let body =
+        r#"{"model":"m","messages":[{"role":"user","content":{"type":"image_url","image_url":{"url":"http://x"}}}]}"#;
+    assert_eq!(call(CHAT, body).shape.opaque, ["a URL"]);
+}

@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod border;
+mod counting;
 mod ways_out;
 mod world;

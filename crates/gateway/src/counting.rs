@@ -1,0 +1,109 @@
+//! A closer bound for a call that is large for what is left: by a count of its tokens instead of its bytes.
+//!
+//! The provider counts where it has a call for that, which bills nothing; so nothing is held meanwhile. Where the model's
+//! vocabulary is published, plain text is counted here. No count is waited for longer than a moment; without one the
+//! bytes decide.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use almoner_policy::{Bound, Counted, bound_counted, encoding_for};
+use hyper::Request;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+use crate::ask::{price_of, settings};
+use crate::dialect::{Dialect, count_plain, counting_body};
+use crate::http;
+use crate::port::Upstream;
+use crate::provider::authorise;
+use crate::relay::collect;
+use crate::route::Route;
+use crate::stack::{Gateway, Understood, World};
+
+/// How long a provider may take to count.
+const COUNT_MAX: Duration = Duration::from_secs(2);
+/// The most bytes of a provider's count.
+const COUNT_BYTES_MAX: usize = 64 << 10;
+/// How long it may take to count here: enough for a megabyte of prose, and an end to text that was made to be slow.
+const COUNT_HERE_MAX: Duration = Duration::from_millis(500);
+/// How many texts are counted here at once; each takes a processor.
+const COUNTS_MAX: usize = 2;
+/// Whose vocabularies are published, as the price book names them.
+const PUBLISHED: &str = "openai";
+
+/// The places for those who count here.
+#[derive(Clone, Debug)]
+pub(crate) struct Counting(Arc<Semaphore>);
+
+impl Default for Counting {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(COUNTS_MAX)))
+    }
+}
+
+/// Who can count the input of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Provider,
+    Here,
+}
+
+/// Who can count the input of this call; `None` where nobody can count all of it.
+pub(crate) fn way<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Option<Way> {
+    let provider = &gateway.providers[understood.provider];
+    let call = &understood.call;
+    match understood.route {
+        Route::Messages => (call.is_countable() && !provider.free).then_some(Way::Provider),
+        Route::ChatCompletions => {
+            // Others may call a model of their own by the same name.
+            let is_theirs = provider.name == PUBLISHED
+                && understood.price.as_ref().is_some_and(|price| price.provider() == PUBLISHED);
+            (is_theirs && call.is_plain && encoding_for(&call.model).is_some()).then_some(Way::Here)
+        }
+        Route::CountTokens | Route::Local(_) => None,
+    }
+}
+
+/// The bound by a count, where there is one in time.
+pub(crate) async fn bound_by_count<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Option<Bound> {
+    let counted = match way(gateway, understood)? {
+        Way::Provider => Counted::Body(timeout(COUNT_MAX, ask_provider(gateway, understood)).await.ok()??),
+        Way::Here => Counted::Text(timeout(COUNT_MAX, count_here(gateway, understood)).await.ok()??),
+    };
+    bound_counted(&understood.call.shape, counted, &price_of(understood), &settings(gateway, understood)).ok()
+}
+
+/// Counts plain text, on a thread beside those that serve.
+async fn count_here<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Option<u64> {
+    let place = Arc::clone(&gateway.counting.0).acquire_owned().await.ok()?;
+    let (model, body) = (understood.call.model.clone(), understood.body.clone());
+    let count = move || {
+        // The time runs from the first question on, when the vocabulary is there: that is loaded once.
+        let mut until = None;
+        let mut keep_going = || Instant::now() < *until.get_or_insert_with(|| Instant::now() + COUNT_HERE_MAX);
+        let tokens = count_plain(&model, &body, &mut keep_going);
+        drop(place);
+        tokens
+    };
+    tokio::task::spawn_blocking(count).await.ok()?
+}
+
+/// Asks the provider how many tokens the input has. It bills nothing for that, so nothing is held.
+async fn ask_provider<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Option<u64> {
+    let provider = &gateway.providers[understood.provider];
+    let body = counting_body(&understood.body).ok()?;
+    let mut request = Request::new(body);
+    *request.method_mut() = hyper::Method::POST;
+    *request.uri_mut() = format!("{}{}", provider.base_url, Route::CountTokens.upstream_path()?).parse().ok()?;
+    *request.headers_mut() = http::onward(&understood.head.headers);
+    if !authorise(request.headers_mut(), Dialect::Anthropic, provider.credential.as_ref(), &understood.shown) {
+        return None;
+    }
+    let answer = provider.way.send(request).await.ok()?;
+    if !answer.status().is_success() {
+        return None;
+    }
+    let body = collect(answer.into_body(), COUNT_BYTES_MAX, gateway.settings.patience).await.ok()?;
+    serde_json::from_slice::<serde_json::Value>(&body).ok()?.get("input_tokens")?.as_u64()
+}

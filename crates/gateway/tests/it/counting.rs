@@ -1,0 +1,42 @@
+//! A call that its bytes keep out, and a count lets in.
+
+use almoner_gateway::Verdict;
+use almoner_units::{Meter, Mode};
+
+use crate::world::{Bench, budget};
+
+const CHAT: &str = "{\"id\":\"c\",\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"}],\
+                    \"usage\":{\"prompt_tokens\":2008,\"completion_tokens\":10}}";
+
+/// A second message of two thousand words, of five bytes each.
+fn long(content: &str) -> String {
+    let words = "word ".repeat(2_000);
+    format!(",\"max_tokens\":1000,\"messages\":[{{\"role\":\"user\",\"content\":{}}}]", content.replace('$', &words))
+}
+
+fn chat(more: &str) -> hyper::Request<http_body_util::Full<hyper::body::Bytes>> {
+    let body = format!("{{\"model\":\"gpt-4o\"{more}}}");
+    let request = hyper::Request::post("/v1/chat/completions").header("host", "localhost");
+    request.header("content-type", "application/json").body(http_body_util::Full::new(body.into())).unwrap()
+}
+
+#[tokio::test]
+async fn plain_text_for_a_published_vocabulary_is_counted_here() {
+    // Loads the vocabulary, which takes long where nothing is optimised.
+    almoner_policy::count_text(almoner_policy::Encoding::O200kBase, "x", &mut || true);
+    let bench = Bench::new(vec![budget("firm", "8k tokens", Mode::StopNew)]);
+    bench.answers(200, &[("content-type", "application/json")], CHAT);
+    assert_eq!(bench.call(chat(&long("\"$\""))).await.status(), 200);
+    let report = bench.shared.state().reports.pop().unwrap();
+    let Verdict::Admitted { held, .. } = report.verdict else { panic!("{:?}", report.verdict) };
+    // A token a word, and 2 % and 64 more.
+    assert!((2_000..2_200).contains(&held[Meter::InputTokens]), "{held:?}");
+    assert_eq!(report.outcome.charge[Meter::Tokens], 2018);
+}
+
+#[tokio::test]
+async fn what_is_not_plain_text_is_bounded_by_its_bytes() {
+    let bench = Bench::new(vec![budget("firm", "8k tokens", Mode::StopNew)]);
+    let part = long("[{\"type\":\"text\",\"text\":\"$\"}]");
+    assert_eq!(bench.call(chat(&part)).await.status(), 402);
+}
