@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use almoner_gateway::{Admitted, Decision, DeskError, End, Question};
-use almoner_ledger::{Answer, AppendFailed, Entry, Ledger, ReleaseReason, Yes};
+use almoner_ledger::{Answer, AppendFailed, Entry, Ledger, Yes};
 use almoner_store::Journal;
 use almoner_units::{CallId, Timestamp};
 use tokio::sync::oneshot;
@@ -214,7 +214,7 @@ impl Shell {
         }
         for (reply, answer) in outbox.answers {
             match answer {
-                Answer::Yes(yes) => self.admit(reply, *yes),
+                Answer::Yes(yes) => self.admit(reply, &yes),
                 Answer::Tighten => drop(reply.send(Ok(Decision::Tighten))),
                 Answer::Refused(refused) => drop(reply.send(Ok(Decision::Refused(refused)))),
                 Answer::Failed(error) => drop(reply.send(Err(error))),
@@ -227,14 +227,14 @@ impl Shell {
         }
     }
 
-    fn admit(&mut self, reply: Reply, yes: Yes) {
+    fn admit(&mut self, reply: Reply, yes: &Yes) {
         let (cutter, cut) = oneshot::channel();
-        let admitted = Admitted { admission: yes.admission, seen: yes.seen, waited: yes.waited, cut };
+        let (admission, seen) = (yes.admission.clone(), yes.seen.clone());
+        let admitted = Admitted { admission, seen, waited: yes.waited, cut };
         if reply.send(Ok(Decision::Admitted(Box::new(admitted)))).is_ok() {
             self.cutters.insert(yes.id, cutter);
         } else {
-            // A client that has gone while its hold was written sent nothing.
-            self.desk.end(yes.id, End::Released(ReleaseReason::NeverSent));
+            self.desk.unheard(yes);
         }
     }
 }

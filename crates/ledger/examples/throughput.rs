@@ -89,7 +89,7 @@ fn call(number: u64, accounts: &[AccountId], now: Timestamp) -> Reserve {
         accounts: accounts.into(),
         ask: Ask::new(fixed, 1, PicoUsdPerToken::new(15_000_000), 10_000),
         priority: almoner_units::Priority::Normal,
-        expires_at: now.after(Span::from_secs(600)),
+        lasts: Span::from_secs(600),
         can_tighten: false,
     }
 }

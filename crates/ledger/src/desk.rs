@@ -105,6 +105,8 @@ pub struct Yes {
     pub seen: Vec<AccountView>,
     /// How long it waited for its turn.
     pub waited: Span,
+    /// Whether nobody else has heard a yes for the same call, or is about to.
+    is_alone: bool,
 }
 
 /// A call that may not go.
@@ -155,7 +157,8 @@ impl<T> Default for Outbox<T> {
 struct Asked<T> {
     question: Box<Question>,
     ticket: T,
-    since: Timestamp,
+    /// Since when, on the steady clock.
+    since: Span,
 }
 
 /// The desk. `T` is the ticket by which the caller knows whom an answer is for, `J` the journal.
@@ -170,6 +173,8 @@ pub struct Desk<T, J> {
     room: WaitingRoom<Asked<T>>,
     /// Facts in the ledger that do not last yet.
     unwritten: Vec<Entry>,
+    /// The number of the last fact before this batch: a hold that it made has been promised to somebody.
+    lasts_before: u64,
     /// When, on the steady clock, they must be written at the latest.
     write_by: Option<Span>,
     /// Answers that must not leave before their batch lasts.
@@ -183,10 +188,11 @@ pub struct Desk<T, J> {
 }
 
 impl<T, J: Journal> Desk<T, J> {
-    /// A desk over a ledger that was replayed from `journal`, at which at most `waiting_max` calls may wait.
+    /// A desk over a ledger that was replayed from `journal`, with every fact in it. At most `waiting_max` calls may
+    /// wait.
     #[must_use]
     pub fn new(ledger: Ledger, journal: J, first: Reading, waiting_max: usize) -> Self {
-        let clock = Clock::new(ledger.now(), first);
+        let (clock, lasts_before) = (Clock::new(ledger.now(), first), ledger.seq());
         Self {
             ledger,
             journal,
@@ -194,6 +200,7 @@ impl<T, J: Journal> Desk<T, J> {
             steady: first.steady,
             room: WaitingRoom::new(waiting_max),
             unwritten: Vec::new(),
+            lasts_before,
             write_by: None,
             promised: Vec::new(),
             closed: None,
@@ -206,6 +213,7 @@ impl<T, J: Journal> Desk<T, J> {
     /// Begins a batch, and gives the ledger time at which all of it happens.
     pub fn begin(&mut self, reading: Reading) -> Timestamp {
         self.steady = reading.steady;
+        self.lasts_before = self.ledger.seq();
         self.clock.tick(reading)
     }
 
@@ -231,7 +239,7 @@ impl<T, J: Journal> Desk<T, J> {
     #[must_use]
     pub fn patience(&self, steady: Span) -> Span {
         let now = self.now();
-        let next = self.room.next_change(now).map_or(SWEEP, |at| at.since(now).min(SWEEP));
+        let next = self.room.next_change(now, steady).unwrap_or(SWEEP).min(SWEEP);
         let write_in = self.write_by.map_or(SWEEP, |by| Span::from_ms(by.ms().saturating_sub(steady.ms())));
         next.min(write_in)
     }
@@ -244,7 +252,7 @@ impl<T, J: Journal> Desk<T, J> {
     /// Judges a call, or lets it wait.
     pub fn reserve(&mut self, question: Box<Question>, ticket: T) {
         let now = self.now();
-        let asked = Asked { question, ticket, since: now };
+        let asked = Asked { question, ticket, since: self.steady };
         if let Some(reason) = &self.closed {
             let error = DeskError::Closed(reason.clone());
             return self.say(asked.ticket, Answer::Failed(error));
@@ -253,10 +261,13 @@ impl<T, J: Journal> Desk<T, J> {
             let error = ReserveError::NoSuchAccount { id: asked.question.id, account: AccountId(0) };
             return self.say(asked.ticket, Answer::Failed(error.into()));
         };
-        let verdict =
-            if self.room.keeps_out(&call, now) { None } else { Some(self.ledger.reserve(&call, Patience::Fresh, now)) };
+        let verdict = if self.room.keeps_out(&call, self.steady) {
+            None
+        } else {
+            Some(self.ledger.reserve(&call, Patience::Fresh, now))
+        };
         match verdict {
-            None | Some(Ok(Verdict::Waits(_))) => self.wait(call, asked, now),
+            None | Some(Ok(Verdict::Waits(_))) => self.wait(call, asked),
             Some(verdict) => self.answer(asked, verdict, now),
         }
     }
@@ -272,6 +283,15 @@ impl<T, J: Journal> Desk<T, J> {
         // Contradicting news are counted by whoever reports them; what was known first stays.
         drop(told);
         self.write_within(LINGER);
+    }
+
+    /// Takes the news that a yes did not reach its caller, who has sent nothing then.
+    ///
+    /// The hold is dropped, unless the same call was asked about twice: then the other asker may have gone ahead.
+    pub fn unheard(&mut self, yes: &Yes) {
+        if yes.is_alone {
+            self.end(yes.id, End::Released(ReleaseReason::NeverSent));
+        }
     }
 
     /// Takes out the calls that wait for nobody, such as those whose client has gone.
@@ -291,7 +311,7 @@ impl<T, J: Journal> Desk<T, J> {
             self.ledger.sweep_except(now, |account| room.needs(account));
             self.journal.tend(now);
         }
-        for (asked, verdict) in self.room.wake(&mut self.ledger, now) {
+        for (asked, verdict) in self.room.wake(&mut self.ledger, now, self.steady) {
             self.answer(asked, verdict, now);
         }
     }
@@ -336,9 +356,9 @@ impl<T, J: Journal> Desk<T, J> {
         self.outbox.answers.push((ticket, answer));
     }
 
-    fn wait(&mut self, call: Reserve, asked: Asked<T>, now: Timestamp) {
-        let until = now.after(asked.question.wait_max);
-        if let Err((full, asked)) = self.room.enter(call, asked, now, until) {
+    fn wait(&mut self, call: Reserve, asked: Asked<T>) {
+        let (since, until) = (self.steady, later(self.steady, asked.question.wait_max));
+        if let Err((full, asked)) = self.room.enter(call, asked, since, until) {
             self.say(asked.ticket, Answer::Failed(DeskError::Crowded(full.0)));
         }
     }
@@ -355,20 +375,20 @@ impl<T, J: Journal> Desk<T, J> {
             accounts: accounts.into(),
             ask: question.ask,
             priority: question.priority,
-            expires_at: now.after(question.hold_max),
+            lasts: question.hold_max,
             can_tighten: question.can_tighten,
         })
     }
 
     fn answer(&mut self, asked: Asked<T>, verdict: Result<Verdict, ReserveError>, now: Timestamp) {
-        let waited = now.since(asked.since);
+        let waited = Span::from_ms(self.steady.ms().saturating_sub(asked.since.ms()));
         let answer = match verdict {
             Err(error) => Answer::Failed(error.into()),
             Ok(Verdict::Admitted(admission)) => {
                 let mut seen = self.see(&asked.question.accounts, now);
                 seen.iter_mut().for_each(|view| without(view, &admission.amount));
-                let yes = Yes { id: asked.question.id, admission, seen, waited };
-                return self.promised.push((asked.ticket, Box::new(yes)));
+                let yes = Yes { id: asked.question.id, admission, seen, waited, is_alone: true };
+                return self.promise(asked.ticket, yes);
             }
             Ok(Verdict::Tighten) => Answer::Tighten,
             Ok(Verdict::Waits(refusal) | Verdict::Refused(refusal)) => {
@@ -378,6 +398,15 @@ impl<T, J: Journal> Desk<T, J> {
             }
         };
         self.say(asked.ticket, answer);
+    }
+
+    /// Keeps a yes until it lasts.
+    fn promise(&mut self, ticket: T, mut yes: Yes) {
+        let mut others = self.promised.iter_mut().filter(|(_, other)| other.id == yes.id).peekable();
+        // A hold that lasted before this batch was asked for before, and its call may be on its way.
+        yes.is_alone = others.peek().is_none() && self.ledger.held_by(yes.id) > Some(self.lasts_before);
+        others.for_each(|(_, other)| other.is_alone = false);
+        self.promised.push((ticket, Box::new(yes)));
     }
 
     /// Cuts what runs on an account that has no money left, where its mode says so.
@@ -401,7 +430,7 @@ impl<T, J: Journal> Desk<T, J> {
     }
 
     fn write_within(&mut self, span: Span) {
-        self.write_by.get_or_insert(Span::from_ms(self.steady.ms().saturating_add(span.ms())));
+        self.write_by.get_or_insert(later(self.steady, span));
     }
 
     fn write(&mut self) -> Result<(), AppendFailed> {
@@ -428,14 +457,23 @@ impl<T, J: Journal> Desk<T, J> {
     /// Closes the desk, because the disk is full: nobody who waits for the disk gets a yes.
     fn turn_away(&mut self) {
         let reason = "the disk that holds the ledger is full; make room, and calls go on by themselves";
+        let before = self.lasts_before;
         for (ticket, yes) in std::mem::take(&mut self.promised) {
-            self.end(yes.id, End::Released(ReleaseReason::NeverSent));
+            // Where the hold is older than this batch, somebody has heard its yes and may have sent the call.
+            if self.ledger.held_by(yes.id) > Some(before) {
+                self.end(yes.id, End::Released(ReleaseReason::NeverSent));
+            }
             self.say(ticket, Answer::Failed(DeskError::Closed(reason.to_owned())));
         }
         self.gather();
-        self.write_by = Some(Span::from_ms(self.steady.ms().saturating_add(FULL.ms())));
+        self.write_by = Some(later(self.steady, FULL));
         self.closed = Some(reason.to_owned());
     }
+}
+
+/// So much later on the steady clock.
+fn later(steady: Span, span: Span) -> Span {
+    Span::from_ms(steady.ms().saturating_add(span.ms()))
 }
 
 /// An account as it was before a call that holds `amount` on it.

@@ -129,7 +129,7 @@ impl Ledger {
         self.roll(&call.accounts, now).map_err(|account| ReserveError::NoSuchAccount { id: call.id, account })?;
         let verdict = decide::decide(&self.books, call, patience, now).ok_or(ReserveError::Uncountable(call.id))?;
         if let Verdict::Admitted(admission) = &verdict {
-            self.write(Fact::Held(held(call, admission)), now);
+            self.write(Fact::Held(held(call, admission, now)), now);
         }
         Ok(verdict)
     }
@@ -285,6 +285,12 @@ impl Ledger {
         due.into_iter().map(|(_, id)| id).collect()
     }
 
+    /// The number of the fact that made the open hold of a call.
+    #[must_use]
+    pub fn held_by(&self, id: CallId) -> Option<u64> {
+        self.books.holds.get(&id).map(|open| open.by)
+    }
+
     /// Every open hold, oldest first.
     #[must_use]
     pub fn holds(&self) -> Vec<&Hold> {
@@ -422,7 +428,7 @@ fn refresh_levels(account: &mut Account) {
     }
 }
 
-fn held(call: &Reserve, admission: &Admission) -> Hold {
+fn held(call: &Reserve, admission: &Admission, now: Timestamp) -> Hold {
     Hold {
         id: call.id,
         accounts: call.accounts.clone(),
@@ -430,17 +436,18 @@ fn held(call: &Reserve, admission: &Admission) -> Hold {
         priority: call.priority,
         cap: admission.cap,
         amount: admission.amount,
-        expires_at: call.expires_at,
+        expires_at: now.after(call.lasts),
     }
 }
 
 /// The first field in which a repeated reserve differs from the one that was admitted.
+///
+/// How long the hold stands is no part of the question, and counts from the first time it was asked.
 fn difference(hold: &Hold, call: &Reserve) -> Option<&'static str> {
     let same = [
         ("accounts", hold.accounts == call.accounts),
         ("ask", hold.ask == call.ask),
         ("priority", hold.priority == call.priority),
-        ("expires_at", hold.expires_at == call.expires_at),
     ];
     same.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
 }

@@ -1,7 +1,7 @@
 //! The ledger: a pure, single-threaded, two-phase account book.
 //!
-//! *Reserve* sets the worst case of a call aside on every account it touches, all or nothing; *settle* replaces the hold
-//! by the truth; *release* drops it, with proof that nothing was spent; *expire* turns it into assumed spending,
+//! *Reserve* sets the worst case of a call aside on every account it touches, all or nothing; *settle* replaces the
+//! hold by the truth; *release* drops it, with proof that nothing was spent; *expire* turns it into assumed spending,
 //! because unknown means spent; *correct* turns assumed into spent when the truth comes late.
 //!
 //! Every change is a [`Fact`], and the books are folded from facts: what decides never writes, and what writes never

@@ -1,6 +1,6 @@
 //! Questions to the ledger and its answers; every answer comes with the numbers it was made from.
 
-use almoner_units::{AccountKey, Ask, CallId, Charge, Level, Limit, Priority, Timestamp};
+use almoner_units::{AccountKey, Ask, CallId, Charge, Level, Limit, Priority, Span, Timestamp};
 
 use crate::AccountId;
 
@@ -15,8 +15,8 @@ pub struct Reserve {
     pub ask: Ask,
     /// How urgent it is.
     pub priority: Priority,
-    /// When its hold ends if there is no news.
-    pub expires_at: Timestamp,
+    /// How long its hold stands, from the moment it is made, if there is no news.
+    pub lasts: Span,
     /// Whether the caller can find a smaller bound if this one is large for what is left.
     pub can_tighten: bool,
 }

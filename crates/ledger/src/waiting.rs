@@ -2,6 +2,9 @@
 //!
 //! Nothing is held for a call that waits. A smaller call may pass a larger one until that has waited half its time;
 //! from then on it keeps the accounts it needs for itself. The room is bounded, and so is every wait.
+//!
+//! How long a call has waited is told by the steady clock. Ledger time may stand still for hours, where somebody set
+//! the wall clock back, and nobody should wait that long.
 
 use std::collections::HashSet;
 
@@ -13,26 +16,29 @@ use crate::{AccountId, Ledger, Patience, Refusal, RefusalReason, Reserve, Reserv
 #[derive(Debug)]
 struct Waiter<T> {
     call: Reserve,
-    since: Timestamp,
-    until: Timestamp,
+    /// Since when it waits, on the steady clock.
+    since: Span,
+    /// Until when it may wait.
+    until: Span,
     /// Whether it waits for calls in flight to end; what waits for a level to fall has no use for keeping others out.
     for_holds: bool,
-    /// When time alone lets it pass, as it was last told.
+    /// The ledger time at which time alone lets it pass, as it was last told.
     changes_at: Option<Timestamp>,
     ticket: T,
 }
 
 impl<T> Waiter<T> {
-    fn patience(&self, now: Timestamp) -> Patience {
-        if now >= self.until {
+    fn patience(&self, steady: Span) -> Patience {
+        if steady >= self.until {
             return Patience::Spent;
         }
-        if now >= self.half() { Patience::Half } else { Patience::Fresh }
+        if steady >= self.half() { Patience::Half } else { Patience::Fresh }
     }
 
     /// When it has waited half its time.
-    fn half(&self) -> Timestamp {
-        self.since.after(Span::from_ms(self.until.since(self.since).ms().div_ceil(2)))
+    fn half(&self) -> Span {
+        let whole = self.until.ms().saturating_sub(self.since.ms());
+        Span::from_ms(self.since.ms().saturating_add(whole.div_ceil(2)))
     }
 
     fn was_told(&mut self, refusal: &Refusal) {
@@ -40,18 +46,19 @@ impl<T> Waiter<T> {
         self.changes_at = refusal.changes_at;
     }
 
-    /// When it is worth asking again, even if nothing ends.
-    fn next_change(&self, now: Timestamp) -> Timestamp {
-        let patience = if now < self.half() { self.half() } else { self.until };
-        self.changes_at.filter(|at| *at > now).map_or(patience, |at| at.min(patience))
+    /// How long until it is worth asking again, even if nothing ends.
+    fn next_change(&self, now: Timestamp, steady: Span) -> Span {
+        let patience = if steady < self.half() { self.half() } else { self.until };
+        let patience = Span::from_ms(patience.ms().saturating_sub(steady.ms()));
+        self.changes_at.filter(|at| *at > now).map_or(patience, |at| at.since(now).min(patience))
     }
 
     /// Whether it keeps its accounts for itself.
-    fn keeps(&self, now: Timestamp) -> bool {
-        self.for_holds && self.patience(now) >= Patience::Half
+    fn keeps(&self, steady: Span) -> bool {
+        self.for_holds && self.patience(steady) >= Patience::Half
     }
 
-    fn order(&self) -> (std::cmp::Reverse<Priority>, Timestamp) {
+    fn order(&self) -> (std::cmp::Reverse<Priority>, Span) {
         (std::cmp::Reverse(self.call.priority), self.since)
     }
 }
@@ -95,20 +102,20 @@ impl<T> WaitingRoom<T> {
 
     /// Whether a new call must wait its turn because an older one has waited long for one of its accounts.
     #[must_use]
-    pub fn keeps_out(&self, call: &Reserve, now: Timestamp) -> bool {
+    pub fn keeps_out(&self, call: &Reserve, steady: Span) -> bool {
         let blocks = |waiter: &Waiter<T>| {
-            waiter.keeps(now)
+            waiter.keeps(steady)
                 && waiter.call.priority >= call.priority
                 && call.accounts.iter().any(|id| waiter.call.accounts.contains(id))
         };
         self.waiters.iter().any(blocks)
     }
 
-    /// Lets a call wait until `until`.
+    /// Lets a call wait from `since` until `until`, both on the steady clock.
     ///
     /// # Errors
     /// [`RoomFull`] with the ticket, where the room is full.
-    pub fn enter(&mut self, call: Reserve, ticket: T, since: Timestamp, until: Timestamp) -> Result<(), (RoomFull, T)> {
+    pub fn enter(&mut self, call: Reserve, ticket: T, since: Span, until: Span) -> Result<(), (RoomFull, T)> {
         if self.waiters.len() >= self.most {
             return Err((RoomFull(self.most), ticket));
         }
@@ -119,12 +126,17 @@ impl<T> WaitingRoom<T> {
     }
 
     /// Asks again for every call that waits, most urgent first, and gives the answers of those that need wait no more.
-    pub fn wake(&mut self, ledger: &mut Ledger, now: Timestamp) -> Vec<(T, Result<Verdict, ReserveError>)> {
+    pub fn wake(
+        &mut self,
+        ledger: &mut Ledger,
+        now: Timestamp,
+        steady: Span,
+    ) -> Vec<(T, Result<Verdict, ReserveError>)> {
         let mut kept: HashSet<AccountId> = HashSet::new();
         let mut answered = Vec::new();
         let mut waiting = Vec::with_capacity(self.waiters.len());
         for mut waiter in self.waiters.drain(..) {
-            let patience = waiter.patience(now);
+            let patience = waiter.patience(steady);
             let kept_out = patience < Patience::Spent && waiter.call.accounts.iter().any(|id| kept.contains(id));
             let verdict = if kept_out { None } else { Some(ledger.reserve(&waiter.call, patience, now)) };
             match verdict {
@@ -135,7 +147,7 @@ impl<T> WaitingRoom<T> {
                 }
                 None => {}
             }
-            if waiter.keeps(now) {
+            if waiter.keeps(steady) {
                 kept.extend(&waiter.call.accounts);
             }
             waiting.push(waiter);
@@ -149,9 +161,9 @@ impl<T> WaitingRoom<T> {
         self.waiters.retain(|waiter| wanted(&waiter.ticket));
     }
 
-    /// When a call's patience or a level next changes, so that the room must be woken even if nothing ends.
+    /// How long until a call's patience or a level next changes, so that the room must be woken even if nothing ends.
     #[must_use]
-    pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        self.waiters.iter().map(|waiter| waiter.next_change(now)).min()
+    pub fn next_change(&self, now: Timestamp, steady: Span) -> Option<Span> {
+        self.waiters.iter().map(|waiter| waiter.next_change(now, steady)).min()
     }
 }

@@ -136,7 +136,7 @@ impl Work {
             accounts: self.accounts.clone(),
             ask: Ask::new(spent, 1, PicoUsdPerToken::new(15_000_000), 8_192),
             priority: Priority::Normal,
-            expires_at: self.now.after(Span::from_secs(600)),
+            lasts: Span::from_secs(600),
             can_tighten: false,
         };
         let held = self.ledger.reserve(&call, Patience::Fresh, self.now);

@@ -1,7 +1,8 @@
-//! The desk: nobody hears a yes before it lasts, ends linger, a full disk closes and opens again, a broken one ends all.
+//! The desk: nobody hears a yes before it lasts, ends linger, a full disk closes and opens again,
+//! and a broken one ends all.
 
 use almoner_ledger::{
-    Answer, AppendFailed, Desk, DeskError, End, Entry, Journal, Ledger, Question, Reading, ReleaseReason, Who,
+    Answer, AppendFailed, Desk, DeskError, End, Entry, Journal, Ledger, Question, Reading, ReleaseReason, Who, Yes,
 };
 use almoner_units::{
     AccountKey, Ask, Budget, CallId, Charge, LevelMarks, Meter, Mode, PicoUsdPerToken, Priority, Span, Timestamp,
@@ -215,4 +216,99 @@ fn a_hold_without_news_is_assumed_when_its_time_is_up() {
     desk.attend();
     assert!(desk.ledger.holds().is_empty());
     assert_eq!(desk.ledger.views(desk.now())[0].limits[0].assumed, cents(60)[Meter::Usd]);
+}
+
+#[test]
+fn the_same_question_later_has_the_same_answer() {
+    let mut desk = desk(Mode::StopNew);
+    desk.begin(at(10));
+    desk.reserve(question(1, 60), "a");
+    desk.commit(false).unwrap();
+    desk.begin(at(5000));
+    desk.reserve(question(1, 60), "again");
+    desk.reserve(question(1, 50), "another");
+    desk.commit(false).unwrap();
+    assert_eq!(said(&mut desk), "a yes; another bad question; again yes");
+    assert_eq!(desk.ledger.holds()[0].expires_at, Timestamp::from_ms(START + 600_010));
+}
+
+/// What the holder of this ticket is told, which is yes.
+fn yes(desk: &mut Tried, ticket: &str) -> Yes {
+    let answers = desk.take_outbox().answers;
+    let yes = answers.into_iter().find_map(|(whose, answer)| match answer {
+        Answer::Yes(yes) if whose == ticket => Some(*yes),
+        _ => None,
+    });
+    yes.unwrap()
+}
+
+#[test]
+fn a_yes_that_nobody_heard_gives_its_hold_back() {
+    let mut desk = desk(Mode::StopNew);
+    desk.begin(at(10));
+    desk.reserve(question(1, 60), "a");
+    desk.commit(false).unwrap();
+    let yes = yes(&mut desk, "a");
+    desk.unheard(&yes);
+    assert!(desk.ledger.holds().is_empty());
+}
+
+#[test]
+fn a_yes_that_somebody_else_heard_keeps_its_hold() {
+    let mut desk = desk(Mode::StopNew);
+    desk.begin(at(10));
+    desk.reserve(question(1, 60), "a");
+    desk.reserve(question(1, 60), "b");
+    desk.commit(false).unwrap();
+    let first = yes(&mut desk, "a");
+    desk.unheard(&first);
+    desk.begin(at(20));
+    desk.reserve(question(1, 60), "c");
+    desk.commit(false).unwrap();
+    let third = yes(&mut desk, "c");
+    desk.unheard(&third);
+    assert_eq!(desk.ledger.holds().len(), 1, "`b` may have sent the call");
+}
+
+#[test]
+fn a_full_disk_takes_no_hold_from_a_call_that_is_on_its_way() {
+    let mut desk = desk(Mode::StopNew);
+    desk.begin(at(10));
+    desk.reserve(question(1, 60), "a");
+    desk.commit(false).unwrap();
+    desk.begin(at(20));
+    desk.journal.fails = Some(AppendFailed::Full);
+    desk.reserve(question(1, 60), "again");
+    desk.reserve(question(2, 30), "b");
+    desk.commit(false).unwrap();
+    assert_eq!(said(&mut desk), "a yes; again closed; b closed");
+    assert_eq!(desk.ledger.holds().iter().map(|hold| hold.id).collect::<Vec<_>>(), [id(1)]);
+}
+
+#[test]
+fn nobody_waits_for_a_wall_clock_that_was_set_back() {
+    let mut desk = desk(Mode::StopNew);
+    desk.begin(at(10));
+    desk.reserve(question(1, 60), "a");
+    desk.reserve(question(2, 80), "b");
+    desk.commit(false).unwrap();
+    assert_eq!(said(&mut desk), "a yes");
+    // An hour back: ledger time stands still for as long, and thirty seconds are over all the same.
+    desk.begin(Reading { wall: Timestamp::from_ms(START - 3_600_000), steady: Span::from_ms(30_010) });
+    desk.attend();
+    assert_eq!(said(&mut desk), "b no");
+}
+
+#[test]
+fn a_hold_lasts_from_when_it_is_made_however_long_its_call_has_waited() {
+    let mut desk = desk(Mode::StopNew);
+    desk.begin(at(10));
+    desk.reserve(question(1, 60), "a");
+    desk.reserve(question(2, 80), "b");
+    desk.commit(false).unwrap();
+    desk.begin(at(20_010));
+    desk.end(id(1), End::Settled(cents(1)));
+    desk.attend();
+    desk.commit(false).unwrap();
+    assert_eq!(desk.ledger.holds()[0].expires_at, Timestamp::from_ms(START + 620_010));
 }

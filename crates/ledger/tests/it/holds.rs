@@ -46,7 +46,7 @@ fn the_same_question_twice_is_one_hold() {
         reserve a team     $0.50   → error: another ask
         reserve a team+firm $0.60  → error: another accounts
         reserve a team     $0.60 high → error: another priority
-        reserve a team     $0.60 lasts 5m → error: another expires_at
+        reserve a team     $0.60 lasts 5m → held
         settle  a          $0.20
         reserve a team     $0.60   → error: over, settled
     ",

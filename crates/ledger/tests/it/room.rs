@@ -168,6 +168,11 @@ fn a_level_that_falls_wakes_the_room() {
 const START: Timestamp = Timestamp::from_ms(1_764_000_000_000);
 const ROOM: usize = 6;
 
+/// The steady clock, which here runs with ledger time.
+fn steady(now: Timestamp) -> Span {
+    Span::from_ms(now.ms())
+}
+
 /// A room at random: who waits, in order of entering, beside what the room itself knows.
 struct Crowd {
     dice: Dice,
@@ -234,10 +239,10 @@ impl Crowd {
             accounts: touched,
             ask: Ask::new(fixed, 1, PicoUsdPerToken::ZERO, 0),
             priority: *self.dice.pick(&Priority::ALL),
-            expires_at: self.now.after(Span::from_secs(600)),
+            lasts: Span::from_secs(600),
             can_tighten: false,
         };
-        let waits = !self.room.keeps_out(&call, self.now);
+        let waits = !self.room.keeps_out(&call, steady(self.now));
         let must_wait = match waits.then(|| self.ledger.reserve(&call, Patience::Fresh, self.now).unwrap()) {
             Some(Verdict::Admitted(_)) => {
                 self.in_flight.push(call.id);
@@ -247,7 +252,7 @@ impl Crowd {
             _ => false,
         };
         let until = self.now.after(Span::from_ms(self.dice.between(1000, 60_000)));
-        if must_wait && self.room.enter(call.clone(), self.ids, self.now, until).is_ok() {
+        if must_wait && self.room.enter(call.clone(), self.ids, steady(self.now), steady(until)).is_ok() {
             self.waiting.insert(self.ids, (call, self.now, until));
         }
         assert!(self.room.len() <= ROOM);
@@ -256,7 +261,7 @@ impl Crowd {
     fn wake(&mut self) {
         let ahead: Vec<Reserve> = self.ahead();
         let (mut admitted, mut in_time) = (Vec::new(), Vec::new());
-        for (number, verdict) in self.room.wake(&mut self.ledger, self.now) {
+        for (number, verdict) in self.room.wake(&mut self.ledger, self.now, steady(self.now)) {
             let (call, _, until) = self.waiting.remove(&number).unwrap();
             if let Ok(Verdict::Admitted(_)) = verdict {
                 admitted.push(call.id);
@@ -266,7 +271,8 @@ impl Crowd {
         }
         assert_eq!(self.room.len(), self.waiting.len());
         assert!(self.waiting.values().all(|(_, _, until)| *until > self.now), "a wait outlived its deadline");
-        assert!(self.room.next_change(self.now).is_none_or(|next| next > self.now), "the room would spin");
+        let next = self.room.next_change(self.now, steady(self.now));
+        assert!(next.is_none_or(|next| next.ms() > 0), "the room would spin");
         self.check_order(&ahead, &in_time);
         self.in_flight.extend(admitted);
     }

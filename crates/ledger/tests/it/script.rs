@@ -186,8 +186,7 @@ impl Script {
             }
         }
         let ask = Ask::new(fixed, choices, price, cap);
-        let expires_at = self.now.after(lasts);
-        (Reserve { id, accounts, ask, priority, expires_at, can_tighten }, patience, waits)
+        (Reserve { id, accounts, ask, priority, lasts, can_tighten }, patience, waits)
     }
 
     fn reserve(&mut self, id: &str, accounts: &str, words: &[&str]) -> String {
@@ -327,7 +326,8 @@ impl Script {
 
     fn enter(&mut self, id: &str, accounts: &str, words: &[&str]) -> String {
         let (call, _, waits) = self.call(id, accounts, words);
-        match self.room.enter(call, id.to_owned(), self.now, self.now.after(waits)) {
+        let (since, until) = (steady(self.now), steady(self.now.after(waits)));
+        match self.room.enter(call, id.to_owned(), since, until) {
             Ok(()) => format!("{} wait", self.room.len()),
             Err((full, ticket)) => format!("{ticket}: {full}"),
         }
@@ -335,12 +335,12 @@ impl Script {
 
     fn keeps_out(&mut self, id: &str, accounts: &str, words: &[&str]) -> String {
         let (call, ..) = self.call(id, accounts, words);
-        if self.room.keeps_out(&call, self.now) { "yes" } else { "no" }.to_owned()
+        if self.room.keeps_out(&call, steady(self.now)) { "yes" } else { "no" }.to_owned()
     }
 
     /// Wakes the room; the answers in order, and when it must be woken again.
     fn wake(&mut self) -> String {
-        let answers = self.room.wake(&mut self.ledger, self.now);
+        let answers = self.room.wake(&mut self.ledger, self.now, steady(self.now));
         let answers = answers.iter().map(|(name, verdict)| match verdict {
             Ok(Verdict::Admitted(_)) => format!("{name} held"),
             Ok(Verdict::Refused(refusal)) => format!("{name} refused, {}", reason(refusal)),
@@ -350,8 +350,8 @@ impl Script {
         if said.is_empty() {
             said.push("nobody".to_owned());
         }
-        match self.room.next_change(self.now) {
-            Some(next) => said.push(format!("again at {}", since_start(next))),
+        match self.room.next_change(self.now, steady(self.now)) {
+            Some(next) => said.push(format!("again at {}", since_start(self.now.after(next)))),
             None => assert!(self.room.is_empty()),
         }
         said.join("; ")
@@ -437,4 +437,9 @@ fn show_limit(view: &LimitView) -> String {
     }
     parts.extend(view.resets_at.map(|at| format!("until {}", since_start(at))));
     parts.join(", ")
+}
+
+/// The steady clock, which in these tables runs with ledger time.
+fn steady(now: Timestamp) -> Span {
+    Span::from_ms(now.ms())
 }

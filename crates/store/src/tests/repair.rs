@@ -68,7 +68,7 @@ fn check_refused(mut ledger: Ledger, now: almoner_units::Timestamp) {
             accounts: [account].into(),
             ask: Ask::new(fixed, 1, PicoUsdPerToken::new(1), 1),
             priority: Priority::Critical,
-            expires_at: now.after(Span::from_secs(600)),
+            lasts: Span::from_secs(600),
             can_tighten: false,
         };
         let verdict = ledger.reserve(&call, Patience::Spent, now).unwrap();

@@ -96,9 +96,9 @@ impl World {
         fixed[Meter::Tokens] = self.dice.roll(5_000);
         fixed[Meter::Requests] = 1;
         let ask = Ask::new(fixed, 1, PicoUsdPerToken::new(15_000_000), 4_096);
-        let expires_at = self.now.after(Span::from_secs(600));
+        let lasts = Span::from_secs(600);
         let priority = Priority::ALL[usize::try_from(self.dice.roll(4)).unwrap()];
-        let call = Reserve { id, accounts, ask, priority, expires_at, can_tighten: false };
+        let call = Reserve { id, accounts, ask, priority, lasts, can_tighten: false };
         self.ledger.reserve(&call, Patience::Spent, self.now).unwrap();
         let held = self.ledger.holds().iter().any(|hold| hold.id == id);
         held.then(|| self.open.push(id)).map(|()| id)

@@ -14,8 +14,8 @@ use almoner_ledger::{
     ReserveError, Verdict, Who,
 };
 use almoner_units::{
-    AccountKey, Ask, Budget, BudgetName, CallId, Charge, LevelMarks, Meter, Mode, PicoUsdPerToken, Priority, Timestamp,
-    Window,
+    AccountKey, Ask, Budget, BudgetName, CallId, Charge, LevelMarks, Meter, Mode, PicoUsdPerToken, Priority, Span,
+    Timestamp, Window,
 };
 use dice::Dice;
 use naive::{Call, End, Naive, Word};
@@ -265,7 +265,7 @@ impl World {
             accounts: accounts.clone().into(),
             ask: self.roll_ask(),
             priority: *self.dice.pick(&Priority::ALL),
-            expires_at: self.now(),
+            lasts: Span::from_ms(0),
             can_tighten: self.dice.once_in(10),
         };
         let patient = self.dice.below(3);
@@ -570,7 +570,7 @@ impl World {
     fn repeat_reserve(&mut self, hold: &almoner_ledger::Hold, now: Timestamp) -> Result<(), String> {
         let id = if self.is(Mutant::RepeatsAnew) { self.new_id() } else { hold.id };
         let (accounts, ask, priority) = (hold.accounts.clone(), hold.ask, hold.priority);
-        let mut again = Reserve { id, accounts, ask, priority, expires_at: hold.expires_at, can_tighten: false };
+        let mut again = Reserve { id, accounts, ask, priority, lasts: Span::from_ms(0), can_tighten: false };
         match self.ledger.reserve(&again, Patience::Spent, now) {
             Ok(Verdict::Admitted(admission)) => same("the repeated cap", &admission.cap, &hold.cap)?,
             other => return Err(format!("the same question has another answer: {other:?}")),
