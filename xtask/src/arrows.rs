@@ -13,7 +13,7 @@ use crate::{Outcome, list, root};
 /// A crate, and the crates of ours that it may know.
 type Arrows = (&'static str, &'static [&'static str]);
 
-const ARROWS: [Arrows; 13] = [
+const ARROWS: [Arrows; 14] = [
     ("units", &[]),
     ("policy", &["units"]),
     ("config", &["units", "policy"]),
@@ -26,6 +26,7 @@ const ARROWS: [Arrows; 13] = [
     ("rehearsal", &["units"]),
     ("daemon", &["units", "policy", "config", "ledger", "meter", "schedule", "store", "gateway", "api", "rehearsal"]),
     ("cli", &["units", "policy", "config", "meter", "api", "daemon"]),
+    ("sim", &["units", "ledger"]),
     ("testkit", EVERYTHING),
 ];
 

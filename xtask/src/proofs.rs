@@ -26,8 +26,9 @@ const SERVER: &[&str] = &["--package", "almoner"];
 const BAD_SERVER: &[&str] = &["--package", "almoner-daemon", "--features", "known-bad", "--example", "known_bad"];
 
 /// The proofs, in the order in which one should be believed before the next: add a new one here.
-const PROOFS: [Program; 3] = [
+const PROOFS: [Program; 4] = [
     Program { dir: "ledger", name: "model", small: None, needs: &[] },
+    Program { dir: "sim", name: "simulate", small: Some(&["--seeds", "500"]), needs: &[] },
     Program {
         dir: "testkit",
         name: "kill_loop",

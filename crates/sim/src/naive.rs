@@ -1,0 +1,183 @@
+//! Naive books: every amount is kept as a record by itself, and added up anew whenever somebody asks.
+//!
+//! Nothing of the ledger's arithmetic is used: no ring, no running sum, no calendar.
+
+use almoner_units::{CalendarUnit, CallId, Charge, Limit, Window};
+
+const HOUR: u64 = 3_600_000;
+const DAY: u64 = 24 * HOUR;
+
+/// What has become of an amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Held,
+    Spent,
+    Assumed,
+    /// Assumed, and forgotten by a reset.
+    Forgotten,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    call: CallId,
+    amount: u64,
+    state: State,
+    at: u64,
+}
+
+/// What is counted against one limit, as records.
+#[derive(Clone, Debug)]
+pub(crate) struct Count {
+    pub(crate) limit: Limit,
+    records: Vec<Record>,
+    /// When the window began and ends that is open now.
+    open: Option<(u64, u64)>,
+}
+
+/// What a limit shows at one moment. A sliding window may count an amount for up to a slot longer, and no shorter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    pub(crate) held: u64,
+    pub(crate) spent: (u64, u64),
+    pub(crate) assumed: (u64, u64),
+}
+
+impl Sums {
+    /// Spent, assumed and held, at least.
+    pub(crate) fn charged(&self) -> u64 {
+        self.held + self.spent.0 + self.assumed.0
+    }
+}
+
+impl Count {
+    pub(crate) fn new(limit: Limit) -> Self {
+        Self { limit, records: Vec::new(), open: None }
+    }
+
+    /// When the window began that is open at `now`; `None` where none is.
+    pub(crate) fn begun(&self, now: u64) -> Option<u64> {
+        self.open.filter(|(_, end)| now < *end).map(|(begin, _)| begin)
+    }
+
+    /// When the window ends that is open at `now`, where it ends at once.
+    pub(crate) fn ends_at(&self, now: u64) -> Option<u64> {
+        self.open.map(|(_, end)| end).filter(|end| now < *end && *end < u64::MAX)
+    }
+
+    fn part(&self, charge: &Charge) -> u64 {
+        charge[self.limit.meter]
+    }
+
+    /// Forgets what can count no more.
+    pub(crate) fn roll(&mut self, now: u64) {
+        match self.limit.window {
+            Window::Sliding(span) => {
+                self.records.retain(|it| it.state == State::Held || it.at + late(span.ms()) > now);
+            }
+            _ if self.open.is_some_and(|(_, end)| now >= end) => {
+                self.records.clear();
+                self.open = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, now: u64) {
+        let end = match &self.limit.window {
+            Window::Sliding(_) => return,
+            Window::Lifetime => u64::MAX,
+            Window::Fixed(span) => now + span.ms(),
+            Window::Calendar(unit, _) => next(*unit, now),
+        };
+        self.open.get_or_insert((now, end));
+    }
+
+    pub(crate) fn hold(&mut self, call: CallId, charge: &Charge, now: u64) {
+        self.begin(now);
+        self.records.push(Record { call, amount: self.part(charge), state: State::Held, at: now });
+    }
+
+    fn find(&mut self, call: CallId, state: State) -> Option<&mut Record> {
+        self.records.iter_mut().find(|it| it.call == call && it.state == state)
+    }
+
+    pub(crate) fn settle(&mut self, call: CallId, spent: &Charge, now: u64) {
+        let amount = self.part(spent);
+        if let Some(record) = self.find(call, State::Held) {
+            *record = Record { call, amount, state: State::Spent, at: now };
+        }
+    }
+
+    pub(crate) fn assume(&mut self, call: CallId, now: u64) {
+        if let Some(record) = self.find(call, State::Held) {
+            (record.state, record.at) = (State::Assumed, now);
+        }
+    }
+
+    pub(crate) fn correct(&mut self, call: CallId, held: &Charge, truth: &Charge, now: u64) {
+        let (held, truth) = (self.part(held), self.part(truth));
+        let excess = truth.saturating_sub(held);
+        let is_sliding = matches!(self.limit.window, Window::Sliding(_));
+        if let Some(record) = self.find(call, State::Assumed) {
+            record.state = State::Spent;
+            record.amount = if is_sliding { truth.min(held) } else { truth };
+        } else if let Some(record) = self.find(call, State::Forgotten) {
+            (record.state, record.amount) = (State::Spent, excess);
+        }
+        if is_sliding && excess > 0 {
+            self.records.push(Record { call, amount: excess, state: State::Spent, at: now });
+        }
+    }
+
+    pub(crate) fn add(&mut self, call: CallId, spent: &Charge, now: u64) {
+        self.begin(now);
+        self.records.push(Record { call, amount: self.part(spent), state: State::Spent, at: now });
+    }
+
+    pub(crate) fn reset(&mut self) {
+        let is_sliding = matches!(self.limit.window, Window::Sliding(_));
+        self.records.retain(|it| it.state == State::Held || (it.state != State::Spent && !is_sliding));
+        for record in self.records.iter_mut().filter(|it| it.state == State::Assumed) {
+            record.state = State::Forgotten;
+        }
+    }
+
+    pub(crate) fn sums(&self, now: u64) -> Sums {
+        let mut sums = Sums::default();
+        if self.open.is_some_and(|(_, end)| now >= end) {
+            return sums;
+        }
+        for record in &self.records {
+            let (counts, may_count) = match (record.state, &self.limit.window) {
+                (State::Spent | State::Assumed, Window::Sliding(span)) => {
+                    (record.at + span.ms() > now, record.at + late(span.ms()) > now)
+                }
+                _ => (true, true),
+            };
+            let (least, most) = (if counts { record.amount } else { 0 }, if may_count { record.amount } else { 0 });
+            match record.state {
+                State::Held => sums.held += record.amount,
+                State::Spent => sums.spent = (sums.spent.0 + least, sums.spent.1 + most),
+                State::Assumed => sums.assumed = (sums.assumed.0 + least, sums.assumed.1 + most),
+                State::Forgotten => {}
+            }
+        }
+        sums
+    }
+}
+
+/// How long an amount may count in a sliding window: a hundred-and-twentieth longer than the window.
+fn late(span: u64) -> u64 {
+    span.div_ceil(120) * 121
+}
+
+/// When the window of UTC's calendar ends that contains `now`.
+fn next(unit: CalendarUnit, now: u64) -> u64 {
+    match unit {
+        CalendarUnit::Hour => (now / HOUR + 1) * HOUR,
+        CalendarUnit::Day => (now / DAY + 1) * DAY,
+        // The first of January 1970 was a Thursday.
+        CalendarUnit::Week => ((now + 3 * DAY) / (7 * DAY) + 1) * 7 * DAY - 3 * DAY,
+        CalendarUnit::Month => unreachable!("no budget of the false world counts by months"),
+    }
+}
