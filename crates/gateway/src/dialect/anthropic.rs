@@ -124,6 +124,10 @@ const OWN_DESCRIPTION: usize = 1024;
 /// What its descriptions of a set of tools take at most: 16 times as much.
 const OWN_DESCRIPTIONS: usize = 16 * OWN_DESCRIPTION;
 
+/// What the limit that we set adds to a tool: `,"max_uses":5`, weighed as JSON, which is a byte more for its name and
+/// one for its value.
+const OWN_LIMIT: usize = 13 + 2;
+
 /// Reads the body of a request.
 pub(super) fn read(headers: &HeaderMap, root: &Object<'_>) -> Result<Call, BadBody> {
     let mut reader = Reader::default();
@@ -316,6 +320,7 @@ impl Reader {
         }
         let max_uses = count(tool, "max_uses")?;
         if max_uses.is_none() {
+            self.weight.add_hidden(OWN_LIMIT);
             self.limitless.push(tool.layout());
         }
         if let Some(model) = word(tool, "model")? {

@@ -287,6 +287,16 @@ fn a_tool_without_a_limit_gets_ours() {
 }
 
 #[test]
+fn the_limit_that_a_tool_gets_was_weighed_before() {
+    for tool in [r#"{"type":"web_search_20250305"}"#, r#"{"type":"web_search_20250305","max_uses":null}"#] {
+        let body = Bytes::from(ask(&format!(r#","max_tokens":1,"tools":[{tool}]"#)));
+        let held = read(ANTHROPIC, &HeaderMap::new(), &body).unwrap().unwrap();
+        let sent = read(ANTHROPIC, &HeaderMap::new(), &held.rewrite(&body, 1)).unwrap().unwrap();
+        assert!(sent.shape.text_bytes <= held.shape.text_bytes, "{tool}");
+    }
+}
+
+#[test]
 fn an_advisor_brings_its_own_price_or_none() {
     let body = ask(r#","tools":[{"name":"a"},{"type":"advisor_20260301","name":"advisor","model":"big"}]"#);
     let mut call = call(ANTHROPIC, &body);
