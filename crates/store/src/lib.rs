@@ -8,6 +8,9 @@ mod ballast;
 mod chain;
 mod error;
 mod files;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod history;
 mod hwm;
 mod journal;
