@@ -7,6 +7,7 @@
 
 mod arrows;
 mod clients;
+mod fuzz;
 mod lint;
 mod prices;
 mod proofs;
@@ -34,7 +35,7 @@ impl Chore {
     }
 }
 
-const CHORES: [Chore; 9] = [
+const CHORES: [Chore; 10] = [
     Chore { usage: "test [CARGO-TEST-ARGS]", does: "every test, with the proofs small", run: test::run },
     Chore { usage: "lint", does: "format, clippy, docs, cargo deny, and the four checks below", run: lint::run },
     Chore { usage: "tidy", does: "the text of the repository: line lengths, links, decision pages", run: tidy::run },
@@ -46,6 +47,7 @@ const CHORES: [Chore; 9] = [
     },
     Chore { usage: "prove [NAME]", does: "the proofs at full size, as a table", run: proofs::prove },
     Chore { usage: "bench [NAME]", does: "the speed figures, as a table", run: proofs::bench },
+    Chore { usage: "fuzz [TARGET] [--seconds N]", does: "what strangers send, changed without end", run: fuzz::run },
     Chore { usage: "clients", does: "real agents and SDKs against a scripted provider", run: clients::run },
     Chore { usage: "prices convert FILE", does: "print the price book made from a published table", run: price_book },
 ];
@@ -74,7 +76,7 @@ fn main() -> ExitCode {
 }
 
 fn help() -> String {
-    let line = |chore: &Chore| format!("  cargo xtask {:<24}{}\n", chore.usage, chore.does);
+    let line = |chore: &Chore| format!("  cargo xtask {:<30}{}\n", chore.usage, chore.does);
     CHORES.iter().map(line).collect()
 }
 
