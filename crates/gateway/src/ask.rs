@@ -1,11 +1,13 @@
 //! Whether an understood call may go: its bound, a closer bound where it is large for what is left, and the purse.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use almoner_ledger::{Refusal, RefusalReason};
 use almoner_policy::{Bound, BoundSettings, Price, Unboundable, bound};
 use almoner_units::{Ask, CallId, Span, Timestamp};
 use hyper::Response;
+use tokio::time::timeout;
 
 use crate::answer::Answer;
 use crate::counting;
@@ -19,6 +21,8 @@ use crate::stack::{Gateway, Understood, World, whole};
 
 /// What refills within this time is worth waiting for.
 const SOON: Span = Span::from_secs(60);
+/// How long the purse may take to answer, beside the time that a call may wait.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long a client is told to wait where nobody knows better.
 const A_MOMENT: Span = Span::from_secs(5);
 
@@ -97,7 +101,7 @@ async fn decide<W: World>(
     let mut bound = bound_by_bytes(gateway, understood)?;
     note(report, &bound, understood.price.as_ref());
     let mut question = question(gateway, understood, report.id, &bound);
-    let decision = gateway.purse.reserve(question.clone()).await.map_err(purse_failed)?;
+    let decision = reserve(gateway, question.clone()).await?;
     if !matches!(decision, Decision::Tighten) {
         return Ok((decision, bound.ask));
     }
@@ -107,7 +111,16 @@ async fn decide<W: World>(
     }
     question.ask = bound.ask;
     question.can_tighten = false;
-    Ok((gateway.purse.reserve(question).await.map_err(purse_failed)?, bound.ask))
+    Ok((reserve(gateway, question).await?, bound.ask))
+}
+
+/// Asks the purse, and does not wait for ever: a disk may hang, and while ledger time stands still no wait ends.
+async fn reserve<W: World>(gateway: &Gateway<W>, question: Question) -> Result<Decision, Answer> {
+    let most = Duration::from_millis(question.wait_max.ms()) + ANSWER_MAX;
+    let Ok(decision) = timeout(most, gateway.purse.reserve(question)).await else {
+        return Err(Answer::LedgerClosed { why: "the ledger did not answer in time".to_owned(), after: A_MOMENT });
+    };
+    decision.map_err(purse_failed)
 }
 
 fn note(report: &mut Report, bound: &Bound, price: Option<&Price>) {
@@ -116,6 +129,10 @@ fn note(report: &mut Report, bound: &Bound, price: Option<&Price>) {
     if price.is_some_and(|price| price.is_stale(report.at)) {
         // A bound is no better than its price, and nobody has looked at this one for long.
         report.unbounded.push("a price past its review date".to_owned());
+    }
+    if price.is_some_and(|price| !price.provider().is_empty() && price.provider() != report.provider) {
+        // Whoever else serves the model mostly asks the same, and need not.
+        report.unbounded.push("a price of another provider".to_owned());
     }
     report.ask = Some(bound.ask);
 }
@@ -220,12 +237,12 @@ fn refuse(refusal: Box<Refusal>, waited: Span, now: Timestamp) -> Answer {
             Answer::SlowDown { refusal: Some(refusal), after }
         }
         (RefusalReason::Held, _) => Answer::SlowDown { refusal: Some(refusal), after: A_MOMENT },
-        // Who has waited its time for a level to fall is told when it falls; who was not let wait has no money.
-        (RefusalReason::Level, None) if waited > Span::default() => {
-            let after = refusal.changes_at.map_or(SOON, |at| at.since(now));
-            Answer::SlowDown { refusal: Some(refusal), after }
-        }
-        (RefusalReason::Level, None) => Answer::NoMoney(refusal),
+        // Who has waited its time for a level to fall is told when it falls; who was not let wait, or waits for what time
+        // does not bring, has no money.
+        (RefusalReason::Level, None) => match refusal.changes_at {
+            Some(at) if waited > Span::default() => Answer::SlowDown { refusal: Some(refusal), after: at.since(now) },
+            _ => Answer::NoMoney(refusal),
+        },
     }
 }
 
@@ -234,5 +251,53 @@ fn purse_failed(error: DeskError) -> Answer {
         DeskError::Closed(why) => Answer::LedgerClosed { why, after: A_MOMENT },
         DeskError::Crowded(_) => Answer::SlowDown { refusal: None, after: A_MOMENT },
         DeskError::Question(error) => Answer::Fault(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use almoner_units::{AccountKey, Level, Priority, Timestamp};
+
+    /// How a refusal is said of which time brings the end in so many seconds, after so many of waiting.
+    fn said(reason: RefusalReason, changes_in: Option<u64>, waited: u64) -> String {
+        let now = Timestamp::from_ms(1_795_500_000_000);
+        let refusal = Refusal {
+            account: AccountKey { budget: "firm".parse().unwrap(), per: Vec::new() },
+            limit: "$1".parse().unwrap(),
+            spent: 0,
+            assumed: 0,
+            held: 0,
+            asked: 0,
+            level: Level::Soft,
+            priority: Priority::Low,
+            reason,
+            changes_at: changes_in.map(|secs| now.after(Span::from_secs(secs))),
+        };
+        match refuse(Box::new(refusal), Span::from_secs(waited), now) {
+            Answer::SlowDown { after, .. } => format!("come back in {after}"),
+            Answer::NoMoney(_) => "no money".to_owned(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn who_is_told_to_come_back_is_told_when_and_nobody_in_vain() {
+        use RefusalReason::{Exhausted, Held, Level, TooLarge};
+        let table = [
+            (Exhausted, Some(59), 0, "come back in 59s"),
+            (Exhausted, Some(61), 0, "no money"),
+            (Exhausted, None, 0, "no money"),
+            (TooLarge, Some(1), 0, "no money"),
+            (Held, None, 30, "come back in 5s"),
+            (Level, Some(30), 0, "come back in 30s"),
+            (Level, Some(600), 0, "no money"),
+            (Level, Some(600), 30, "come back in 10m"),
+            // A lifetime budget: time alone never brings the level down.
+            (Level, None, 30, "no money"),
+        ];
+        for (reason, changes_in, waited, expected) in table {
+            assert_eq!(said(reason, changes_in, waited), expected, "{reason:?} {changes_in:?} {waited}");
+        }
     }
 }

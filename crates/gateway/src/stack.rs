@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use almoner_policy::{Overheads, Price, PriceBook, touched};
+use almoner_policy::{Overheads, Price, PriceBook};
 use almoner_units::{AccountKey, Budget, Labels, Meter, Priority};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Bytes};
@@ -172,8 +172,10 @@ impl<W: World> Gateway<W> {
             Said { session: call.session.as_deref(), provider: &self.providers[provider].name, model: &call.model };
         let (labels, priority) = labels(&head.headers, &who.key, said);
         let all = self.budgets();
-        let accounts = touched(&all, &labels);
-        let hard = || all.iter().filter(|budget| budget.mode.is_hard() && budget.counts(&labels));
+        let names = [book_name(&labels, price.as_ref()), Some(labels.clone())];
+        let counting: Vec<_> = all.iter().filter_map(|budget| Some((budget, counted_by(budget, &names)?))).collect();
+        let accounts = counting.iter().map(|(budget, labels)| budget.account(labels)).collect();
+        let hard = || counting.iter().map(|(budget, _)| *budget).filter(|budget| budget.mode.is_hard());
         let counts_dollars = |budget: &Budget| budget.limits.iter().any(|limit| limit.meter == Meter::Usd);
         let (is_bounded, is_priced) = (hard().next().is_some(), hard().any(counts_dollars));
         if let Err(unknown) = brought
@@ -280,6 +282,20 @@ impl<W: World> Gateway<W> {
             outcome: crate::report::Outcome::default(),
         }
     }
+}
+
+/// The labels with the model's name in the price book, where the call uses another.
+fn book_name(labels: &Labels, price: Option<&Price>) -> Option<Labels> {
+    let name = price.map(Price::model).filter(|name| !name.is_empty())?;
+    let mut labels = labels.clone();
+    labels.set("model".parse().ok()?, name.parse().ok()?);
+    Some(labels)
+}
+
+/// By which of these labels a budget counts the call, the first that fits: a model has several names, and none of them
+/// is a way around a budget, or to an account of its own.
+fn counted_by<'l>(budget: &Budget, names: &'l [Option<Labels>]) -> Option<&'l Labels> {
+    names.iter().flatten().find(|labels| budget.counts(labels))
 }
 
 /// In whose words to refuse a path that has no route.

@@ -36,6 +36,8 @@ pub struct Journal {
     pub(crate) high_water: HighWater,
     ballast: Ballast,
     ticked_at: Timestamp,
+    /// How a write failed, where one did.
+    broken: Option<String>,
     _lock: Lock,
 }
 
@@ -91,7 +93,7 @@ impl Journal {
         private::sync_dir(&files.dir).map_err(|error| OpenError::unreadable(&files.dir, error))?;
         let ballast = Ballast::at(files.ballast.clone());
         let ticked_at = Timestamp::from_ms(0);
-        Ok(Self { connection, files, identity, head, high_water, ballast, ticked_at, _lock: lock })
+        Ok(Self { connection, files, identity, head, high_water, ballast, ticked_at, broken: None, _lock: lock })
     }
 
     /// Writes facts, all or none, in one transaction and one flush. When this returns they last.
@@ -177,13 +179,21 @@ impl Journal {
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, AppendError> {
+        // What the disk kept of a write that failed is unknown until the journal is read again, so nothing follows it.
+        if let Some(why) = &self.broken {
+            return Err(AppendError::io(&self.files.db, why.clone()));
+        }
         let result = sqlite::run(&mut self.connection, work);
-        if self.connection.is_autocommit() {
+        let result = if self.connection.is_autocommit() {
             result.map_err(|error| self.judge(error))
         } else {
             let error = "a failed transaction could not be taken back";
             Err(AppendError::io(&self.files.db, error))
+        };
+        if let Err(AppendError::Io { source, .. }) = &result {
+            self.broken = Some(source.to_string());
         }
+        result
     }
 
     fn judge(&mut self, error: rusqlite::Error) -> AppendError {

@@ -151,7 +151,7 @@ async fn what_clients_say_about_themselves_parts_the_accounts() {
 /// A server with one account in mode `throttle`, charged to so many percent.
 async fn at_percent(percent: u64) -> (TruthProvider, World, Server) {
     let truth = truth().await;
-    let budget = "[[budget]]\nname = \"shared\"\nlimit = \"1M tokens\"\nmode = \"throttle\"\n";
+    let budget = "[[budget]]\nname = \"shared\"\nlimit = \"1M tokens / 24h\"\nmode = \"throttle\"\n";
     let world = world(&truth, "wait_max = \"100ms\"", budget);
     let server = world.serve();
     let tokens = (percent * 10_000).to_string();
@@ -193,7 +193,7 @@ async fn the_fuller_an_account_the_more_urgent_a_call_must_be() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_call_that_a_level_keeps_out_goes_as_soon_as_the_level_falls() {
     let truth = truth().await;
-    let budget = "[[budget]]\nname = \"shared\"\nlimit = \"1M tokens\"\nmode = \"throttle\"\n";
+    let budget = "[[budget]]\nname = \"shared\"\nlimit = \"1M tokens / 24h\"\nmode = \"throttle\"\n";
     let world = world(&truth, "wait_max = \"30s\"", budget);
     let server = world.serve();
     world.ok(&["usage", "add", "--input", "850000", "--cost", "$0", "--reason", "a test"]);

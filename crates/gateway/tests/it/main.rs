@@ -5,5 +5,6 @@
 
 mod border;
 mod counting;
+mod names;
 mod ways_out;
 mod world;

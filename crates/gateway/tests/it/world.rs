@@ -77,7 +77,7 @@ impl Purse for Shared {
                 accounts: accounts.clone().into(),
                 ask: question.ask,
                 priority: question.priority,
-                expires_at: NOW.after(question.hold_max),
+                lasts: question.hold_max,
                 can_tighten: question.can_tighten,
             };
             let seen = accounts.iter().filter_map(|id| state.ledger.view(*id, NOW)).collect();

@@ -244,3 +244,16 @@ fn a_shell_that_reads_the_ledger_is_in_the_way_and_is_said_to_be() {
     let fault = state.fault().to_string();
     assert!(fault.contains("close whatever else has it open"), "{fault}");
 }
+
+#[test]
+fn nothing_is_written_after_a_write_that_failed() {
+    let state = State::new();
+    let (mut journal, _) = state.open();
+    let mut world = World::new(1);
+    journal.append(&world.facts(3)).unwrap();
+    let head = journal.head();
+    assert!(journal.transact(|batch| batch.execute("no such statement", [])).is_err());
+    assert!(matches!(journal.append(&world.facts(3)), Err(crate::AppendError::Io { .. })));
+    drop(journal);
+    assert_eq!(state.open().0.head(), head);
+}
