@@ -246,8 +246,8 @@ impl<W: World> Running<W> {
         let patience = self.gateway.settings.patience;
         let read = tokio::select! {
             biased;
-            why = cut_told(&mut self.cut) => Err(why),
-            read = collect(body, almoner_meter::BODY_MAX, patience) => read,
+            why = cut_told(&mut self.cut) => Err(Answer::Stopped(why)),
+            read = collect(body, almoner_meter::BODY_MAX, patience) => read.map_err(Answer::TimedOut),
         };
         match read {
             Ok(body) => {
@@ -255,10 +255,7 @@ impl<W: World> Running<W> {
                 self.account.settle(&Home { reading: meter.finish(), broke: None, ended: true });
                 drop(head.send(response.map(|()| full_body(body))));
             }
-            Err(why) => {
-                let answer = Answer::TimedOut(why.clone());
-                self.fail(head, &answer, End::Assumed(why));
-            }
+            Err(answer) => self.fail(head, &answer, End::Assumed(answer.message())),
         }
     }
 

@@ -191,3 +191,16 @@ async fn where_nothing_refuses_a_call_without_a_bound_goes_as_it_came_and_is_cou
     let almoner_gateway::Verdict::Admitted { held, .. } = report.verdict else { panic!("{:?}", report.verdict) };
     assert!(held[Meter::Usd] > 100_000_000 && held[Meter::Requests] == 1, "{held:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_stopped_before_it_is_whole_is_not_asked_for_again() {
+    let bench = Bench::dollar();
+    let _provider = bench.writes("application/json");
+    let asking = tokio::spawn(bench.call(post("/v1/messages", "claude-opus-5", ",\"max_tokens\":10")));
+    settle_down().await;
+    let cutter = bench.shared.state().cuts.pop().unwrap();
+    cutter.send("the budget is spent".to_owned()).unwrap();
+    let response = asking.await.unwrap();
+    assert_eq!((response.status().as_u16(), &response.headers()["x-should-retry"]), (402, &"false".parse().unwrap()));
+    assert_eq!(bench.ends(), ["assumed"]);
+}

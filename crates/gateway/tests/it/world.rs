@@ -229,11 +229,16 @@ impl Bench {
 
     /// The provider's next answer, a stream that the test writes.
     pub(crate) fn streams(&self) -> Sender<Bytes, BoxError> {
+        self.writes("text/event-stream")
+    }
+
+    /// The provider's next answer, of this type, which the test writes.
+    pub(crate) fn writes(&self, kind: &'static str) -> Sender<Bytes, BoxError> {
         let (sender, channel) = Channel::<Bytes, BoxError>::new(64);
         let mut body = Some(UpstreamBody::new(channel));
         self.then(move |_| {
             let mut answer = Response::new(body.take().unwrap());
-            answer.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+            answer.headers_mut().insert("content-type", kind.parse().unwrap());
             async move { Ok(answer) }
         });
         sender
