@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore speaks to the person who started it")]
 
 mod arrows;
+mod bench;
 mod clients;
 mod fuzz;
 mod lint;
@@ -46,7 +47,7 @@ const CHORES: [Chore; 10] = [
         run: requirements_page,
     },
     Chore { usage: "prove [NAME]", does: "the proofs at full size, as a table", run: proofs::prove },
-    Chore { usage: "bench [NAME]", does: "the speed figures, as a table", run: proofs::bench },
+    Chore { usage: "bench [NAME…]", does: "how fast everything is, beside nginx, as a table", run: bench::run },
     Chore { usage: "fuzz [TARGET] [--seconds N]", does: "what strangers send, changed without end", run: fuzz::run },
     Chore { usage: "clients", does: "real agents and SDKs against a scripted provider", run: clients::run },
     Chore { usage: "prices convert FILE", does: "print the price book made from a published table", run: price_book },

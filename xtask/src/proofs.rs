@@ -1,4 +1,4 @@
-//! `cargo xtask prove` and `cargo xtask bench`: the programs that measure a promise, and what they found.
+//! `cargo xtask prove`: the programs that measure a promise, and what they found.
 //!
 //! Such a program is an example of the crate whose promise it measures, `crates/*/examples/NAME.rs`. A proof ends in
 //! success only where the promise held, and prints a line for each figure, which becomes a row of the table; what else
@@ -38,13 +38,6 @@ const PROOFS: [Program; 4] = [
     Program { dir: "testkit", name: "overshoot", small: Some(&["--rounds", "2"]), needs: &[SERVER] },
 ];
 
-/// The measurements of speed: add a new one here.
-const BENCHES: [Program; 3] = [
-    Program { dir: "ledger", name: "throughput", small: None, needs: &[] },
-    Program { dir: "meter", name: "throughput", small: None, needs: &[] },
-    Program { dir: "policy", name: "throughput", small: None, needs: &[] },
-];
-
 const COLUMNS: [&str; 5] = ["proof", "n", "seeds", "worst", "result"];
 type Row = [String; 5];
 
@@ -65,15 +58,6 @@ pub(crate) fn prove(args: &[String]) -> Outcome {
     if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
 }
 
-pub(crate) fn bench(args: &[String]) -> Outcome {
-    let mut failures = Vec::new();
-    for program in chosen(&BENCHES, args)? {
-        println!("\n{program}");
-        failures.extend(run::to_end(&mut program.command(&["--release"], &[])).err());
-    }
-    if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
-}
-
 /// Those that exist, or of them the ones with this name or of this crate.
 fn chosen(programs: &[Program], args: &[String]) -> Result<Vec<Program>, String> {
     let is_meant = |program: &Program| args.iter().all(|arg| arg == program.dir || arg == program.name);
@@ -88,6 +72,10 @@ impl std::fmt::Display for Program {
 }
 
 impl Program {
+    pub(crate) const fn new(dir: &'static str, name: &'static str) -> Self {
+        Self { dir, name, small: None, needs: &[] }
+    }
+
     fn exists(&self) -> bool {
         root().join(format!("crates/{}/examples/{}.rs", self.dir, self.name)).is_file()
     }
@@ -121,7 +109,8 @@ impl Program {
         self.needs.iter().try_for_each(build)
     }
 
-    fn command(&self, cargo_args: &[&str], args: &[&str]) -> std::process::Command {
+    /// Builds and runs it.
+    pub(crate) fn command(&self, cargo_args: &[&str], args: &[&str]) -> std::process::Command {
         let package = format!("almoner-{}", self.dir);
         let mut command = run::cargo(&["run", "--quiet", "--package", &package, "--example", self.name]);
         command.args(cargo_args).arg("--").args(args);

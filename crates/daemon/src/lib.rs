@@ -31,6 +31,7 @@ pub use known_bad::KnownBad;
 pub use known_bad::choose;
 pub use offline::{OfflineError, Sound, repair_ledger, verify_ledger};
 pub use providers::price_book;
+pub use purse::open_purse;
 pub use serve::{Options, SERVE_LOG, ServeError, prepare_state_dir, serve};
 
 /// The wall clock, for commands that need no server.

@@ -143,7 +143,7 @@ pub fn serve(settings: &Settings, options: Options, say: &mut dyn FnMut(String))
 
 /// Ends the process because the disk failed: nobody can say any more what it holds.
 #[allow(clippy::print_stderr)]
-fn die(reason: &str) {
+pub(crate) fn die(reason: &str) {
     eprintln!("almoner: {reason}");
     std::process::exit(74);
 }
@@ -165,14 +165,19 @@ impl Shown {
 
 /// Opens the ledger, assumes what a crash left open, and puts the configured budgets in force.
 pub(crate) fn open(settings: &Settings) -> Result<(Journal, Ledger), ServeError> {
-    let (mut journal, recovered) = Journal::open(&settings.state_dir)?;
+    open_in(&settings.state_dir, configured(settings))
+}
+
+/// The same, for budgets that no settings ask for.
+pub(crate) fn open_in(state_dir: &Path, configured: Vec<Budget>) -> Result<(Journal, Ledger), ServeError> {
+    let (mut journal, recovered) = Journal::open(state_dir)?;
     let mut ledger = recovered.ledger;
     let now = clock::read().wall;
     journal.keys_remove_expired(now)?;
     recovered.open_holds.into_iter().for_each(|id| recover(&mut ledger, id, now));
     // A key that is good without its budget would spend without a limit, so that one must not be lost for the other.
     let keys: Vec<String> = journal.keys_all()?.into_iter().map(|key| key.id).collect();
-    put_in_force(&mut ledger, configured(settings), &keys, now);
+    put_in_force(&mut ledger, configured, &keys, now);
     journal.append(&ledger.take_facts())?;
     Ok((journal, ledger))
 }

@@ -62,10 +62,10 @@ fn fill(text: &mut String, mut event: impl FnMut(&mut String, usize) -> std::fmt
     }
 }
 
-/// The best and the worst of some rounds, in millions of bytes a second.
-fn measure(dialect: Dialect, text: &str) -> (u128, u128) {
-    let rates: Vec<u128> = (0..ROUNDS).map(|_| rate(dialect, text)).collect();
-    (rates.iter().max().copied().unwrap_or(0), rates.iter().min().copied().unwrap_or(0))
+/// A line that `cargo xtask bench` reads: millions of bytes a second, round by round.
+fn measure(name: &str, dialect: Dialect, text: &str) {
+    let rates: Vec<String> = (0..ROUNDS).map(|_| rate(dialect, text).to_string()).collect();
+    println!("bench: meter, {name} | at least 500 MB/s | {}", rates.join(" "));
 }
 
 fn rate(dialect: Dialect, text: &str) -> u128 {
@@ -79,7 +79,7 @@ fn rate(dialect: Dialect, text: &str) -> u128 {
 }
 
 fn main() {
-    println!("MB/s, best and worst of {ROUNDS} rounds of 64 MiB in chunks of {CHUNK} bytes");
+    println!("{ROUNDS} rounds of {} MiB in chunks of {CHUNK} bytes", SIZE >> 20);
     for (name, dialect, text) in [
         ("anthropic", Dialect::AnthropicMessages, anthropic()),
         ("openai-chat, usage null in every chunk", Dialect::OpenAiChat, chat("\"usage\":null")),
@@ -90,7 +90,6 @@ fn main() {
         ),
         ("gemini, usage in every chunk", Dialect::Gemini, gemini()),
     ] {
-        let (best, worst) = measure(dialect, &text);
-        println!("{best:>6} {worst:>6}  {name}");
+        measure(name, dialect, &text);
     }
 }

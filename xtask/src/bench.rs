@@ -1,0 +1,144 @@
+//! `cargo xtask bench [--short] [--keep] [NAME…]`: how fast everything is, as ratios measured side by side in one run.
+//!
+//! The pure crates and the ledger on disk are measured by examples of theirs, which print figures; the gateway stands
+//! beside nginx here. What is asked stands beside each figure. `--short` is for trying the bench itself out, and
+//! `--keep` puts the table into docs/benchmarks.md.
+//!
+//! The gateway's part wants nginx, wrk and taskset: `apt-get install nginx-light wrk util-linux`. Nothing is left
+//! running, nothing is listened on but loopback, and every state lies in a folder that is removed.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::float_arithmetic,
+    clippy::cast_precision_loss,
+    reason = "a measurement reads clocks, waits, and divides"
+)]
+
+mod figure;
+mod gateway;
+mod machine;
+mod process;
+
+use std::fs;
+
+use crate::proofs::Program;
+use crate::{Outcome, root, run};
+use figure::Figure;
+use gateway::Street;
+use machine::Quiet;
+
+/// How long everything is measured.
+#[derive(Clone, Copy)]
+struct Size {
+    rounds: usize,
+    /// Of each load on each way in each round.
+    seconds: usize,
+    streams: usize,
+}
+
+const FULL: Size = Size { rounds: 5, seconds: 3, streams: 5000 };
+const SHORT: Size = Size { rounds: 2, seconds: 1, streams: 500 };
+
+/// The examples that print figures, by the name of their part.
+const EXAMPLES: [(&str, Program); 4] = [
+    ("ledger", Program::new("ledger", "throughput")),
+    ("meter", Program::new("meter", "throughput")),
+    ("policy", Program::new("policy", "throughput")),
+    ("durable", Program::new("daemon", "durable")),
+];
+
+/// The parts that are measured here.
+const HERE: [&str; 2] = ["gateway", "streams"];
+
+/// Where in the page the table stands.
+const MARKS: [&str; 2] = ["<!-- the table begins -->\n", "<!-- the table ends -->\n"];
+
+pub(crate) fn run(args: &[String]) -> Outcome {
+    let (flags, names): (Vec<&str>, Vec<&str>) = args.iter().map(String::as_str).partition(|arg| arg.starts_with('-'));
+    if let Some(unknown) = flags.iter().find(|flag| !["--short", "--keep"].contains(flag)) {
+        return Err(format!("`{unknown}` is unknown; write `cargo xtask bench [--short] [--keep] [NAME…]`"));
+    }
+    let parts: Vec<&str> = EXAMPLES.iter().map(|(name, _)| *name).chain(HERE).collect();
+    if let Some(unknown) = names.iter().find(|name| !parts.contains(name)) {
+        return Err(format!("there is no part `{unknown}`; the parts are {}", parts.join(", ")));
+    }
+    let size = if flags.contains(&"--short") { SHORT } else { FULL };
+    let is_meant = |part: &str| names.is_empty() || names.contains(&part);
+    let page = measure(size, is_meant)?;
+    print!("\n{page}");
+    if flags.contains(&"--keep") { keep(&page) } else { Ok(()) }
+}
+
+/// Measures the parts that are meant, and tells what was found as Markdown.
+fn measure(size: Size, is_meant: impl Fn(&str) -> bool) -> Result<String, String> {
+    build()?;
+    let quiet = Quiet::begin();
+    let mut figures = Vec::new();
+    for (_, program) in EXAMPLES.iter().filter(|(name, _)| is_meant(name)) {
+        println!("\n{program}");
+        run::line_by_line(&mut program.command(&["--release"], &[]), |line| match Figure::of_line(line) {
+            Some(figure) => figures.push(figure),
+            None => println!("{line}"),
+        })?;
+    }
+    let cores = cores();
+    if is_meant("gateway") {
+        println!("\ngateway");
+        let street = Street::open(&cores)?;
+        figures.push(street.idle_memory());
+        figures.extend(street.calls(size)?);
+        figures.extend(street.first_bytes(size)?);
+    }
+    if is_meant("streams") {
+        println!("\nstreams");
+        figures.push(gateway::open_streams(&cores, size.streams)?);
+    }
+    let size = format!("{} rounds of {} s a load, on cores {cores}", size.rounds, size.seconds);
+    Ok(format!("{size}; {}\n\n{}", quiet.end(), figure::table(&figures)))
+}
+
+/// Everything that is measured, optimised.
+fn build() -> Outcome {
+    for package in [
+        &["--package", "almoner"][..],
+        &["--package", "almoner-daemon", "--example", "durable"],
+        &["--package", "almoner-testkit", "--example", "streams"],
+    ] {
+        run::to_end(run::cargo(&["build", "--quiet", "--release"]).args(package))?;
+    }
+    Ok(())
+}
+
+/// The cores that load, ways and upstream share: two, where there are two.
+fn cores() -> String {
+    let last = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(2) - 1;
+    format!("0-{last}")
+}
+
+/// Puts the table into the page that keeps the last one.
+fn keep(page: &str) -> Outcome {
+    let path = root().join("docs/benchmarks.md");
+    let text = fs::read_to_string(&path).map_err(|why| format!("docs/benchmarks.md cannot be read: {why}"))?;
+    let replaced = replace(&text, page).ok_or("docs/benchmarks.md has no place for the table")?;
+    fs::write(&path, replaced).map_err(|why| format!("docs/benchmarks.md cannot be written: {why}"))
+}
+
+/// The page with another table between its marks.
+fn replace(text: &str, table: &str) -> Option<String> {
+    let (before, rest) = text.split_once(MARKS[0])?;
+    let (_, after) = rest.split_once(MARKS[1])?;
+    Some(format!("{before}{}{table}{}{after}", MARKS[0], MARKS[1]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_keeps_the_last_table() {
+        let page = format!("before\n{}old\n{}after\n", MARKS[0], MARKS[1]);
+        let new = replace(&page, "new\n");
+        assert_eq!(new.as_deref(), Some(page.replace("old", "new").as_str()));
+        assert_eq!(replace("no marks\n", "new\n"), None);
+    }
+}
