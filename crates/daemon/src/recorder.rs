@@ -15,16 +15,14 @@ use almoner_ledger::{AccountView, Entry, Fact, Ledger};
 use almoner_store::{
     BoundPart, Decision, History, HistoryEvent, Outcome, OutcomeRecord, ThrottleAction, ThrottleRecord, VerdictRecord,
 };
-use almoner_units::{Charge, Labels, Meter, Span, Timestamp};
-
-use crate::clock;
+use almoner_units::{Charge, Labels, Meter, Timestamp};
 
 /// How many events may wait to be written.
 const QUEUE_MAX: usize = 65_536;
 /// How many are written in one transaction.
 const BATCH_MAX: usize = 4096;
 /// How long events may wait for others to share their transaction.
-const LINGER: Span = Span::from_ms(50);
+const LINGER: Duration = Duration::from_millis(50);
 /// How many causes of what cannot be bounded are told apart.
 const CAUSES_MAX: usize = 1000;
 
@@ -144,27 +142,22 @@ impl almoner_gateway::Recorder for Recorder {
 /// Writes what comes until nobody can send any more.
 fn write_all(mut history: History, events: &Receiver<HistoryEvent>) {
     while let Ok(first) = events.recv() {
-        let batch = batch(first, events, || clock::read().steady);
+        linger();
+        let batch = batch(first, events);
         // What cannot be written is lost, and the ledger does not care.
         drop(history.flush(&batch));
     }
 }
 
-/// The first event and those that come within the time it may wait, however steadily they come.
-fn batch(first: HistoryEvent, events: &Receiver<HistoryEvent>, steady: impl Fn() -> Span) -> Vec<HistoryEvent> {
-    let write_by = steady().ms() + LINGER.ms();
-    let mut batch = vec![first];
-    while batch.len() < BATCH_MAX {
-        let left = Duration::from_millis(write_by.saturating_sub(steady().ms()));
-        match events.recv_timeout(left) {
-            Ok(event) => batch.push(event),
-            Err(_) => break,
-        }
-        if left.is_zero() {
-            break;
-        }
-    }
-    batch
+/// The first event and those that have come since, however steadily more of them come.
+fn batch(first: HistoryEvent, events: &Receiver<HistoryEvent>) -> Vec<HistoryEvent> {
+    std::iter::once(first).chain(events.try_iter()).take(BATCH_MAX).collect()
+}
+
+/// Lets other events come: who sends one now finds nobody to wake.
+#[allow(clippy::disallowed_methods, reason = "it waits for time to pass, and for nothing else")]
+fn linger() {
+    std::thread::sleep(LINGER);
 }
 
 fn verdict(report: &Report) -> VerdictRecord {
@@ -292,17 +285,12 @@ fn level_changed(entry: &Entry, ledger: &Ledger) -> Option<ThrottleRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::Cell;
 
     #[test]
-    fn a_steady_trickle_of_events_does_not_keep_the_first_from_being_written() {
-        let (queue, events) = sync_channel(1000);
+    fn a_flood_of_events_does_not_keep_the_first_from_being_written() {
+        let (queue, events) = sync_channel(2 * BATCH_MAX);
         let event = || HistoryEvent::TokenBudget { views: Vec::new(), at: Timestamp::default() };
-        (0..1000).for_each(|_| queue.send(event()).unwrap());
-        // Every look at the clock finds it a millisecond later.
-        let time = Cell::new(0);
-        let steady = || Span::from_ms(time.replace(time.get() + 1));
-        let written = batch(event(), &events, steady).len();
-        assert!((40..60).contains(&written), "{written} events were awaited");
+        (0..2 * BATCH_MAX).for_each(|_| queue.send(event()).unwrap());
+        assert_eq!(batch(event(), &events).len(), BATCH_MAX);
     }
 }

@@ -92,7 +92,10 @@ impl History {
     /// # Errors
     /// [`HistoryError`]; none of the events is kept then.
     pub fn flush(&mut self, events: &[HistoryEvent]) -> Result<(), HistoryError> {
-        self.transact(|batch| events.iter().try_for_each(|event| write(batch, event)))
+        self.transact(|batch| {
+            let mut calls = calls::Writer::new(batch)?;
+            events.iter().try_for_each(|event| write(batch, &mut calls, event))
+        })
     }
 
     /// Replaces `token_budget` by what the accounts look like at `at`, in one transaction.
@@ -141,10 +144,10 @@ impl History {
     }
 }
 
-fn write(batch: &Transaction<'_>, event: &HistoryEvent) -> rusqlite::Result<()> {
+fn write(batch: &Transaction<'_>, calls: &mut calls::Writer<'_>, event: &HistoryEvent) -> rusqlite::Result<()> {
     match event {
-        HistoryEvent::Verdict(verdict) => calls::record_verdict(batch, verdict),
-        HistoryEvent::Outcome(outcome) => calls::record_outcome(batch, outcome),
+        HistoryEvent::Verdict(verdict) => calls.verdict(verdict),
+        HistoryEvent::Outcome(outcome) => calls.outcome(outcome),
         HistoryEvent::Throttle(throttle) => throttle::record(batch, throttle),
         HistoryEvent::TokenBudget { views, at } => token_budget::put(batch, views, *at),
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use almoner_ledger::AccountView;
 use almoner_units::{CallId, Charge, Meter, Span, Timestamp, Usage};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, Transaction};
 use serde::{Deserialize, Serialize};
 
 use super::record::{BoundPart, CallRecord, Decision, Outcome, OutcomeRecord, VerdictRecord};
@@ -21,26 +21,60 @@ struct PartWire {
     amount: u64,
 }
 
-pub(super) fn record_verdict(batch: &Transaction<'_>, verdict: &VerdictRecord) -> rusqlite::Result<()> {
+/// Writes calls down in one transaction; what it has to say to SQLite is read once for all of them.
+pub(super) struct Writer<'batch> {
+    verdict: Statement<'batch>,
+    outcome: Statement<'batch>,
+}
+
+impl<'batch> Writer<'batch> {
+    pub(super) fn new(batch: &'batch Transaction<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { verdict: batch.prepare(VERDICT)?, outcome: batch.prepare(OUTCOME)? })
+    }
+
+    pub(super) fn verdict(&mut self, verdict: &VerdictRecord) -> rusqlite::Result<()> {
+        record_verdict(&mut self.verdict, verdict)
+    }
+
+    pub(super) fn outcome(&mut self, outcome: &OutcomeRecord) -> rusqlite::Result<()> {
+        record_outcome(&mut self.outcome, outcome)
+    }
+}
+
+const VERDICT: &str =
+    "INSERT INTO calls (id, at_ms, labels, session_id, command, provider, model, verdict, budget, account,
+                        account_key, reason, numbers, bound, cap, held, waited_ms, price_version)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+     ON CONFLICT (id) DO UPDATE SET
+         at_ms = excluded.at_ms, labels = excluded.labels, session_id = excluded.session_id,
+         command = excluded.command, provider = excluded.provider, model = excluded.model,
+         verdict = excluded.verdict, budget = excluded.budget, account = excluded.account,
+         account_key = excluded.account_key, reason = excluded.reason, numbers = excluded.numbers,
+         bound = excluded.bound, cap = excluded.cap, held = excluded.held, waited_ms = excluded.waited_ms,
+         price_version = coalesce(calls.price_version, excluded.price_version)";
+
+const OUTCOME: &str =
+    "INSERT INTO calls (id, at_ms, ended_at_ms, outcome, input, cache_read, cache_write_5m, cache_write_1h,
+                        output, reasoning, charge, tokens, cost_nano, overrun, overrun_nano, unbounded, status,
+                        duration_ms, price_version, note)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+     ON CONFLICT (id) DO UPDATE SET
+         ended_at_ms = excluded.ended_at_ms, outcome = excluded.outcome, input = excluded.input,
+         cache_read = excluded.cache_read, cache_write_5m = excluded.cache_write_5m,
+         cache_write_1h = excluded.cache_write_1h, output = excluded.output, reasoning = excluded.reasoning,
+         charge = excluded.charge, tokens = excluded.tokens, cost_nano = excluded.cost_nano,
+         overrun = excluded.overrun, overrun_nano = excluded.overrun_nano, unbounded = excluded.unbounded,
+         status = excluded.status, duration_ms = excluded.duration_ms,
+         price_version = coalesce(excluded.price_version, calls.price_version), note = excluded.note";
+
+fn record_verdict(insert: &mut Statement<'_>, verdict: &VerdictRecord) -> rusqlite::Result<()> {
     let label = |name: &str| verdict.labels.named(name).map(ToString::to_string);
     let part = |part: &BoundPart| PartWire {
         name: part.name.clone(),
         meter: part.meter.name().to_owned(),
         amount: part.amount,
     };
-    batch
-        .prepare(
-            "INSERT INTO calls (id, at_ms, labels, session_id, command, provider, model, verdict, budget, account,
-                                account_key, reason, numbers, bound, cap, held, waited_ms, price_version)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
-             ON CONFLICT (id) DO UPDATE SET
-                 at_ms = excluded.at_ms, labels = excluded.labels, session_id = excluded.session_id,
-                 command = excluded.command, provider = excluded.provider, model = excluded.model,
-                 verdict = excluded.verdict, budget = excluded.budget, account = excluded.account,
-                 account_key = excluded.account_key, reason = excluded.reason, numbers = excluded.numbers, bound = excluded.bound, cap = excluded.cap,
-                 held = excluded.held, waited_ms = excluded.waited_ms,
-                 price_version = coalesce(calls.price_version, excluded.price_version)",
-        )?
+    insert
         .execute(rusqlite::params![
             verdict.id.to_string(),
             clip(verdict.at.ms()),
@@ -65,23 +99,9 @@ pub(super) fn record_verdict(batch: &Transaction<'_>, verdict: &VerdictRecord) -
 }
 
 /// Writes down what a call came to. Where the row of its verdict was lost, a new one says at least this.
-pub(super) fn record_outcome(batch: &Transaction<'_>, outcome: &OutcomeRecord) -> rusqlite::Result<()> {
+fn record_outcome(insert: &mut Statement<'_>, outcome: &OutcomeRecord) -> rusqlite::Result<()> {
     let usage = &outcome.usage;
-    batch
-        .prepare(
-            "INSERT INTO calls (id, at_ms, ended_at_ms, outcome, input, cache_read, cache_write_5m, cache_write_1h,
-                                output, reasoning, charge, tokens, cost_nano, overrun, overrun_nano, unbounded, status,
-                                duration_ms, price_version, note)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
-             ON CONFLICT (id) DO UPDATE SET
-                 ended_at_ms = excluded.ended_at_ms, outcome = excluded.outcome, input = excluded.input,
-                 cache_read = excluded.cache_read, cache_write_5m = excluded.cache_write_5m,
-                 cache_write_1h = excluded.cache_write_1h, output = excluded.output, reasoning = excluded.reasoning,
-                 charge = excluded.charge, tokens = excluded.tokens, cost_nano = excluded.cost_nano,
-                 overrun = excluded.overrun, overrun_nano = excluded.overrun_nano, unbounded = excluded.unbounded,
-                 status = excluded.status, duration_ms = excluded.duration_ms,
-                 price_version = coalesce(excluded.price_version, calls.price_version), note = excluded.note",
-        )?
+    insert
         .execute(rusqlite::params![
             outcome.id.to_string(),
             clip(outcome.id.made_at().ms()),
