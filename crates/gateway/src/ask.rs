@@ -28,7 +28,7 @@ const A_MOMENT: Span = Span::from_secs(5);
 
 /// A call that may go.
 pub(crate) struct Going<W: World> {
-    pub(crate) understood: Understood,
+    pub(crate) understood: Box<Understood>,
     pub(crate) report: Report,
     /// Its hold, for calls that touch a budget.
     pub(crate) held: Option<Held<W>>,
@@ -43,7 +43,7 @@ pub(crate) struct Held<W: World> {
 }
 
 /// Asks whether the call may go, and sends it where it may.
-pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, understood: Understood) -> Response<ClientBody> {
+pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, understood: Box<Understood>) -> Response<ClientBody> {
     let id = gateway.purse.new_call();
     let mut report = gateway.report(id, &understood);
     let dialect = understood.route.dialect();

@@ -45,7 +45,7 @@ pub(crate) async fn exchange<W: World>(gateway: Arc<Gateway<W>>, going: Going<W>
 /// A call on its way.
 struct Running<W: World> {
     gateway: Arc<Gateway<W>>,
-    understood: Understood,
+    understood: Box<Understood>,
     /// How the call is settled and reported, once.
     account: Account<W>,
     /// Tells that the call must be cut; for calls that touch no budget it never does.
@@ -102,7 +102,7 @@ impl<W: World> Running<W> {
 
     /// The request as the provider gets it.
     fn request(&self) -> Result<Request<hyper::body::Bytes>, Answer> {
-        let Understood { route, call, body, head, shown, provider, .. } = &self.understood;
+        let Understood { route, call, body, head, shown, provider, .. } = &*self.understood;
         let provider = &self.gateway.providers[*provider];
         let path = route.upstream_path().unwrap_or_default();
         let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -230,8 +230,11 @@ impl<W: World> Running<W> {
         response.headers_mut().remove(header::CONTENT_LENGTH);
         let (sender, client) = client_body();
         drop(head.send(response.map(|()| client)));
+        let dialect = self.understood.route.dialect();
+        // A stream may last for an hour: what was asked, and the buffers that its headers lie in, go now.
+        drop((parts, self.understood));
         let relay = Relay {
-            dialect: self.understood.route.dialect(),
+            dialect,
             meter: Some(meter),
             filter: adds_usage.then(UsageFilter::new),
             cut: self.cut,

@@ -146,7 +146,7 @@ impl<W: World> Gateway<W> {
         head: Parts,
         path_key: Option<&PathKey>,
         body: B,
-    ) -> Result<Understood, Answer>
+    ) -> Result<Box<Understood>, Answer>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -183,7 +183,7 @@ impl<W: World> Gateway<W> {
         {
             return Err(Answer::Policy { code: "price_missing", message: unknown.to_string() });
         }
-        let understood = Understood {
+        let understood = Box::new(Understood {
             route,
             call,
             body,
@@ -196,7 +196,7 @@ impl<W: World> Gateway<W> {
             accounts,
             is_bounded,
             is_priced,
-        };
+        });
         self.check_policy(&understood)?;
         Ok(understood)
     }
