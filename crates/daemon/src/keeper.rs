@@ -3,12 +3,15 @@
 //! Requests come in by a queue. Whatever has arrived while one batch was on its way to the disk is the next batch. What
 //! the desk has to say goes out by the channel that came with each question. An error of the disk ends the process,
 //! because after it nobody can say what the disk holds.
+//!
+//! How a call ended is left in a tray, which is emptied with every batch and looked into every 20 ms while calls run.
+//! Nobody waits for that, so the keeper is woken for it only where somebody waits for the money.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use almoner_gateway::{Admitted, Decision, DeskError, End, Question};
@@ -26,6 +29,9 @@ const BATCH_MAX: usize = 4096;
 const ASKING_MAX: usize = 8192;
 /// How many calls may wait for their turn.
 const WAITING_MAX: usize = 4096;
+/// How often the tray is looked into while calls run.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Is told what has just become durable.
 type Events = Box<dyn FnMut(&[Entry], &Ledger) + Send>;
 /// What is done on the keeper's thread for an operation of the control interface.
@@ -33,7 +39,8 @@ type Operation = Box<dyn FnOnce(&mut Desk, Timestamp) + Send>;
 
 enum Request {
     Reserve(Box<Question>, Reply),
-    End(CallId, End),
+    /// Something lies in the tray that somebody waits for.
+    Look,
     Operate(Operation),
     Stop,
 }
@@ -46,6 +53,25 @@ pub(crate) struct Keeper {
     queue: Sender<Request>,
     asking: Arc<AtomicUsize>,
     closed: Arc<AtomicBool>,
+    tray: Arc<Tray>,
+}
+
+/// How calls ended, until the keeper looks.
+#[derive(Default)]
+struct Tray {
+    ended: Mutex<Vec<(CallId, End)>>,
+    /// Whether calls wait for money that the end of another may bring.
+    is_awaited: AtomicBool,
+}
+
+impl Tray {
+    fn put(&self, id: CallId, end: End) {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).push((id, end));
+    }
+
+    fn empty(&self) -> Vec<(CallId, End)> {
+        std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Keeper {
@@ -63,7 +89,15 @@ impl Keeper {
         let asking = Arc::new(AtomicUsize::new(0));
         let desk = Desk::new(ledger, Filed::from(journal), clock::read(), WAITING_MAX);
         let closed = Arc::new(AtomicBool::new(false));
-        let shell = Shell { desk, cutters: HashMap::new(), events: Box::new(events), closed: Arc::clone(&closed) };
+        let tray = Arc::new(Tray::default());
+        let shell = Shell {
+            desk,
+            tray: Arc::clone(&tray),
+            running: 0,
+            cutters: HashMap::new(),
+            events: Box::new(events),
+            closed: Arc::clone(&closed),
+        };
         let asked = Arc::clone(&asking);
         let thread = std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
             // Nothing of the shell is used after a panic.
@@ -73,7 +107,7 @@ impl Keeper {
                 Err(_) => failed("the ledger broke a promise of its own, as said above; start almoner again"),
             }
         })?;
-        Ok((Self { queue, asking, closed }, thread))
+        Ok((Self { queue, asking, closed, tray }, thread))
     }
 
     /// Asks whether a call may go.
@@ -97,7 +131,10 @@ impl Keeper {
     /// Tells how a call ended.
     pub(crate) fn end(&self, id: CallId, end: End) {
         // The keeper outlives every call; where it is gone the process is ending, and recovery assumes the hold.
-        drop(self.queue.send(Request::End(id, end)));
+        self.tray.put(id, end);
+        if self.tray.is_awaited.load(Ordering::Relaxed) {
+            drop(self.queue.send(Request::Look));
+        }
     }
 
     /// Runs `operation` on the keeper's thread, and gives its result once what it changed is on disk.
@@ -152,6 +189,9 @@ pub(crate) type Desk = almoner_ledger::Desk<Reply, Filed>;
 /// The keeper's thread: the desk, the clock, and the ways to the calls.
 struct Shell {
     desk: Desk,
+    tray: Arc<Tray>,
+    /// How many calls were let go whose end has not come out of the tray.
+    running: usize,
     /// Calls in flight that can be cut.
     cutters: HashMap<CallId, oneshot::Sender<String>>,
     events: Events,
@@ -162,15 +202,22 @@ struct Shell {
 impl Shell {
     fn run(mut self, requests: &Receiver<Request>, asking: &AtomicUsize) -> Result<(), String> {
         loop {
-            let patience = self.desk.patience(clock::read().steady).ms().max(1);
-            let first = match requests.recv_timeout(Duration::from_millis(patience)) {
+            self.tray.is_awaited.store(self.desk.waiting() > 0, Ordering::Relaxed);
+            let first = match requests.recv_timeout(self.patience()) {
                 Ok(request) => Some(request),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => Some(Request::Stop),
             };
             self.desk.begin(clock::read());
             let mut stop = false;
-            for request in first.into_iter().chain(requests.try_iter()).take(BATCH_MAX) {
+            let batch: Vec<Request> = first.into_iter().chain(requests.try_iter()).take(BATCH_MAX).collect();
+            // The tray is emptied after the queue was read, so that who asks after a call ended finds its money back.
+            for (id, end) in self.tray.empty() {
+                self.running = self.running.saturating_sub(1);
+                self.cutters.remove(&id);
+                self.desk.end(id, end);
+            }
+            for request in batch {
                 stop |= matches!(request, Request::Stop);
                 self.take(request, asking);
             }
@@ -188,21 +235,24 @@ impl Shell {
         }
     }
 
+    /// How long to wait for the next request.
+    fn patience(&self) -> Duration {
+        let desk = Duration::from_millis(self.desk.patience(clock::read().steady).ms().max(1));
+        // Every call that runs will leave its end in the tray.
+        if self.running == 0 { desk } else { desk.min(LOOK) }
+    }
+
     fn take(&mut self, request: Request, asking: &AtomicUsize) {
         match request {
             Request::Reserve(question, reply) => {
                 asking.fetch_sub(1, Ordering::Relaxed);
                 self.desk.reserve(question, reply);
             }
-            Request::End(id, end) => {
-                self.cutters.remove(&id);
-                self.desk.end(id, end);
-            }
             Request::Operate(operation) => {
                 let now = self.desk.now();
                 operation(&mut self.desk, now);
             }
-            Request::Stop => {}
+            Request::Look | Request::Stop => {}
         }
     }
 
@@ -232,6 +282,7 @@ impl Shell {
         let (admission, seen) = (yes.admission.clone(), yes.seen.clone());
         let admitted = Admitted { admission, seen, waited: yes.waited, cut };
         if reply.send(Ok(Decision::Admitted(Box::new(admitted)))).is_ok() {
+            self.running += 1;
             self.cutters.insert(yes.id, cutter);
         } else {
             self.desk.unheard(yes);
