@@ -237,8 +237,8 @@ fn refuse(refusal: Box<Refusal>, waited: Span, now: Timestamp) -> Answer {
             Answer::SlowDown { refusal: Some(refusal), after }
         }
         (RefusalReason::Held, _) => Answer::SlowDown { refusal: Some(refusal), after: A_MOMENT },
-        // Who has waited its time for a level to fall is told when it falls; who was not let wait, or waits for what time
-        // does not bring, has no money.
+        // Who has waited its time for a level to fall is told when it falls; who was not let wait, or waits for what
+        // time does not bring, has no money.
         (RefusalReason::Level, None) => match refusal.changes_at {
             Some(at) if waited > Span::default() => Answer::SlowDown { refusal: Some(refusal), after: at.since(now) },
             _ => Answer::NoMoney(refusal),

@@ -1,13 +1,14 @@
 //! A closer bound for a call that is large for what is left: by a count of its tokens instead of its bytes.
 //!
-//! The provider counts where it has a call for that, which bills nothing; so nothing is held meanwhile. Where the model's
-//! vocabulary is published, plain text is counted here. No count is waited for longer than a moment; without one the
-//! bytes decide.
+//! The provider counts where it has a call for that, which bills nothing; so nothing is held meanwhile. Where the
+//! model's vocabulary is published, plain text is counted here. No count is waited for longer than a moment; without
+//! one the bytes decide.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use almoner_policy::{Bound, Counted, bound_counted, encoding_for};
+use almoner_units::Span;
 use hyper::Request;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -17,7 +18,7 @@ use crate::dialect::{Dialect, count_plain, counting_body};
 use crate::http;
 use crate::port::Upstream;
 use crate::provider::authorise;
-use crate::relay::collect;
+use crate::relay::{Deadline, collect};
 use crate::route::Route;
 use crate::stack::{Gateway, Understood, World};
 
@@ -26,7 +27,7 @@ const COUNT_MAX: Duration = Duration::from_secs(2);
 /// The most bytes of a provider's count.
 const COUNT_BYTES_MAX: usize = 64 << 10;
 /// How long it may take to count here: enough for a megabyte of prose, and an end to text that was made to be slow.
-const COUNT_HERE_MAX: Duration = Duration::from_millis(500);
+const COUNT_HERE_MAX: Span = Span::from_ms(500);
 /// How many texts are counted here at once; each takes a processor.
 const COUNTS_MAX: usize = 2;
 /// Whose vocabularies are published, as the price book names them.
@@ -81,7 +82,7 @@ async fn count_here<W: World>(gateway: &Gateway<W>, understood: &Understood) -> 
     let count = move || {
         // The time runs from the first question on, when the vocabulary is there: that is loaded once.
         let mut until = None;
-        let mut keep_going = || Instant::now() < *until.get_or_insert_with(|| Instant::now() + COUNT_HERE_MAX);
+        let mut keep_going = || until.get_or_insert_with(|| Instant::now_plus(COUNT_HERE_MAX)).elapsed().is_zero();
         let tokens = count_plain(&model, &body, &mut keep_going);
         drop(place);
         tokens

@@ -181,8 +181,8 @@ impl<W: World> Running<W> {
         drop(head.send(response));
     }
 
-    /// Ends a call that the provider sent elsewhere. Nobody follows, the client neither: there it would be asked for its
-    /// credential and past every budget.
+    /// Ends a call that the provider sent elsewhere. Nobody follows, the client neither: there it would be asked for
+    /// its credential and past every budget.
     fn sent_elsewhere(mut self, answer: &Response<UpstreamBody>, head: Head) {
         let status = answer.status();
         self.account.report.outcome.status = status.as_u16();

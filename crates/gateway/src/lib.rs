@@ -1,8 +1,8 @@
 //! The HTTP gateway: label, bound, reserve, forward, meter, settle, as one visible stack.
 //!
-//! [`Gateway::handle`] is the whole of it: [`stack`](Gateway) understands a call, `ask` holds its worst case, `exchange`
-//! sends it and settles it at what it cost. The ledger, history, keys and providers are ports that the daemon fills;
-//! nothing in here opens a socket, reads the environment or asks what day it is.
+//! [`Gateway::handle`] is the whole of it: [`stack`](Gateway) understands a call, `ask` holds its worst case,
+//! `exchange` sends it and settles it at what it cost. The ledger, history, keys and providers are ports that the
+//! daemon fills; nothing in here opens a socket, reads the environment or asks what day it is.
 
 pub mod answer;
 mod ask;

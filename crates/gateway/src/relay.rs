@@ -237,7 +237,7 @@ pub(crate) fn framing(content_type: Option<&str>, streams: bool) -> Framing {
 }
 
 /// Deadlines in tokio's time, which tests can pause.
-trait Deadline {
+pub(crate) trait Deadline {
     fn now_plus(span: Span) -> Self;
 }
 

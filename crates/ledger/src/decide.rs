@@ -2,8 +2,8 @@
 //!
 //! 1. *Level.* In mode `throttle`, a full account refuses the less urgent, or lets them wait.
 //! 2. *Never.* What does not fit even when every call in flight turns out to be free is refused, and never waits.
-//! 3. *Now.* The cap is a fair share of what is left, so that parallel calls fit; where that is not comfortable the call
-//!    waits for others to end, and in the end takes what there is, down to the floor.
+//! 3. *Now.* The cap is a fair share of what is left, so that parallel calls fit; where that is not comfortable the
+//!    call waits for others to end, and in the end takes what there is, down to the floor.
 
 use almoner_units::{Ask, Level, Limit, Mode, Passage, Timestamp, passage};
 

@@ -1,8 +1,9 @@
 //! How fast the journal is, beside what the same disk does at that moment.
 //!
-//! `cargo run --release -p almoner-store --example throughput -- [DIR] [ROWS]` writes below DIR (the temporary directory
-//! by default) and replays ROWS facts (a million by default). A durable append of one fact is timed in turns with an
-//! append and `fdatasync` of 4 KiB in the same directory, because disks change their mind from second to second.
+//! `cargo run --release -p almoner-store --example throughput -- [DIR] [ROWS]` writes below DIR (the temporary
+//! directory by default) and replays ROWS facts (a million by default). A durable append of one fact is timed in turns
+//! with an append and `fdatasync` of 4 KiB in the same directory, because disks change their mind from second to
+//! second.
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::float_arithmetic)]
 
 use std::error::Error;

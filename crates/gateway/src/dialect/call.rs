@@ -139,9 +139,9 @@ impl Call {
     /// The body that goes to the provider: the output cap in the field that it reads, and nothing else touched that
     /// does not depend on it. It never raises what was asked. The same bytes where nothing has to change.
     ///
-    /// Where the cap is lowered, a thinking budget that is not below it becomes a power of two of at most half of it, so that half is left
-    /// for the answer and the budget, which is part of the prompt cache's key, does not change with every call. Under
-    /// twice the least budget there is no room for both, and the thinking is turned off.
+    /// Where the cap is lowered, a thinking budget that is not below it becomes a power of two of at most half of it,
+    /// so that half is left for the answer and the budget, which is part of the prompt cache's key, does not change
+    /// with every call. Under twice the least budget there is no room for both, and the thinking is turned off.
     ///
     /// # Panics
     /// Where `body` is not the one that the call was read from.
