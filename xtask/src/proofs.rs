@@ -166,4 +166,12 @@ mod tests {
         let table = "| proof | n | seeds | worst | result |\n|---|---|---|---|---|\n| model | 10 | 0..1 | 0 | held |\n";
         assert_eq!(markdown(&rows), table);
     }
+
+    #[test]
+    fn every_run_of_the_tests_kills_servers_and_sends_a_crowd() {
+        let names: Vec<&str> = small().map(|program| program.name).collect();
+        for name in ["simulate", "kill_loop", "overshoot"] {
+            assert!(names.contains(&name), "{name} is not among {names:?}");
+        }
+    }
 }

@@ -330,6 +330,31 @@ mod tests {
     }
 
     #[test]
+    fn the_book_says_what_each_priority_is_for() {
+        let page = fs::read_to_string(root().join("docs/book/src/budgets.md")).unwrap();
+        for row in [
+            "| critical | production incidents, security issues |",
+            "| high | important features, urgent bugs |",
+            "| normal | standard development work |",
+            "| low | documentation, research, cleanup |",
+        ] {
+            assert!(page.lines().any(|line| line == row), "{row}");
+        }
+    }
+
+    #[test]
+    fn every_crate_is_held_to_document_what_it_offers() {
+        let workspace = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+        let (_, lints) = workspace.split_once("[workspace.lints.rust]").unwrap();
+        assert!(lints.split("\n[").next().unwrap().contains("\nmissing_docs = "));
+        for path in paths().unwrap().iter().filter(|path| path.starts_with("crates/") && path.ends_with("/Cargo.toml"))
+        {
+            let manifest = fs::read_to_string(root().join(path)).unwrap();
+            assert!(manifest.contains("[lints]\nworkspace = true\n"), "{path}");
+        }
+    }
+
+    #[test]
     fn a_dependency_has_a_reason() {
         let manifest =
             "[workspace.dependencies]\nalmoner-units = { path = \"x\" }\n# why\nserde = \"1\"\ntoml = \"1\"\n\n[x]\n";

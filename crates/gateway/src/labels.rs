@@ -91,6 +91,8 @@ mod tests {
         assert_eq!(check(&[("x-claude-code-session-id", "cc")], &anyone).0, ["session=cc"]);
         let both = [("x-claude-code-session-id", "cc"), ("x-almoner-session", "mine"), ("x-almoner-tags", "a=1, b=2")];
         assert_eq!(check(&both, &anyone).0, ["session=mine", "tag.a=1", "tag.b=2"]);
+        let work = [("x-almoner-task", "t"), ("x-almoner-command", "/fix"), ("x-almoner-task-type", "testing")];
+        assert_eq!(check(&work, &anyone).0, ["command=/fix", "session=body", "task=t", "task_type=testing"]);
     }
 
     #[test]

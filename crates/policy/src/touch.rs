@@ -72,12 +72,27 @@ mod tests {
 
     #[test]
     fn a_call_touches_the_budgets_that_count_it() {
-        let budgets = budgets(&["firm:", "each: / session", "claude: provider=anthropic", "gpt: model=gpt-*"]);
-        let pairs = [("provider", "anthropic"), ("session", "s1"), ("model", "claude-opus-5")];
+        let budgets = budgets(&[
+            "firm:",
+            "each: / session",
+            "claude: provider=anthropic",
+            "gpt: model=gpt-*",
+            "fixing: command=fix",
+            "writing: command=write",
+            "tests: task_type=testing",
+            "docs: task_type=documentation",
+        ]);
+        let pairs = [
+            ("provider", "anthropic"),
+            ("session", "s1"),
+            ("model", "claude-opus-5"),
+            ("command", "fix"),
+            ("task_type", "testing"),
+        ];
         let labels: Labels =
             pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         let keys: Vec<String> = touched(&budgets, &labels).iter().map(ToString::to_string).collect();
-        assert_eq!(keys, ["firm", "each [session=s1]", "claude"]);
+        assert_eq!(keys, ["firm", "each [session=s1]", "claude", "fixing", "tests"]);
         let none: Vec<String> = touched(&budgets, &Labels::new()).iter().map(ToString::to_string).collect();
         assert_eq!(none, ["firm", "each [session=none]"]);
     }

@@ -3,6 +3,7 @@
 use http_body_util::Full;
 use hyper::Request;
 
+use almoner_gateway::Verdict;
 use almoner_units::Mode;
 
 use crate::world::{Bench, budget, post, read, settle_down};
@@ -77,4 +78,14 @@ async fn a_count_that_broke_off_is_no_count() {
     provider.abort("reset".into());
     let response = bench.call(post("/v1/messages/count_tokens", "claude-opus-5", "")).await;
     assert_eq!(response.status(), 502);
+}
+
+#[tokio::test]
+async fn where_no_budget_counts_a_call_the_ledger_is_not_asked() {
+    let bench = Bench::new(Vec::new());
+    bench.answers(200, &[("content-type", "application/json")], "{\"type\":\"message\"}");
+    assert_eq!(bench.messages(",\"max_tokens\":100").await.status(), 200);
+    let state = bench.shared.state();
+    assert_eq!((state.ledger.seq(), state.ends.len()), (0, 0));
+    assert!(matches!(state.reports[0].verdict, Verdict::Unbudgeted));
 }

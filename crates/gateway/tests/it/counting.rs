@@ -15,8 +15,12 @@ fn long(content: &str) -> String {
 }
 
 fn chat(more: &str) -> hyper::Request<http_body_util::Full<hyper::body::Bytes>> {
-    let body = format!("{{\"model\":\"gpt-4o\"{more}}}");
-    let request = hyper::Request::post("/v1/chat/completions").header("host", "localhost");
+    ask("/v1/chat/completions", "gpt-4o", more)
+}
+
+fn ask(path: &str, model: &str, more: &str) -> hyper::Request<http_body_util::Full<hyper::body::Bytes>> {
+    let body = format!("{{\"model\":\"{model}\"{more}}}");
+    let request = hyper::Request::post(path).header("host", "localhost");
     request.header("content-type", "application/json").body(http_body_util::Full::new(body.into())).unwrap()
 }
 
@@ -32,6 +36,22 @@ async fn plain_text_for_a_published_vocabulary_is_counted_here() {
     // A token a word, and 2 % and 64 more.
     assert!((2_000..2_200).contains(&held[Meter::InputTokens]), "{held:?}");
     assert_eq!(report.outcome.charge[Meter::Tokens], 2018);
+}
+
+#[tokio::test]
+async fn what_the_provider_counts_itself_is_held_by_its_count() {
+    const MESSAGE: &str = "{\"type\":\"message\",\"model\":\"claude-opus-5\",\"stop_reason\":\"end_turn\",\
+                           \"usage\":{\"input_tokens\":2008,\"output_tokens\":10}}";
+    let bench = Bench::new(vec![budget("firm", "8k tokens", Mode::StopNew)]);
+    let json = [("content-type", "application/json")];
+    bench.answers(200, &json, "{\"input_tokens\":2008}").answers(200, &json, MESSAGE);
+    assert_eq!(bench.call(ask("/v1/messages", "claude-opus-5", &long("\"$\""))).await.status(), 200);
+    let state = bench.shared.state();
+    let paths: Vec<&str> = state.sent.iter().map(|request| request.uri().path()).collect();
+    assert_eq!(paths, ["/v1/messages/count_tokens", "/v1/messages"]);
+    let Verdict::Admitted { held, .. } = state.reports[0].verdict else { panic!("{:?}", state.reports[0].verdict) };
+    assert!((2_008..2_200).contains(&held[Meter::InputTokens]), "{held:?}");
+    assert_eq!(state.reports[0].outcome.charge[Meter::Tokens], 2018);
 }
 
 #[tokio::test]

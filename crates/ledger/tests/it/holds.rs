@@ -283,3 +283,39 @@ fn sums_that_cannot_be_counted_are_refused_and_spending_stops_at_the_largest_num
     ",
     );
 }
+
+#[test]
+fn ten_thousand_tokens_a_day_less_one_thousand_are_nine_thousand() {
+    check(
+        "
+        budget  daily      10k tokens / 24h
+        reserve a daily    10000 tokens → held
+        release a never-sent
+        show    daily              → 10000 tokens left, until +1d
+        add     x daily    1000 tokens
+        show    daily              → 1000 tokens spent, 9000 tokens left, until +1d
+        reserve b daily    9000 tokens → held
+        settle  b          9000 tokens
+        wait    5h
+        reset   daily              → reset
+        reserve c daily    9000 tokens → held
+        show    daily              → 9000 tokens held, 1000 tokens left, until +1d
+    ",
+    );
+}
+
+#[test]
+fn each_command_and_task_and_all_of_them_stop_at_a_budget_of_their_own() {
+    check("
+        budget  each per command 10k tokens / day
+        budget  task per task $5.00
+        budget  all        15k tokens / sliding 1h
+        add     x each:fix+task:one+all 9000 tokens $4.00
+        reserve a each:fix+task:two+all 2000 tokens → refused: exhausted, 10k tokens / day of each [command=fix], 1000 tokens left, asked 2000 tokens, until +8h
+        reserve b each:doc+task:one+all 2000 tokens $1.50 → refused: exhausted, $5.00 / lifetime of task [task=one], $1.00 left, asked $1.50
+        reserve c each:doc+task:two+all 7000 tokens → refused: exhausted, 15k tokens / sliding 1h of all, 6000 tokens left, asked 7000 tokens, until +1h30s
+        reserve d each:doc+task:two+all 2000 tokens $1.50 → held
+        show    each:fix           → 9000 tokens spent, 1000 tokens left, until +8h
+        show    each:doc           → 2000 tokens held, 8000 tokens left, until +8h
+    ");
+}

@@ -250,6 +250,27 @@ fn token_budget_agrees_with_the_replayed_journal() {
 }
 
 #[test]
+fn token_budget_is_put_whole_or_not_at_all() {
+    let state = State::new();
+    let mut history = History::open(&state.dir()).unwrap();
+    history.put_token_budget(&[view("before", &[("$1", 1, 0)])], START).unwrap();
+    let reader = reader(&state);
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON token_budget WHEN NEW.account LIKE 'bad%'
+                  BEGIN SELECT RAISE(ABORT, 'no'); END";
+    reader.execute_batch(refuse).unwrap();
+    let views = [view("good", &[("$1", 1, 0)]), view("bad", &[("$1", 1, 0)])];
+    history.put_token_budget(&views, START).unwrap_err();
+    let left: Vec<String> = reader
+        .prepare("SELECT account FROM token_budget")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(left, ["before [session=s1]"]);
+}
+
+#[test]
 fn explain_gives_back_what_was_written() {
     let state = State::new();
     let mut history = History::open(&state.dir()).unwrap();

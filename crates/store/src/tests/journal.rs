@@ -54,6 +54,16 @@ fn a_ledger_goes_on_where_it_ended() {
 }
 
 #[test]
+fn two_state_directories_know_nothing_of_each_other() {
+    let (here, there) = (State::new(), State::new());
+    let (mut journal, _) = here.open();
+    journal.append(&World::new(3).facts(50)).unwrap();
+    let (other, recovered) = there.open();
+    assert_eq!((other.head().0, recovered.ledger.views(START).len()), (0, 0));
+    assert!(journal.replay().unwrap().views(START).len() > 1);
+}
+
+#[test]
 fn the_facts_of_a_call_are_found_without_an_index() {
     let state = State::new();
     let (mut journal, _) = state.open();
