@@ -11,6 +11,24 @@ fn no_history_breaks_a_promise() {
     }
 }
 
+/// Histories that once broke a promise, and the fault that they showed. The tests of the desk show each by itself.
+const ONCE_BROKEN: [(u64, &str); 6] = [
+    (2, "a repeated question was refused, because it would have ended its hold later"),
+    (7, "a wall clock that was set back kept calls waiting"),
+    (14, "the account of a call that waited was swept away"),
+    (31, "a hold's time ran while its call still waited"),
+    (58, "a full disk took the hold from a call on its way, when its question was repeated"),
+    (725, "a yes that one of two askers did not hear gave back the hold of both"),
+];
+
+#[test]
+fn what_was_broken_once_holds() {
+    for (seed, fault) in ONCE_BROKEN {
+        let lived = run(seed, None);
+        assert!(lived.is_ok(), "{fault}, again: {lived:?}");
+    }
+}
+
 #[test]
 fn every_known_bug_is_noticed() {
     for mutant in Mutant::ALL {
