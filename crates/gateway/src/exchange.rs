@@ -128,8 +128,12 @@ impl<W: World> Running<W> {
 
     /// Sends the request and waits for the head of the answer.
     async fn send(&mut self, request: Request<hyper::body::Bytes>) -> Result<Response<UpstreamBody>, (Answer, End)> {
-        let time = Duration::from_millis(self.gateway.settings.patience.answer.ms());
-        let sending = timeout(time, self.gateway.providers[self.understood.provider].way.send(request));
+        let patience = self.gateway.settings.patience;
+        let most = patience.provider.min(patience.answer);
+        let sending = timeout(
+            Duration::from_millis(most.ms()),
+            self.gateway.providers[self.understood.provider].way.send(request),
+        );
         let sent = tokio::select! {
             biased;
             why = cut_told(&mut self.cut) => {
@@ -146,7 +150,7 @@ impl<W: World> Running<W> {
                 Err((Answer::TimedOut(error.to_string()), End::Assumed(error.to_string())))
             }
             Err(_) => {
-                let why = format!("no answer within {}", self.gateway.settings.patience.answer);
+                let why = format!("no answer within {most}");
                 Err((Answer::TimedOut(why.clone()), End::Assumed(why)))
             }
         }
