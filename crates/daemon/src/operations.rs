@@ -311,10 +311,15 @@ impl Operations {
         let mut summary: KeySummary = self.recorder.of_key(&key);
         let budget = format!("{EXEC_BUDGET}{key}");
         let accounts = self.at_desk(move |desk, now| {
+            // An account that spent nothing may have been swept away; what is left of it is told all the same.
+            let labels: Labels = parse_labels(&[("key".to_owned(), key.clone())])?.into_iter().collect();
+            for account in touched(&all_budgets(desk), &labels).iter().filter(|it| it.budget.as_str() == budget) {
+                desk.ledger.open(account, &key, now);
+            }
             let views = desk.ledger.views(now);
-            views.iter().filter(|view| view.key.budget.as_str() == budget).map(describe::account).collect()
+            Ok::<_, No>(views.iter().filter(|view| view.key.budget.as_str() == budget).map(describe::account).collect())
         });
-        summary.accounts = accounts.await?;
+        summary.accounts = accounts.await??;
         Ok(Reply::Summary(Box::new(summary)))
     }
 }

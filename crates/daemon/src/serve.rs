@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use almoner_config::{BudgetsFrom, Settings};
@@ -35,6 +36,8 @@ const IDLE_LOOK: Duration = Duration::from_secs(1);
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// How often a server that is ending looks whether every call has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// How often history is shown what every account looks like, while something happens.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
 /// How long a whole answer may take.
 const ANSWER_MAX: Span = Span::from_secs(3600);
 
@@ -122,17 +125,18 @@ pub fn serve(settings: &Settings, options: Options, say: &mut dyn FnMut(String))
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let (recorder, recording) = open_history(settings, say)?;
     let facts = recorder.clone();
-    let mut shown = Shown::default();
+    let unseen = Arc::new(AtomicBool::new(true));
+    let news = Arc::clone(&unseen);
     let (keeper, keeping) = Keeper::start(
         ledger,
         journal,
         move |entries, ledger| {
             facts.facts(entries, ledger);
-            shown.show(&facts, ledger);
+            news.store(true, Ordering::Relaxed);
         },
         die,
     )?;
-    let served = runtime.block_on(run(settings, options, &keeper, recorder, say));
+    let served = runtime.block_on(run(settings, options, &keeper, recorder, unseen, say));
     // Tasks that still run are dropped here; their guards tell the keeper what to assume before it stops.
     runtime.shutdown_timeout(Duration::from_secs(5));
     keeper.stop();
@@ -148,18 +152,21 @@ pub(crate) fn die(reason: &str) {
     std::process::exit(74);
 }
 
-/// When every account was last shown to history.
-#[derive(Default)]
-struct Shown(Timestamp);
-
-impl Shown {
-    /// Shows every account, at most once a second.
-    fn show(&mut self, recorder: &Recorder, ledger: &Ledger) {
-        let now = clock::read().wall;
-        if now.since(self.0) >= Span::from_secs(1) {
-            self.0 = now;
-            recorder.accounts(ledger.views(now), now);
+/// Shows every account to history, again and again, where something has happened since.
+async fn keep_shown(keeper: Keeper, recorder: Recorder, unseen: Arc<AtomicBool>) {
+    let mut look = tokio::time::interval(SHOW_EVERY);
+    loop {
+        look.tick().await;
+        if unseen.swap(false, Ordering::Relaxed) {
+            show(&keeper, &recorder).await;
         }
+    }
+}
+
+/// Shows every account to history as it is now.
+async fn show(keeper: &Keeper, recorder: &Recorder) {
+    if let Ok((views, now)) = keeper.operate(|desk, now| (desk.ledger.views(now), now)).await {
+        recorder.accounts(views, now);
     }
 }
 
@@ -233,6 +240,7 @@ async fn run(
     options: Options,
     keeper: &Keeper,
     recorder: Recorder,
+    unseen: Arc<AtomicBool>,
     say: &mut dyn FnMut(String),
 ) -> Result<(), ServeError> {
     // From the first line on somebody may tell it to stop.
@@ -240,7 +248,7 @@ async fn run(
     let listener =
         TcpListener::bind(settings.listen).await.map_err(|error| ServeError::Listen(settings.listen, error))?;
     let listen = listener.local_addr()?;
-    let operations = Arc::new(join(settings, options, keeper, recorder, listen).await?);
+    let operations = Arc::new(join(settings, options, keeper, recorder.clone(), listen).await?);
     let socket = control::listen(&settings.state_dir)
         .map_err(|source| ServeError::State { path: settings.state_dir.clone(), source })?;
     introduce(settings, &operations, keeper, say).await;
@@ -256,6 +264,7 @@ async fn run(
         Arc::clone(&gateway).handle(request)
     };
     let listening = tokio::spawn(server::serve(listener, limits, handle, stopping.clone()));
+    tokio::spawn(keep_shown(keeper.clone(), recorder.clone(), unseen));
     let controlling = tokio::spawn(control::serve(socket, Arc::clone(&operations), stopping));
     let why = until_told(options, keeper, &operations, &mut signals).await;
     say(format!("{why}; running calls may finish within {}", settings.drain_max));
@@ -265,6 +274,7 @@ async fn run(
         why = signals.next() => say(format!("{why} again; what runs is charged until its cost is known")),
     }
     drop(controlling.await);
+    show(keeper, &recorder).await;
     drop(std::fs::remove_file(settings.state_dir.join(control::CONTROL_SOCKET)));
     Ok(())
 }
