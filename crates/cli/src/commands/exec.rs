@@ -23,6 +23,10 @@ use crate::show;
 const KEY_TTL_MS: u64 = 7 * 24 * 3_600_000;
 /// How long a server that was just started may take to answer.
 const START_MAX: Duration = Duration::from_secs(20);
+/// How long the winner of a race to start may take to answer, once the loser has gone.
+const WINNER_MAX: Duration = Duration::from_secs(5);
+/// How often to look whether a server answers.
+const LOOK: Duration = Duration::from_millis(20);
 /// How often the server is told that it is still needed.
 const PING_EVERY: Duration = Duration::from_secs(60);
 
@@ -40,8 +44,11 @@ pub(crate) fn run(common: &Common, exec: &Exec) -> Outcome {
     let mut client = connect_or_start(common, &settings)?;
     let allowance = create_key(&mut client, exec, limits)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let status = runtime.block_on(run_command(&settings.state_dir, exec, &allowance))?;
-    summarise(&settings.state_dir, &allowance.name)?;
+    let status = match runtime.block_on(run_command(&settings.state_dir, exec, &allowance))? {
+        Ok(status) => status,
+        Err(unstarted) => return Ok(unstarted.report()),
+    };
+    summarise(common, &settings.state_dir, &allowance.name)?;
     Ok(exit_code(status))
 }
 
@@ -64,24 +71,32 @@ fn connect_or_start(common: &Common, settings: &Settings) -> Result<Client, Fail
     }
     let log = settings.state_dir.join(almoner_daemon::SERVE_LOG);
     let mut server = start_server(common, settings, &log)?;
-    let poll = Duration::from_millis(20);
-    for _ in 0..START_MAX.as_millis() / poll.as_millis() {
+    let mut left = looks(START_MAX);
+    while left > 0 {
         // Whoever lost the race to start finds the winner here.
         if let Ok(client) = Client::connect(&settings.state_dir) {
             return Ok(client);
         }
-        let lost = server.try_wait()?.is_some();
-        pause(poll);
-        if lost && Client::connect(&settings.state_dir).is_err() {
-            // The winner may still be on its way: it holds the lock before it answers.
-            pause(poll);
+        if server.try_wait()?.is_some() {
+            // It lost the race to one that has the lock and will answer soon, or it cannot start at all.
+            left = left.min(looks(WINNER_MAX));
         }
+        pause(LOOK);
+        left -= 1;
     }
-    Err(Failed::new(format!(
-        "the server did not answer within {} s; its last words are in {}",
-        START_MAX.as_secs(),
-        log.display()
-    )))
+    Err(Failed::new(format!("no server could be started: {}; more is in {}", last_words(&log), log.display())))
+}
+
+/// How many looks a time has.
+const fn looks(time: Duration) -> u128 {
+    time.as_millis() / LOOK.as_millis()
+}
+
+/// The last line of a log.
+fn last_words(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    last.trim_start_matches("almoner: ").to_owned()
 }
 
 #[allow(clippy::disallowed_methods)] // Another process cannot be awaited but by asking again.
@@ -112,19 +127,40 @@ fn create_key(client: &mut Client, exec: &Exec, limits: Vec<String>) -> Result<A
     }
 }
 
-async fn run_command(state: &Path, exec: &Exec, allowance: &Allowance) -> Result<ExitStatus, Failed> {
+/// A command that did not even start.
+struct Unstarted {
+    program: String,
+    error: std::io::Error,
+}
+
+impl Unstarted {
+    /// Says so, and gives the exit code that shells have for it: 127 where there is no such command, else 126.
+    fn report(&self) -> ExitCode {
+        let Self { program, error } = self;
+        Failed::new(format!("could not start `{program}`: {error}")).report();
+        ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 })
+    }
+}
+
+async fn run_command(
+    state: &Path,
+    exec: &Exec,
+    allowance: &Allowance,
+) -> Result<Result<ExitStatus, Unstarted>, Failed> {
     let (program, arguments) = exec.command.split_first().ok_or_else(|| Failed::new("no command was given"))?;
     let mut command = tokio::process::Command::new(program);
     command.args(arguments).envs(environment(allowance));
-    let name = program.to_string_lossy();
-    let mut child = command.spawn().map_err(|error| Failed::new(format!("could not start `{name}`: {error}")))?;
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => return Ok(Err(Unstarted { program: program.to_string_lossy().into_owned(), error })),
+    };
     // The terminal sends an interrupt to the command as well; it decides what to do about it, and we wait for that.
     let mut interrupts = signal(SignalKind::interrupt())?;
     let mut terminations = signal(SignalKind::terminate())?;
     let mut pings = tokio::time::interval(PING_EVERY);
     loop {
         tokio::select! {
-            status = child.wait() => return Ok(status?),
+            status = child.wait() => return Ok(Ok(status?)),
             _ = interrupts.recv() => {}
             _ = terminations.recv() => terminate(child.id()),
             _ = pings.tick() => ping(state),
@@ -185,22 +221,29 @@ fn inherited(name: &str) -> OsString {
     std::env::var_os(name).unwrap_or_default()
 }
 
-/// The header that carries our key, after those that the user already sends.
+/// The header that carries our key, after those that the user already sends. A key that an `exec` around this one put
+/// there gives way, because the command that runs now spends from the innermost purse.
+#[allow(clippy::disallowed_methods)] // The command's environment is built from ours; no setting is read here.
 fn custom_headers(secret: &str) -> OsString {
-    let mut headers = inherited("ANTHROPIC_CUSTOM_HEADERS");
-    if !headers.is_empty() {
-        headers.push("\n");
-    }
-    headers.push(format!("x-almoner-key: {secret}"));
-    headers
+    let own = std::env::var_os("ANTHROPIC_CUSTOM_HEADERS").unwrap_or_default();
+    headers_with(&own.to_string_lossy(), secret).into()
+}
+
+fn headers_with(own: &str, secret: &str) -> String {
+    let is_ours =
+        |line: &&str| line.split(':').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("x-almoner-key"));
+    let kept = own.lines().filter(|line| !line.trim().is_empty() && !is_ours(line));
+    let ours = format!("x-almoner-key: {secret}");
+    kept.chain([ours.as_str()]).collect::<Vec<_>>().join("\n")
 }
 
 /// Says on standard error what the command has used; its own output stays its own.
 #[allow(clippy::print_stderr)]
-fn summarise(state: &Path, key: &str) -> Result<(), Failed> {
+fn summarise(common: &Common, state: &Path, key: &str) -> Result<(), Failed> {
     let asked = Client::connect(state).map_err(Failed::from);
     let reply = asked.and_then(|mut client| client.ask(&Request::KeySummary { key: key.to_owned() }));
     match reply {
+        Ok(Reply::Summary(summary)) if common.json => eprintln!("{}", serde_json::to_string(&summary)?),
         Ok(Reply::Summary(summary)) => eprintln!("almoner: {}", in_words(&summary)),
         Ok(_) => return Err(unexpected()),
         Err(_) => eprintln!("almoner: the server is gone, so what the command used cannot be told now"),
@@ -247,5 +290,11 @@ mod tests {
         for name in ["NO_PROXY", "no_proxy"] {
             assert!(told.iter().any(|(known, value)| *known == name && value.to_string_lossy().contains("127.0.0.1")));
         }
+    }
+
+    #[test]
+    fn the_innermost_key_is_the_only_one_and_the_users_headers_stay() {
+        assert_eq!(headers_with("", "alm_1"), "x-almoner-key: alm_1");
+        assert_eq!(headers_with("x-one: 1\nX-Almoner-Key: alm_0\n", "alm_1"), "x-one: 1\nx-almoner-key: alm_1");
     }
 }

@@ -6,11 +6,15 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
 mod commands;
+mod exec;
 mod first;
+mod hostile;
+mod leaving;
 mod passing;
 mod provider;
 mod raw;
 mod refusing;
 mod server;
+mod sql;
 mod trouble;
 mod world;

@@ -1,6 +1,6 @@
 //! The provider of a test: the one that keeps the truth, and the configuration that names it.
 
-use almoner_testkit::truth::{Plan, Settings};
+use almoner_testkit::truth::{Plan, Settings, Totals};
 use almoner_testkit::{Answer, Post, TruthProvider};
 use serde_json::json;
 
@@ -78,4 +78,10 @@ pub(crate) fn chat(model: &str, max_tokens: u64, text: &str, more: &serde_json::
     let mut call = json!({ "model": model, "max_completion_tokens": max_tokens, "messages": messages });
     call.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     call.to_string()
+}
+
+/// Waits until the provider's sums are so, which they must become.
+pub(crate) async fn until(truth: &TruthProvider, so: impl FnMut(&Totals) -> bool) {
+    let waited = tokio::time::timeout(crate::server::AT_MOST, truth.wait_until(so)).await;
+    waited.unwrap_or_else(|_| panic!("the provider stays at {:?}", truth.totals()));
 }

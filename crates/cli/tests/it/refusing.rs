@@ -3,7 +3,7 @@
 use almoner_testkit::{Answer, TruthProvider};
 use serde_json::{Value, json};
 
-use crate::provider::{chat, messages, messages_stream, truth, world};
+use crate::provider::{chat, messages, messages_stream, truth, until, world};
 use crate::server::Server;
 use crate::world::World;
 
@@ -219,7 +219,7 @@ async fn a_call_that_only_calls_in_flight_keep_out_waits_for_them_and_is_told_to
     let call = messages_stream("truth-1", 3000, "Hello");
     let gated = [("x-truth-gate", "true")];
     let (first, second) = tokio::join!(server.post("/v1/messages", &gated, &call), async {
-        truth.wait_until(|totals| totals.billed == 1).await;
+        until(&truth, |totals| totals.billed == 1).await;
         let second = server.post("/v1/messages", &[], &call).await;
         truth.release(1);
         second

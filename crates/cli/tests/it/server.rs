@@ -155,6 +155,16 @@ impl Server {
         look_until(known).unwrap_or_else(|| panic!("history never learned of {id}"))
     }
 
+    /// Makes a key with these limits: its name and the key.
+    #[track_caller]
+    pub(crate) fn key(&self, limits: &[&str], kill: bool) -> (String, String) {
+        let limits = limits.iter().map(|limit| (*limit).to_owned()).collect();
+        match self.ask(&Request::CreateKey { limits, kill, ttl_ms: 3_600_000, note: "a test".to_owned() }) {
+            Reply::Key { name, secret, .. } => (name, secret),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Posts a body and reads the answer to its end.
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         self.stay(path, headers, body, Patience::ToTheEnd).await.unwrap()
@@ -223,4 +233,10 @@ pub(crate) fn look_until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
         std::thread::sleep(PAUSE);
     }
     None
+}
+
+/// Waits until a server that was told to stop has ended, and says whether it ended well.
+#[track_caller]
+pub(crate) fn exited_well(mut server: Server) -> bool {
+    server.ended().success()
 }

@@ -1,7 +1,7 @@
 //! A world for one test: a home, a state folder, a configuration, and the binary run in it.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 
@@ -13,7 +13,6 @@ use crate::server::{Server, look_until};
 /// A home, a state folder and a configuration of its own.
 pub(crate) struct World {
     dir: TempDir,
-    env: Vec<(String, String)>,
 }
 
 /// What a command said, and how it ended.
@@ -27,7 +26,7 @@ pub(crate) struct Said {
 impl World {
     /// A world with this configuration file.
     pub(crate) fn new(config: &str) -> Self {
-        let world = Self { dir: tempfile::tempdir().unwrap(), env: Vec::new() };
+        let world = Self { dir: tempfile::tempdir().unwrap() };
         world.configure(config);
         world
     }
@@ -52,7 +51,7 @@ impl World {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_almoner"));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.dir.path());
-        command.envs(self.env.iter().map(|(name, value)| (name, value))).current_dir(self.dir.path());
+        command.current_dir(self.dir.path());
         command.env("ALMONER_LISTEN", "127.0.0.1:0").env("ALMONER_STATE", self.state());
         command.args(args).stdin(Stdio::null());
         command
@@ -94,6 +93,24 @@ impl World {
     /// Starts the server of this world with more on its command line.
     pub(crate) fn serve_with(&self, args: &[&str]) -> Server {
         Server::start(self.command(&[&["serve"], args].concat()), self.state())
+    }
+
+    /// Every file in the state folder that holds these words.
+    pub(crate) fn files_with(&self, words: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        search(&self.state(), words.as_bytes(), &mut found);
+        found
+    }
+}
+
+fn search(dir: &Path, words: &[u8], found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            search(&path, words, found);
+        } else if std::fs::read(&path).is_ok_and(|bytes| bytes.windows(words.len()).any(|window| window == words)) {
+            found.push(path);
+        }
     }
 }
 
