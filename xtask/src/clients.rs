@@ -1,42 +1,181 @@
-//! `cargo xtask clients`: real agents and SDKs, through a real Almoner, against a scripted provider.
+//! `cargo xtask clients`: real agents and SDKs, unpatched, through a real Almoner, against its own scripted provider.
 //!
 //! They are scripts in `crates/testkit/clients`: `setup.sh` installs the clients at their pinned versions, and every
-//! other `*.sh` is one client's story, which ends in success or says what differed.
+//! other `*.sh` is one client's story, which ends in success or says what differed. Each runs under two `almoner exec`,
+//! one in the other: the outer purse is too small for any call, and its key is the one that has no money.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use crate::{Outcome, root, run};
 
 const SCRIPTS: &str = "crates/testkit/clients";
 const SETUP: &str = "setup.sh";
+/// What must be there before anything can be installed.
+const NEEDS: [&str; 3] = ["bash", "npm", "python3"];
+/// Where the scripts look for the clients, if not under `target`.
+const CLIENTS_DIR: &str = "ALMONER_CLIENTS_DIR";
+
+/// Hands the key of the outer purse on, under a name that the inner `almoner` does not take for a setting.
+const OUTER: &str = r#"EMPTY_KEY=$ALMONER_KEY exec "$@""#;
+/// Tells a script what it asks for. The keys are shown by the clients themselves, each in its own place.
+const INNER: &str = r#"unset ANTHROPIC_CUSTOM_HEADERS
+export ALMONER_BASE_URL="$ANTHROPIC_BASE_URL" ALMONER_EMPTY_KEY="$EMPTY_KEY"
+[ -z "${CLIENTS_DIR:-}" ] || export ALMONER_CLIENTS_DIR="$CLIENTS_DIR"
+exec bash "$0""#;
 
 pub(crate) fn run(_: &[String]) -> Outcome {
-    let scripts = scripts(&root().join(SCRIPTS));
-    if scripts.is_empty() {
-        println!("no client is scripted yet; {SCRIPTS}/*.sh is where one goes");
-        return Ok(());
+    if let Some(missing) = missing() {
+        return Err(format!("`{missing}` is needed to install the clients, and is not here"));
     }
+    install()?;
+    stories()
+}
+
+/// The same as a part of all tests; `None` where the machine cannot have the clients, which is said.
+pub(crate) fn run_where_possible() -> Option<Outcome> {
+    let hindrance = match missing() {
+        Some(missing) => Some(format!("`{missing}` is not here")),
+        None => install().err(),
+    };
+    if let Some(why) = hindrance {
+        println!("skipped: real clients, because they cannot be installed: {why}");
+        return None;
+    }
+    Some(stories())
+}
+
+/// The first program that is needed and not there.
+fn missing() -> Option<&'static str> {
+    let is_here = |name: &str| {
+        let asked = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        asked.is_ok_and(|status| status.success())
+    };
+    NEEDS.into_iter().find(|name| !is_here(name))
+}
+
+fn install() -> Outcome {
+    run::to_end(&mut run::program("bash", &[&format!("{SCRIPTS}/{SETUP}")]))
+}
+
+/// Runs every story against one server.
+fn stories() -> Outcome {
+    run::to_end(&mut run::cargo(&["build", "--quiet", "--package", "almoner"]))?;
+    let world = World::new()?;
+    let server = Server::start(&world)?;
     let mut failed = Vec::new();
-    for script in scripts {
+    for script in scripts(&root().join(SCRIPTS)) {
         let name = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        match run::to_end(&mut run::program("bash", &[&script.to_string_lossy()])) {
+        match run::to_end(&mut world.story(&script)) {
             Ok(()) => println!("client {name}: ok"),
-            Err(why) if script.ends_with(SETUP) => return Err(why),
             Err(why) => {
                 println!("client {name}: {why}");
                 failed.push(name);
             }
         }
     }
+    server.stop()?;
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
-/// The scripts by name, the set-up first.
+/// The stories by name.
 fn scripts(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut scripts: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|it| it == "sh")).collect();
-    scripts.sort_by_key(|path| (!path.ends_with(SETUP), path.clone()));
+    let is_story = |path: &PathBuf| path.extension().is_some_and(|it| it == "sh") && !path.ends_with(SETUP);
+    let mut scripts: Vec<PathBuf> = entries.filter(is_story).collect();
+    scripts.sort();
     scripts
+}
+
+/// A home for the server of this run, taken away when it is dropped.
+struct World(PathBuf);
+
+impl World {
+    fn new() -> Result<Self, String> {
+        let dir = std::env::temp_dir().join(format!("almoner-clients-{}", std::process::id()));
+        std::fs::create_dir(&dir).map_err(|why| format!("{} cannot be made: {why}", dir.display()))?;
+        Ok(Self(dir))
+    }
+
+    /// The binary, which finds in its environment nothing of whoever runs this but a few harmless things.
+    fn almoner(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_theirs(&name.to_string_lossy())) {
+            command.env_remove(name);
+        }
+        if let Some(dir) = variable(CLIENTS_DIR) {
+            command.env("CLIENTS_DIR", dir);
+        }
+        command.env("ALMONER_STATE", self.0.join("state")).env("ALMONER_LISTEN", "127.0.0.1:0");
+        command.args(args).current_dir(&self.0);
+        command
+    }
+
+    /// A script with a purse of its own, inside one that is too small.
+    fn story(&self, script: &Path) -> Command {
+        let mut command = self.almoner(&["exec", "--budget", "$0.000001", "--", "sh", "-c", OUTER, "sh"]);
+        command.arg(binary()).args(["exec", "--budget", "$5", "--", "sh", "-c", INNER]).arg(script);
+        command
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // What cannot be taken away is the system's to clear.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Whether a variable could change where the server is or whom it pays.
+fn is_theirs(name: &str) -> bool {
+    ["ALMONER_", "ANTHROPIC_", "OPENAI_", "CLAUDE"].iter().any(|start| name.starts_with(start))
+}
+
+#[allow(clippy::disallowed_methods, reason = "a chore is told by its environment, and is no part of Almoner")]
+fn variable(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name)
+}
+
+fn binary() -> PathBuf {
+    let target = variable("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    root().join(target).join("debug/almoner")
+}
+
+/// The server of a run; ended when it is dropped.
+struct Server(Child);
+
+impl Server {
+    /// Starts it, and waits until it listens.
+    fn start(world: &World) -> Result<Self, String> {
+        let started = world.almoner(&["serve"]).stdout(Stdio::piped()).spawn();
+        let mut server = Self(started.map_err(|why| format!("`almoner serve` could not be started: {why}"))?);
+        let said = BufReader::new(server.0.stdout.take().ok_or("its output was asked for")?);
+        let mut lines = said.lines().map_while(Result::ok);
+        if !lines.any(|line| line.contains(" listens on ")) {
+            return Err("`almoner serve` ended before it listened".to_owned());
+        }
+        // Its other words are read away, so that it never waits for a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(server)
+    }
+
+    /// Tells it to stop, and says whether it ended well.
+    fn stop(mut self) -> Outcome {
+        run::to_end(&mut run::program("kill", &[&self.0.id().to_string()]))?;
+        match self.0.wait() {
+            Ok(status) if status.success() => Ok(()),
+            ended => Err(format!("`almoner serve` ended badly: {ended:?}")),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // One that has ended already cannot be ended again, which is fine.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
 }
 
 #[cfg(test)]
@@ -44,7 +183,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_directory_has_no_scripts() {
+    fn every_client_has_a_story_and_the_set_up_is_none() {
+        let names: Vec<_> = scripts(&root().join(SCRIPTS))
+            .into_iter()
+            .filter_map(|path| path.file_stem().map(ToOwned::to_owned))
+            .collect();
+        assert_eq!(names, ["claude_code", "node_sdks", "python_sdks"]);
         assert_eq!(scripts(Path::new("no/such/place")), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn a_purse_of_somebody_elses_is_left_outside() {
+        assert!(is_theirs("ALMONER_STATE") && is_theirs("ANTHROPIC_API_KEY") && !is_theirs("PATH"));
     }
 }

@@ -1,15 +1,16 @@
-//! `cargo xtask test`: every test there is, then every proof at its small size, and one line that adds them up.
+//! `cargo xtask test`: every test there is, then every proof at its small size, then real clients, and one line that
+//! adds them up.
 //!
 //! Where something new hooks in:
 //! - a test, in any crate, written anywhere cargo looks (unit, integration or documentation): here by itself;
 //! - the arrows, the requirements page and the tidiness of the text: tests of this crate, so here as well;
 //! - a proof: a row of `PROOFS` in `proofs.rs`, run here at the small size that the row names;
-//! - a real client: a script in `crates/testkit/clients`, run by `cargo xtask clients` and not here, because it needs
-//!   a client that Rust alone does not bring.
+//! - a real client: a script in `crates/testkit/clients`, run here by `clients.rs` where npm and Python can install the
+//!   clients, and left out with a line that says so where they cannot.
 
 use std::fmt;
 
-use crate::{Outcome, proofs, run};
+use crate::{Outcome, clients, proofs, run};
 
 /// How many passed and how many did not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +43,10 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     if args.is_empty() {
         for proof in proofs::small() {
             let outcome = proof.run_small();
+            tally = add(tally, Tally { passed: outcome.is_ok().into(), failed: outcome.is_err().into() });
+            failures.extend(outcome.err());
+        }
+        if let Some(outcome) = clients::run_where_possible() {
             tally = add(tally, Tally { passed: outcome.is_ok().into(), failed: outcome.is_err().into() });
             failures.extend(outcome.err());
         }
