@@ -245,6 +245,11 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_that_does_not_slide_takes_no_more_than_two_hundred_bytes() {
+        assert!(size_of::<Counter>() <= 200, "{}", size_of::<Counter>());
+    }
+
+    #[test]
     fn where_nothing_is_settled_there_is_no_level_however_low_the_marks() -> Result<(), almoner_units::LevelMarksError>
     {
         let limit = Limit { meter: almoner_units::Meter::Tokens, amount: 100, window: Window::Lifetime };
