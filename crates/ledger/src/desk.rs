@@ -13,10 +13,10 @@
 
 use almoner_units::{AccountKey, Ask, Budget, CallId, Charge, Mode, Priority, Span, Timestamp};
 
-use crate::verdict::ReserveError;
+use crate::verdict::{ReserveError, SettleError};
 use crate::{
-    AccountId, AccountView, Admission, Clock, Entry, Ledger, Patience, Reading, Refusal, RefusalReason, ReleaseReason,
-    Reserve, Verdict, WaitingRoom,
+    AccountId, AccountView, Admission, AssumedHold, Clock, Entry, Ledger, Patience, Reading, Refusal, RefusalReason,
+    ReleaseReason, Reserve, Verdict, WaitingRoom, Who,
 };
 
 /// How long the end of a call may wait to be written.
@@ -36,6 +36,11 @@ pub trait Journal {
 
     /// Does what must be done about once a second, whether or not anything happens.
     fn tend(&mut self, _now: Timestamp) {}
+
+    /// The hold of a call that ended without news, while the truth about it can still be booked.
+    fn assumed(&self, _id: CallId) -> Option<AssumedHold> {
+        None
+    }
 }
 
 /// Why facts were not written.
@@ -276,13 +281,24 @@ impl<T, J: Journal> Desk<T, J> {
     pub fn end(&mut self, id: CallId, end: End) {
         let now = self.now();
         let told = match end {
-            End::Settled(spent) => self.ledger.settle(id, spent, now).map(drop),
+            End::Settled(spent) => self.settle(id, spent, now),
             End::Released(reason) => self.ledger.release(id, reason, now),
             End::Assumed(cause) => self.ledger.assume(id, &cause, now),
         };
         // Contradicting news are counted by whoever reports them; what was known first stays.
         drop(told);
         self.write_within(LINGER);
+    }
+
+    /// Books what a call cost; where its hold had ended without news, the truth replaces what was assumed.
+    fn settle(&mut self, id: CallId, spent: Charge, now: Timestamp) -> Result<(), SettleError> {
+        match self.ledger.settle(id, spent, now) {
+            Err(SettleError::Assumed(_)) => {}
+            told => return told.map(drop),
+        }
+        let Some(assumed) = self.journal.assumed(id) else { return Err(SettleError::Assumed(id)) };
+        let (by, reason) = (Who("the provider's answer".to_owned()), "late news".to_owned());
+        self.ledger.correct(assumed, spent, by, reason, now).map(drop).map_err(|_| SettleError::Assumed(id))
     }
 
     /// Takes the news that a yes did not reach its caller, who has sent nothing then.

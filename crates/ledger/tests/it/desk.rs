@@ -2,7 +2,8 @@
 //! and a broken one ends all.
 
 use almoner_ledger::{
-    Answer, AppendFailed, Desk, DeskError, End, Entry, Journal, Ledger, Question, Reading, ReleaseReason, Who, Yes,
+    Answer, AppendFailed, AssumedHold, Desk, DeskError, End, Entry, Fact, Journal, Ledger, Question, Reading,
+    ReleaseReason, Who, Yes,
 };
 use almoner_units::{
     AccountKey, Ask, Budget, CallId, Charge, LevelMarks, Meter, Mode, PicoUsdPerToken, Priority, Span, Timestamp,
@@ -22,6 +23,15 @@ impl Journal for Paper {
         self.fails.clone().map_or(Ok(()), Err)?;
         self.lines.extend_from_slice(entries);
         Ok(())
+    }
+
+    fn assumed(&self, id: CallId) -> Option<AssumedHold> {
+        self.lines.iter().find_map(|entry| match &entry.fact {
+            Fact::Assumed { hold, held_by, .. } if hold.id == id => {
+                Some(AssumedHold { hold: hold.clone(), held_by: *held_by, assumed_by: entry.seq, assumed_at: entry.at })
+            }
+            _ => None,
+        })
     }
 }
 
@@ -216,6 +226,23 @@ fn a_hold_without_news_is_assumed_when_its_time_is_up() {
     desk.attend();
     assert!(desk.ledger.holds().is_empty());
     assert_eq!(desk.ledger.views(desk.now())[0].limits[0].assumed, cents(60)[Meter::Usd]);
+}
+
+#[test]
+fn late_news_replace_what_was_assumed() {
+    let mut desk = desk(Mode::StopNew);
+    desk.begin(at(10));
+    desk.reserve(question(1, 60), "a");
+    desk.commit(false).unwrap();
+    desk.begin(at(600_010));
+    desk.attend();
+    desk.commit(true).unwrap();
+    desk.begin(at(700_000));
+    desk.end(id(1), End::Settled(cents(25)));
+    let limit = desk.ledger.views(desk.now())[0].limits[0].clone();
+    assert_eq!((limit.spent, limit.assumed), (cents(25)[Meter::Usd], 0));
+    desk.end(id(1), End::Settled(cents(25)));
+    assert_eq!(desk.ledger.views(desk.now())[0].limits[0].clone(), limit, "the same news twice is one fact");
 }
 
 #[test]
