@@ -109,10 +109,10 @@ pub fn prepare_state_dir(state: &Path) -> Result<(), ServeError> {
 
 /// Something in a folder that is not empty and has no sign of ours.
 fn foreign(folder: &Path) -> std::io::Result<Option<std::ffi::OsString>> {
-    if SIGNS.iter().any(|sign| folder.join(sign).exists()) {
-        return Ok(None);
-    }
-    std::fs::read_dir(folder)?.next().map(|entry| Ok(entry?.file_name())).transpose()
+    let found = std::fs::read_dir(folder)?.next().map(|entry| Ok::<_, std::io::Error>(entry?.file_name()));
+    // Looked for last: another of us may have made the folder its own in between.
+    let is_ours = SIGNS.iter().any(|sign| folder.join(sign).exists());
+    found.filter(|_| !is_ours).transpose()
 }
 
 /// Serves until a signal or idleness ends it. What people should know goes to `say`, line by line.

@@ -134,8 +134,8 @@ async fn where_no_server_runs_one_is_started_and_two_commands_at_once_share_it()
         .map(|command| std::thread::spawn(move || Said::by(command)))
         .collect();
     let said: Vec<Said> = commands.into_iter().map(|command| command.join().unwrap()).collect();
-    assert!(said.iter().all(|said| said.code == Some(0)), "{said:?}");
     let _started = Started::of(&world);
+    assert!(said.iter().all(|said| said.code == Some(0)), "{said:?}");
     assert_eq!(said[0].out, said[1].out, "both found the same server");
     assert!(said.iter().all(|said| said.err.contains("$1.00 left of $1.00")), "{said:?}");
     let again = exec(&world, &[], "echo $ANTHROPIC_BASE_URL");
