@@ -4,7 +4,7 @@ source "$(dirname "$0")/common"
 
 : >"$scratch/sent"
 start node "$here/counter.mjs" "$ALMONER_BASE_URL" "$scratch/sent"
-mkdir "$scratch/home" "$scratch/work"
+mkdir "$scratch/home" "$scratch/project"
 failed=0
 
 # Runs Claude Code on a prompt with nothing of its caller's; its words land in `said`, its status in `status`, the
@@ -14,7 +14,7 @@ claude() {
   shift 2
   : >"$scratch/sent"
   status=0
-  (cd "$scratch/work" && env -i PATH="$PATH" HOME="$scratch/home" TMPDIR="$scratch" IS_SANDBOX=1 \
+  (cd "$scratch/project" && env -i PATH="$PATH" HOME="$scratch/home" TMPDIR="$scratch" IS_SANDBOX=1 \
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 DISABLE_AUTOUPDATER=1 DISABLE_TELEMETRY=1 DISABLE_ERROR_REPORTING=1 \
     ANTHROPIC_BASE_URL="http://$address" ANTHROPIC_API_KEY="$key" ANTHROPIC_DEFAULT_HAIKU_MODEL=rehearsal \
     timeout 90 "$dir/node_modules/.bin/claude" --model rehearsal --dangerously-skip-permissions -p "$prompt" "$@" \
@@ -45,7 +45,7 @@ check claude_code_usage "$(grep '"type":"result"' "$scratch/said" | grep -c '"ou
 
 claude "$ALMONER_KEY" 'Please run `echo rehearsed | tee made.txt`.'
 check claude_code_tool_loop "$said" = "The tool answered: rehearsed"
-check claude_code_tool_ran "$(cat "$scratch/work/made.txt" 2>/dev/null)" = rehearsed
+check claude_code_tool_ran "$(cat "$scratch/project/made.txt" 2>/dev/null)" = rehearsed
 check claude_code_tool_loop_sends_two_requests "$sent" -eq 2
 
 if [ -n "${ALMONER_EMPTY_KEY:-}" ]; then
