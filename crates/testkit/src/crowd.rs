@@ -177,7 +177,8 @@ impl Tally {
             _ => &mut self.faults,
         };
         *count += 1;
-        if answer.status == 402 && self.first_no_money.is_none() {
+        // A refusal that its caller did not read to its end tells nothing.
+        if answer.status == 402 && answer.complete && self.first_no_money.is_none() {
             self.first_no_money = Some(answer.json());
         }
     }
