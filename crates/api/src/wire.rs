@@ -92,6 +92,11 @@ pub enum Request {
         /// The key's name, as given when it was made.
         key: String,
     },
+    /// Ends a key, because the command that it was made for has ended.
+    EndKey {
+        /// The key's name, as given when it was made.
+        key: String,
+    },
     /// Says that a command that uses the server has begun or goes on, so that it does not stop for idleness.
     Ping,
 }

@@ -59,6 +59,13 @@ impl Keyring {
 }
 
 impl Keyring {
+    /// Lets the key of this name be good no longer than until `at`.
+    pub(crate) fn end(&self, name: &str, at: Timestamp) {
+        let mut keys = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_it = |held: &&mut Held| held.facts.labels.named("key").is_some_and(|key| key.as_str() == name);
+        keys.values_mut().filter(is_it).for_each(|held| held.expires_at = held.expires_at.min(at));
+    }
+
     /// Takes out the keys whose time is up, and gives their names.
     pub(crate) fn take_expired(&self, now: Timestamp) -> Vec<String> {
         let mut keys = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);

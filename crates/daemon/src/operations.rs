@@ -68,6 +68,7 @@ impl Operations {
             Request::Correct { id, cost_nano, reason, by } => self.correct(id, cost_nano, reason, by).await,
             Request::CreateKey { limits, kill, ttl_ms, note } => self.create_key(limits, kill, ttl_ms, note).await,
             Request::KeySummary { key } => self.key_summary(key).await,
+            Request::EndKey { key } => self.end_key(key).await,
             Request::Ping => Ok(Reply::Done { message: "noted".to_owned() }),
         };
         done.unwrap_or_else(Reply::Failed)
@@ -285,6 +286,24 @@ impl Operations {
             listen: self.about.listen.clone(),
             credentials: self.about.credentials.clone(),
         })
+    }
+
+    /// Ends a key: it lets no further call in, here or after a start. Its budget is forgotten a little later.
+    async fn end_key(&self, name: String) -> Result<Reply, No> {
+        let now = clock::read().wall;
+        self.keyring.end(&name, now);
+        let message = format!("key {name} lets no further call in");
+        let ended = self.at_desk(move |desk, _| {
+            let keys = desk.journal.keys_all().map_err(|error| no("store", error))?;
+            let mut key = keys
+                .into_iter()
+                .find(|key| key.id == name)
+                .ok_or_else(|| no("unknown_key", format!("no key is named `{name}`; it may have ended before")))?;
+            key.expires_at = key.expires_at.min(now);
+            desk.journal.keys_put(&key).map_err(|error| no("store", error))
+        });
+        ended.await??;
+        Ok(Reply::Done { message })
     }
 
     /// Forgets the keys whose time is up, with their budgets and sums.

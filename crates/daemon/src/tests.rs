@@ -103,6 +103,24 @@ async fn a_key_whose_time_is_up_is_forgotten_with_its_budget() {
 }
 
 #[tokio::test]
+async fn a_key_ends_with_its_command_here_and_after_a_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(&settings(&dir)).await;
+    let (name, secret) = create_key(&server.operations, 60_000).await;
+    let (_, other) = create_key(&server.operations, 60_000).await;
+    assert_eq!(call(&server.operations, &secret).await, 200);
+    let ended = server.operations.run(Request::EndKey { key: name.clone() }).await;
+    assert!(matches!(ended, Reply::Done { .. }), "{ended:?}");
+    assert_eq!(call(&server.operations, &secret).await, 401);
+    assert_eq!(call(&server.operations, &other).await, 200);
+    let rows = server.keeper.operate(|desk, _| desk.journal.keys_all().unwrap()).await.unwrap();
+    let row = rows.iter().find(|row| row.id == name).unwrap();
+    assert!(row.expires_at <= clock::read().wall, "a start would let it in again");
+    let unknown = server.operations.run(Request::EndKey { key: "key-nobody".to_owned() }).await;
+    assert!(matches!(&unknown, Reply::Failed(failure) if failure.code == "unknown_key"), "{unknown:?}");
+}
+
+#[tokio::test]
 async fn a_key_is_not_let_in_without_the_budget_that_the_keys_table_names() {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(&dir);

@@ -49,6 +49,7 @@ pub(crate) fn run(common: &Common, exec: &Exec) -> Outcome {
         Err(unstarted) => return Ok(unstarted.report()),
     };
     summarise(common, &settings.state_dir, &allowance.name)?;
+    end_key(&settings.state_dir, allowance.name);
     Ok(exit_code(status))
 }
 
@@ -235,6 +236,12 @@ fn headers_with(own: &str, secret: &str) -> String {
     let kept = own.lines().filter(|line| !line.trim().is_empty() && !is_ours(line));
     let ours = format!("x-almoner-key: {secret}");
     kept.chain([ours.as_str()]).collect::<Vec<_>>().join("\n")
+}
+
+/// Ends the key with its command, so that nothing that the command left behind goes on spending.
+fn end_key(state: &Path, key: String) {
+    // Where the server is gone, its time ends the key.
+    drop(Client::connect(state).map(|mut client| client.ask(&Request::EndKey { key })));
 }
 
 /// Says on standard error what the command has used; its own output stays its own.

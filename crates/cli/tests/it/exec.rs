@@ -24,6 +24,9 @@ async fn a_command_gets_an_address_and_a_key_and_its_exit_code_is_passed_on() {
     let (key, base) = said.out.trim().split_once(' ').unwrap();
     assert!(key.starts_with("alm_") && base == format!("http://{}", server.addr), "{said:?}");
     assert_eq!(said.err, "almoner: 0 calls, 0 tokens, $0.00 spent, $2.00 left of $2.00 / lifetime\n");
+    // The key ended with its command.
+    let late = server.post("/v1/messages", &[("x-almoner-key", key)], &messages("truth-1", 200, "Hello")).await;
+    assert_eq!(late.status, 401, "{}", late.text());
     // A command that a signal ended is told as shells do.
     assert_eq!(exec(&world, &[], "kill -9 $$").code, Some(128 + 9));
     // One that cannot be started says so, with the code that shells have for it.
