@@ -50,11 +50,14 @@ pub(crate) fn hold(hold: &Hold, state: &str, since: Timestamp, accounts: &[Accou
 }
 
 /// What history has of a call, as one object.
-pub(crate) fn call(id: String, record: &CallRecord, journal: String) -> CallInfo {
+pub(crate) fn call(id: String, record: &CallRecord, is_over: bool, journal: String) -> CallInfo {
     let mut members = Map::new();
     let lost = || Value::from("this part of history was lost");
     members.insert("decided".to_owned(), record.verdict.as_ref().map_or_else(lost, verdict));
-    let running = || Value::from("nothing yet: the call runs, or did not go");
+    let running = || match is_over {
+        true => Value::from("history has no end of it; the journal has"),
+        false => Value::from("nothing yet: the call runs, or did not go"),
+    };
     members.insert("ended".to_owned(), record.outcome.as_ref().map_or_else(running, outcome));
     CallInfo { id, record: Value::Object(members), journal }
 }

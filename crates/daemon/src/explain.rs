@@ -21,6 +21,11 @@ pub(crate) fn journal(facts: &[Entry], record: Option<&CallRecord>) -> String {
     format!("{}; {verdict}", told.join(", "))
 }
 
+/// Whether the journal has the end of a call.
+pub(crate) fn is_over(facts: &[Entry]) -> bool {
+    charged(facts).is_some()
+}
+
 fn in_words(entry: &Entry) -> Option<String> {
     let (word, amount) = match &entry.fact {
         Fact::Held(hold) => ("held", Some(hold.amount)),

@@ -213,7 +213,7 @@ impl Operations {
         }
         let journal = explain::journal(&facts, record.as_ref());
         let record = record.unwrap_or(CallRecord { verdict: None, outcome: None });
-        Ok(Reply::Call(Box::new(describe::call(id, &record, journal))))
+        Ok(Reply::Call(Box::new(describe::call(id, &record, explain::is_over(&facts), journal))))
     }
 
     async fn holds(&self) -> Result<Reply, No> {
@@ -235,7 +235,7 @@ impl Operations {
         let why = reason.clone();
         let corrected = self.at_desk(move |desk, now| {
             let assumed = desk.journal.assumed(call).map_err(|error| no("store", error))?.ok_or_else(|| {
-                let known = "`almoner holds list` shows the calls that have";
+                let known = "`almoner holds list` shows the calls that have, and a correction is final";
                 no("not_assumed", format!("call {call} has nothing assumed; {known}"))
             })?;
             let held = assumed.hold.amount;
@@ -247,7 +247,8 @@ impl Operations {
         let (held, spent, at) = corrected.await??;
         let outcome = booked::outcome(call, at, Outcome::Corrected, Usage::default(), spent, why);
         self.recorder.put(HistoryEvent::Outcome(Box::new(outcome)));
-        Ok(Reply::Done { message: format!("call {call} is corrected from {} to {}", held.usd(), spent.usd()) })
+        let tokens = if cost_nano.is_some() { "; its tokens stay charged as they were held" } else { "" };
+        Ok(Reply::Done { message: format!("call {call} is corrected from {} to {}{tokens}", held.usd(), spent.usd()) })
     }
 
     async fn create_key(&self, limits: Vec<String>, kill: bool, ttl_ms: u64, note: String) -> Result<Reply, No> {
@@ -394,9 +395,15 @@ fn cut_where_over(desk: &mut Desk, budget: &BudgetName, now: Timestamp) {
 /// What a change did to a budget, in words.
 fn changed(before: &Budget, after: &Budget) -> String {
     let limits = |budget: &Budget| budget.limits.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let dropped = before
+        .limits
+        .iter()
+        .any(|old| !after.limits.iter().any(|new| (new.meter, &new.window) == (old.meter, &old.window)));
+    let forgets =
+        if dropped { "; what a limit that it no longer has counted is forgotten, also if it comes back" } else { "" };
     format!(
         "`{}` was {} in mode {}, and is {} in mode {}; it holds until the server next starts, so write it into the \
-         config file to keep it",
+         config file to keep it{forgets}",
         before.name,
         limits(before),
         before.mode,

@@ -173,8 +173,10 @@ fn verdict(report: &Report) -> VerdictRecord {
         Verdict::Refused(refusal) => Some(refusal.account.clone()),
         _ => fullest,
     };
-    let part =
-        |(name, amount): &(String, u64)| BoundPart { name: name.clone(), meter: Meter::InputTokens, amount: *amount };
+    let part = |(name, amount): &(String, u64)| {
+        let meter = if name.starts_with("output") { Meter::OutputTokens } else { Meter::InputTokens };
+        BoundPart { name: name.clone(), meter, amount: *amount }
+    };
     VerdictRecord {
         id: report.id,
         at: report.at,

@@ -13,7 +13,7 @@ use almoner_gateway::{Gateway, GatewaySettings, Patience};
 use almoner_ledger::{Ledger, ReleaseReason, Who};
 use almoner_policy::default_budgets;
 use almoner_store::{AppendError, History, Journal, OpenError, ReadError};
-use almoner_units::{Budget, CallId, Span, Timestamp, Zone};
+use almoner_units::{Budget, CallId, NanoUsd, Span, Timestamp, Zone};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -332,6 +332,12 @@ async fn introduce(settings: &Settings, operations: &Operations, keeper: &Keeper
     let about = &operations.about;
     say(format!("almoner {} listens on http://{}", about.version, about.listen));
     say(format!("state in {}", about.state_dir.display()));
+    let assumed = keeper.operate(|desk, _| desk.journal.assumed_list().unwrap_or_default()).await.unwrap_or_default();
+    if !assumed.is_empty() {
+        let nano = assumed.iter().map(|assumed| assumed.hold.amount.usd().get()).fold(0, u64::saturating_add);
+        let (calls, amount) = (assumed.len(), NanoUsd::new(nano));
+        say(format!("{amount} is charged without news, over {calls} ended calls; see `almoner holds list`"));
+    }
     let budgets = keeper.operate(|desk, _| all_budgets(desk)).await.unwrap_or_default();
     if budgets.is_empty() {
         say("no budgets are in force: every call passes".to_owned());

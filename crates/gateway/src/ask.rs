@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use almoner_ledger::{Refusal, RefusalReason};
 use almoner_policy::{Bound, BoundSettings, Price, Unboundable, bound};
-use almoner_units::{Ask, CallId, Span, Timestamp};
+use almoner_units::{Ask, CallId, Passage, Span, Timestamp, passage};
 use hyper::Response;
 use tokio::time::timeout;
 
@@ -151,7 +151,6 @@ fn admit<W: World>(
     let cap = admitted.admission.cap;
     let loops = cap < ask.cap_asked && gateway.clamps.are_too_many(&understood.labels);
     if let Some(refusal) = tightest(&fullness, understood, &ask).filter(|_| loops) {
-        gateway.clamps.note(&understood.labels, false);
         report.verdict = Verdict::Refused(Box::new(refusal.clone()));
         return Err(Answer::CutShort { refusal: Box::new(refusal), cap });
     }
@@ -237,13 +236,20 @@ fn refuse(refusal: Box<Refusal>, waited: Span, now: Timestamp) -> Answer {
             Answer::SlowDown { refusal: Some(refusal), after }
         }
         (RefusalReason::Held, _) => Answer::SlowDown { refusal: Some(refusal), after: A_MOMENT },
-        // Who has waited its time for a level to fall is told when it falls; who was not let wait, or waits for what
-        // time does not bring, has no money.
+        // Who has waited its time for a level to fall is told when it falls; who may not wait at this level, though it
+        // waited for something else before, or waits for what time does not bring, has no money.
         (RefusalReason::Level, None) => match refusal.changes_at {
-            Some(at) if waited > Span::default() => Answer::SlowDown { refusal: Some(refusal), after: at.since(now) },
+            Some(at) if waited > Span::default() && may_wait(&refusal) => {
+                Answer::SlowDown { refusal: Some(refusal), after: at.since(now) }
+            }
             _ => Answer::NoMoney(refusal),
         },
     }
+}
+
+/// Whether the level lets a call of this priority wait for it to fall.
+fn may_wait(refusal: &Refusal) -> bool {
+    passage(refusal.level, refusal.priority) == Passage::Wait
 }
 
 fn purse_failed(error: DeskError) -> Answer {
@@ -261,6 +267,10 @@ mod tests {
 
     /// How a refusal is said of which time brings the end in so many seconds, after so many of waiting.
     fn said(reason: RefusalReason, changes_in: Option<u64>, waited: u64) -> String {
+        said_to(Priority::Low, reason, changes_in, waited)
+    }
+
+    fn said_to(priority: Priority, reason: RefusalReason, changes_in: Option<u64>, waited: u64) -> String {
         let now = Timestamp::from_ms(1_795_500_000_000);
         let refusal = Refusal {
             account: AccountKey { budget: "firm".parse().unwrap(), per: Vec::new() },
@@ -269,8 +279,8 @@ mod tests {
             assumed: 0,
             held: 0,
             asked: 0,
-            level: Level::Soft,
-            priority: Priority::Low,
+            level: if priority == Priority::Low { Level::Soft } else { Level::Hard },
+            priority,
             reason,
             changes_at: changes_in.map(|secs| now.after(Span::from_secs(secs))),
         };
@@ -299,5 +309,11 @@ mod tests {
         for (reason, changes_in, waited, expected) in table {
             assert_eq!(said(reason, changes_in, waited), expected, "{reason:?} {changes_in:?} {waited}");
         }
+    }
+
+    #[test]
+    fn who_waited_for_others_is_not_sent_to_wait_hours_for_a_level() {
+        assert_eq!(said_to(Priority::Normal, RefusalReason::Level, Some(8 * 3600), 1), "no money");
+        assert_eq!(said_to(Priority::Normal, RefusalReason::Level, Some(30), 1), "come back in 30s");
     }
 }

@@ -127,6 +127,10 @@ async fn what_a_crash_left_without_news_is_listed_and_corrected() {
     let assumed: u64 = open.iter().map(|hold| hold.usd_nano).sum();
     assert_eq!((server.limit("team").assumed, server.status().assumed_nano), (assumed, assumed));
     assert!(world.ok(&["status"]).contains("is charged without news over 2 calls"));
+    // And the server says so itself as it starts, rather than leave it to be found.
+    assert!(server.log().contains("is charged without news, over 2 ended calls"), "{}", server.log());
+    let explained = world.ok(&["explain", &open[0].id]);
+    assert!(explained.contains("history has no end of it; the journal has"), "{explained}");
 
     let [one, other] = [&open[0].id, &open[1].id];
     let told = world.ok(&["correct", one, "--cost", "$0.003", "--reason", "the console says so"]);

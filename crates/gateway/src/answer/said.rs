@@ -35,8 +35,8 @@ pub(super) fn later(refusal: &Refusal, after: Span) -> String {
 pub(super) fn cut_short(refusal: &Refusal, cap: u64) -> String {
     let left = refusal.limit.meter.show(refusal.left());
     format!(
-        "two answers in a row were cut at {cap} tokens, all that budget `{}` allows with {left} left of {}; \
-         a third would be paid for nothing. {}",
+        "two answers in a row were cut short by budget `{}`, which has {left} left of {} and would allow this one \
+         {cap} tokens; it would be paid for nothing. {}",
         refusal.account,
         refusal.limit,
         suggestion(refusal)

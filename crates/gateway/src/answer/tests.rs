@@ -122,8 +122,8 @@ fn the_sentence_has_the_numbers_and_what_to_do() {
     );
     says(
         &Answer::CutShort { refusal: plain(RefusalReason::Exhausted), cap: 4096 },
-        "Almoner: two answers in a row were cut at 4096 tokens, all that budget `team` allows with $0.12 left of \
-         $1.00 / day; a third would be paid for nothing. Raise it with `almoner budgets set team '$2.00 / day'`.",
+        "Almoner: two answers in a row were cut short by budget `team`, which has $0.12 left of $1.00 / day and would \
+         allow this one 4096 tokens; it would be paid for nothing. Raise it with `almoner budgets set team '$2.00 / day'`.",
     );
     let mut lifetime = plain(RefusalReason::Exhausted);
     lifetime.limit = "100k tokens".parse().unwrap();
