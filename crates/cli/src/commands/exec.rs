@@ -41,16 +41,31 @@ struct Allowance {
 pub(crate) fn run(common: &Common, exec: &Exec) -> Outcome {
     let settings = settings(common, Flags::default())?;
     let limits = limits(exec)?;
+    refuse_stray_flag(exec)?;
     let mut client = connect_or_start(common, &settings)?;
     let allowance = create_key(&mut client, exec, limits)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let status = match runtime.block_on(run_command(&settings.state_dir, exec, &allowance))? {
-        Ok(status) => status,
-        Err(unstarted) => return Ok(unstarted.report()),
+    let code = match runtime.block_on(run_command(&settings.state_dir, exec, &allowance))? {
+        Ok(status) => {
+            summarise(common, &settings.state_dir, &allowance.name)?;
+            exit_code(status)
+        }
+        Err(unstarted) => unstarted.report(),
     };
-    summarise(common, &settings.state_dir, &allowance.name)?;
     end_key(&settings.state_dir, allowance.name);
-    Ok(exit_code(status))
+    Ok(code)
+}
+
+/// A flag that nobody knows would else be taken for the command.
+fn refuse_stray_flag(exec: &Exec) -> Result<(), Failed> {
+    let name = exec.command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+    if name.starts_with('-') {
+        let known = "`exec` has --budget, --tokens and --kill";
+        return Err(Failed::new(format!(
+            "`{name}` is no flag and no command; {known}, and the command stands after `--`"
+        )));
+    }
+    Ok(())
 }
 
 /// The limits that the flags ask for.

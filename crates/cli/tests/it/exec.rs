@@ -33,6 +33,8 @@ async fn a_command_gets_an_address_and_a_key_and_its_exit_code_is_passed_on() {
     let missing = world.run(&["exec", "--", "no-such-command"]);
     assert_eq!(missing.code, Some(127), "{missing:?}");
     assert!(missing.err.contains("could not start `no-such-command`"), "{missing:?}");
+    let stray = world.fails(&["exec", "--budgt", "$1", "--", "true"]);
+    assert!(stray.contains("`--budgt` is no flag and no command"), "{stray}");
     let bad = world.fails(&["exec", "--budget", "lots", "--", "true"]);
     assert!(bad.contains("lots"), "{bad}");
     server.stop();
