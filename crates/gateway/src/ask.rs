@@ -151,6 +151,8 @@ fn admit<W: World>(
     let cap = admitted.admission.cap;
     let loops = cap < ask.cap_asked && gateway.clamps.are_too_many(&understood.labels);
     if let Some(refusal) = tightest(&fullness, understood, &ask).filter(|_| loops) {
+        // Once is enough to end a client that loops; whoever comes back is let try again, for there is money left.
+        gateway.clamps.note(&understood.labels, false);
         report.verdict = Verdict::Refused(Box::new(refusal.clone()));
         return Err(Answer::CutShort { refusal: Box::new(refusal), cap });
     }

@@ -204,3 +204,24 @@ async fn an_answer_that_is_stopped_before_it_is_whole_is_not_asked_for_again() {
     assert_eq!((response.status().as_u16(), &response.headers()["x-should-retry"]), (402, &"false".parse().unwrap()));
     assert_eq!(bench.ends(), ["assumed"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_answers_are_cut_twice_is_stopped_once_and_pays_nothing_for_it() {
+    let bench = Bench::new(vec![budget("small", "$0.60", Mode::StopNew)]);
+    let json = [("content-type", "application/json")];
+    let cut = r#"{"type":"message","stop_reason":"max_tokens","usage":{"input_tokens":10,"output_tokens":5}}"#;
+    let ask = ",\"max_tokens\":32000,\"metadata\":{\"user_id\":\"{\\\"session_id\\\":\\\"s1\\\"}\"}";
+    for _ in 0..2 {
+        bench.answers(200, &json, cut);
+        let answer = bench.messages(ask).await;
+        assert!(answer.status() == 200 && answer.headers().contains_key("x-almoner-cap"), "{answer:?}");
+        read(answer).await;
+    }
+    let stopped = bench.messages(ask).await;
+    assert_eq!((stopped.status().as_u16(), &stopped.headers()["x-almoner-code"]), (402, &"cut_short".parse().unwrap()));
+    settle_down().await;
+    // Nothing was sent for it, and nothing is held.
+    assert_eq!((bench.ends(), bench.open_holds()), (vec!["settled", "settled", "released"], 0));
+    bench.answers(200, &json, cut);
+    assert_eq!(bench.messages(ask).await.status(), 200, "there is money left, so nobody is locked out");
+}
