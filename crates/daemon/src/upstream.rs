@@ -21,12 +21,15 @@ use crate::rehearsal;
 /// one that is just being closed.
 const IDLE: Duration = Duration::from_secs(20);
 
+/// What to do about a certificate that nobody signed whom this machine knows.
+const STRANGER: &str = "; if its authority is your own, name the file of its certificate by SSL_CERT_FILE and restart";
+
 /// A way to a provider.
 pub(crate) enum Way {
     /// Over the network, straight.
     Direct(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
-    /// Over the network, through a proxy.
-    Proxied(Client<HttpsConnector<Tunnel<HttpConnector>>, Full<Bytes>>),
+    /// Over the network, through the proxy at this address.
+    Proxied(Box<Client<HttpsConnector<Tunnel<HttpConnector>>, Full<Bytes>>>, String),
     /// The provider in the box.
     Rehearsal,
 }
@@ -35,11 +38,17 @@ pub(crate) enum Way {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoWay {
     /// The trust store is empty or unreadable.
-    #[error("this machine has no certificates to check providers by ({0}); install the package ca-certificates")]
+    #[error(
+        "this machine has no certificates to check providers by ({0}); install the package ca-certificates, or name a \
+         file of them by SSL_CERT_FILE"
+    )]
     NoRoots(std::io::Error),
     /// The TLS library does not support what it needs.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
+    /// The proxy wants to be spoken to in another way than the one that we speak.
+    #[error("the proxy of HTTPS_PROXY is spoken to by http://, and {0}:// is not; name one that takes http://")]
+    ProxyScheme(String),
     /// The base URL is no URL.
     #[error("`{0}` is no base URL: {1}")]
     BadUrl(String, hyper::http::uri::InvalidUri),
@@ -58,10 +67,15 @@ impl Way {
         Ok(match proxy {
             None => Self::Direct(client(tls(&base, connector)?)),
             Some(proxy) => {
+                // What it is shown of us would go to any other in the clear.
+                if let Some(scheme) = proxy.uri().scheme_str().filter(|scheme| *scheme != "http") {
+                    return Err(NoWay::ProxyScheme(scheme.to_owned()));
+                }
                 let tunnel = Tunnel::new(proxy.uri().clone(), connector);
                 let auth = proxy.basic_auth().cloned();
                 let tunnel = if let Some(auth) = auth { tunnel.with_auth(auth) } else { tunnel };
-                Self::Proxied(client(tls(&base, tunnel)?))
+                let address = proxy.uri().authority().map(ToString::to_string).unwrap_or_default();
+                Self::Proxied(Box::new(client(tls(&base, tunnel)?)), address)
             }
         })
     }
@@ -99,11 +113,14 @@ where
 
 impl Upstream for Way {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<UpstreamBody>, UpstreamError> {
-        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let mut host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         let request = request.map(Full::new);
         let answer = match self {
             Self::Direct(client) => client.request(request).await,
-            Self::Proxied(client) => client.request(request).await,
+            Self::Proxied(client, proxy) => {
+                host.push_str(&format!(" through the proxy {proxy}"));
+                client.request(request).await
+            }
             Self::Rehearsal => {
                 let (head, body) = request.into_parts();
                 let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
@@ -124,7 +141,10 @@ fn failure(host: String, error: &Error) -> UpstreamError {
     let unsent = error.is_connect() || error.to_string() == "client error (Canceled)";
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     let why: Vec<String> = causes.map(ToString::to_string).collect();
-    let why = if why.is_empty() { error.to_string() } else { why.join(": ") };
+    let mut why = if why.is_empty() { error.to_string() } else { why.join(": ") };
+    if why.contains("UnknownIssuer") {
+        why.push_str(STRANGER);
+    }
     if unsent { UpstreamError::NeverSent(host, why) } else { UpstreamError::NoAnswer(host, why) }
 }
 

@@ -10,11 +10,15 @@ mod drip;
 mod hang_up;
 mod http;
 mod rehearse;
+mod tls;
 pub mod truth;
+mod tunnel;
 
 pub use almoner::{Books, Household, Serving, one_budget};
 pub use client::{Answer, NoAnswer, Patience, Post, post};
 pub use crowd::{Crowd, Habits, Tally};
 pub use dice::Dice;
 pub use rehearse::RehearsalServer;
+pub use tls::{Authority, TlsDoor, Validity};
 pub use truth::TruthProvider;
+pub use tunnel::TunnelProxy;

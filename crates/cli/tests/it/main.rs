@@ -14,6 +14,7 @@ mod passing;
 mod provider;
 mod raw;
 mod refusing;
+mod secure;
 mod server;
 mod sql;
 mod trouble;

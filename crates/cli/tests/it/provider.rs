@@ -19,13 +19,13 @@ pub(crate) async fn planned(plan: &str) -> TruthProvider {
 }
 
 /// A configuration that sends models named `truth-…` to a provider, priced like the truth, with these lines before it.
-pub(crate) fn config(addr: std::net::SocketAddr, settings: &str, budgets: &str) -> String {
+pub(crate) fn config(base_url: &str, settings: &str, budgets: &str) -> String {
     format!(
         r#"{settings}
 [[provider]]
 name = "truth"
 dialects = ["anthropic", "openai-chat"]
-base_url = "http://{addr}"
+base_url = "{base_url}"
 models = ["truth-*"]
 key = {{ file = "truth.key" }}
 
@@ -47,8 +47,13 @@ pub(crate) fn world(truth: &TruthProvider, settings: &str, budgets: &str) -> cra
 
 /// The same, with whatever provider listens there.
 pub(crate) fn world_at(addr: std::net::SocketAddr, settings: &str, budgets: &str) -> crate::world::World {
+    world_of(&format!("http://{addr}"), settings, budgets)
+}
+
+/// The same, with whatever provider has this address.
+pub(crate) fn world_of(base_url: &str, settings: &str, budgets: &str) -> crate::world::World {
     use std::os::unix::fs::PermissionsExt;
-    let world = crate::world::World::new(&config(addr, settings, budgets));
+    let world = crate::world::World::new(&config(base_url, settings, budgets));
     std::fs::write(world.path("truth.key"), CREDENTIAL).unwrap();
     std::fs::set_permissions(world.path("truth.key"), std::fs::Permissions::from_mode(0o600)).unwrap();
     world

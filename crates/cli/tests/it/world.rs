@@ -95,6 +95,13 @@ impl World {
         Server::start(self.command(&[&["serve"], args].concat()), self.state())
     }
 
+    /// Starts the server of this world with these variables in its environment.
+    pub(crate) fn serve_in(&self, environment: &[(&str, &str)]) -> Server {
+        let mut command = self.command(&["serve"]);
+        command.envs(environment.iter().copied());
+        Server::start(command, self.state())
+    }
+
     /// Every file in the state folder that holds these words.
     pub(crate) fn files_with(&self, words: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
