@@ -1,6 +1,6 @@
 //! What is allowed and probably not meant.
 
-use almoner_units::Meter;
+use almoner_units::{Meter, counted};
 
 use crate::budget::Placed;
 use crate::nearest::nearest;
@@ -36,9 +36,8 @@ fn small_limits(placed: &Placed, report: &mut Report) {
     for (limit, place) in placed.budget.limits.iter().zip(&placed.limits_at) {
         let counts_whole_turns = matches!(limit.meter, Meter::Tokens | Meter::InputTokens);
         if counts_whole_turns && limit.amount < TYPICAL_CALL_TOKENS * TYPICAL_CALLS_MIN {
-            let turns = limit.amount / TYPICAL_CALL_TOKENS;
-            let message =
-                format!("`{limit}` is about {turns} turns of a coding agent, at {TYPICAL_CALL_TOKENS} tokens each");
+            let turns = counted(limit.amount / TYPICAL_CALL_TOKENS, "turn");
+            let message = format!("`{limit}` is about {turns} of a coding agent, at {TYPICAL_CALL_TOKENS} tokens each");
             let help = "count `uncached_tokens`, or allow for at least 20 turns";
             report.warn(Fault::at(place, message).help(help));
         }

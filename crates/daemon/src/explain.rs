@@ -36,7 +36,7 @@ fn in_words(entry: &Entry) -> Option<String> {
         Fact::Added { spent, .. } => ("booked", Some(*spent)),
         _ => return None,
     };
-    let amount = amount.map(|amount| format!(" {} and {} tokens", amount.usd(), amount[Meter::Tokens]));
+    let amount = amount.map(|amount| format!(" {} and {}", amount.usd(), Meter::Tokens.show(amount[Meter::Tokens])));
     Some(format!("fact {}: {word}{} at {}", entry.seq, amount.unwrap_or_default(), entry.at))
 }
 

@@ -1,14 +1,18 @@
 //! What is done to a ledger while no server runs on it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use almoner_store::{OpenError, RepairError, RepairMode, repair, verify};
+use almoner_units::counted;
 
 use crate::clock;
 
 /// Why a ledger could not be looked at or mended.
 #[derive(Debug, thiserror::Error)]
 pub enum OfflineError {
+    /// Nothing was ever kept there.
+    #[error("there is no ledger in {} yet: `almoner serve` or `almoner exec` makes one; or name its folder with --state", .0.display())]
+    None(PathBuf),
     /// It cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -36,8 +40,14 @@ pub struct Sound {
 impl std::fmt::Display for Sound {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { facts, accounts, open_holds, head } = self;
-        write!(f, "sound: {facts} facts, {accounts} accounts, {open_holds} open holds; head {head}")
+        let (facts, accounts) = (counted(*facts, "fact"), counted(*accounts, "account"));
+        write!(f, "sound: {facts}, {accounts}, {}; head {head}", counted(*open_holds, "open hold"))
     }
+}
+
+/// Whether a folder has nothing of a ledger in it, not even the mark of how far one had come.
+fn is_untouched(state: &Path) -> bool {
+    !["ledger.db", "ledger.hwm"].iter().any(|name| state.join(name).exists())
 }
 
 /// Checks every row of the ledger in `state`.
@@ -45,6 +55,9 @@ impl std::fmt::Display for Sound {
 /// # Errors
 /// [`OfflineError`] where it is damaged, or cannot be looked at.
 pub fn verify_ledger(state: &Path) -> Result<Sound, OfflineError> {
+    if is_untouched(state) {
+        return Err(OfflineError::None(state.to_owned()));
+    }
     let report = verify(state)?;
     if report.is_sound() {
         return Ok(Sound {
@@ -63,15 +76,17 @@ pub fn verify_ledger(state: &Path) -> Result<Sound, OfflineError> {
 /// # Errors
 /// [`OfflineError`] where it is sound, or cannot be mended.
 pub fn repair_ledger(state: &Path, charge_gap: bool) -> Result<String, OfflineError> {
+    if is_untouched(state) {
+        return Err(OfflineError::None(state.to_owned()));
+    }
     let mode = if charge_gap { RepairMode::ChargeGap } else { RepairMode::AcceptLoss };
     let report = repair(state, mode, clock::read().wall)?;
     let lost = report.lost.map_or_else(|| "an unknown number".to_owned(), |lost| lost.to_string());
     let mut text = format!(
-        "kept {} facts, lost {lost}; {} open holds are assumed, {} accounts are charged for the gap; the damaged files \
-         are beside {}",
-        report.kept,
-        report.assumed.len(),
-        report.charged.len(),
+        "kept {}, lost {lost}; assumed {}, charged {} for the gap; the damaged files are beside {}",
+        counted(report.kept, "fact"),
+        counted(report.assumed.len() as u64, "open hold"),
+        counted(report.charged.len() as u64, "account"),
         report.moved_to.display()
     );
     if !report.may_have_lost_accounts.is_empty() {

@@ -10,7 +10,7 @@ use almoner_policy::{ACCOUNTS_MAX, most_touched, touched};
 use almoner_store::{CallRecord, History, HistoryEvent, Outcome};
 use almoner_units::{
     AccountKey, Budget, BudgetName, CallId, Charge, LabelName, LabelValue, Labels, LevelMarks, Limit, Meter, Mode,
-    NanoUsd, Span, Timestamp, Usage,
+    NanoUsd, Span, Timestamp, Usage, counted,
 };
 
 use crate::activity::Activity;
@@ -168,7 +168,9 @@ impl Operations {
             for view in &meant {
                 desk.ledger.reset(&view.key, Who(by.clone()), reason.clone(), now);
             }
-            Ok(format!("{} accounts of `{name}` begin anew; what is in flight stays held", meant.len()))
+            let (begins, meant) =
+                (if meant.len() == 1 { "begins" } else { "begin" }, counted(meant.len() as u64, "account"));
+            Ok(format!("{meant} of `{name}` {begins} anew; what is in flight stays held"))
         });
         Ok(Reply::Done { message: message.await?? })
     }
@@ -196,8 +198,9 @@ impl Operations {
         let (touched, at) = touched.await??;
         self.recorder.put(HistoryEvent::Verdict(Box::new(booked::verdict(id, at, of, &why))));
         self.recorder.put(HistoryEvent::Outcome(Box::new(booked::outcome(id, at, Outcome::Added, usage, spent, why))));
-        let (cost, tokens) = (NanoUsd::new(cost_nano), spent[Meter::Tokens]);
-        Ok(Reply::Done { message: format!("booked {cost}, {tokens} tokens on {touched} accounts as {id}") })
+        let (cost, tokens) = (NanoUsd::new(cost_nano), Meter::Tokens.show(spent[Meter::Tokens]));
+        let accounts = counted(touched as u64, "account");
+        Ok(Reply::Done { message: format!("booked {cost}, {tokens} on {accounts} as {id}") })
     }
 
     async fn explain(&self, id: String) -> Result<Reply, No> {

@@ -17,8 +17,8 @@ pub fn price_book(settings: &Settings) -> PriceBook {
     let mut rehearsal = UserPrice::new(MODEL, INPUT_PRICE, OUTPUT_PRICE);
     rehearsal.provider = Some(REHEARSAL.to_owned());
     rehearsal.context_window = Some(1_000_000);
-    let own = settings.prices.iter().map(own_price);
-    std::iter::once(rehearsal).chain(own).fold(PriceBook::shipped().clone(), |book, price| book.overlay(&price))
+    let book = PriceBook::shipped().clone().with_built_in(&rehearsal);
+    settings.prices.iter().map(own_price).fold(book, |book, price| book.overlay(&price))
 }
 
 fn own_price(price: &almoner_config::UserPrice) -> UserPrice {

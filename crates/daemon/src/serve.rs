@@ -13,7 +13,7 @@ use almoner_gateway::{Gateway, GatewaySettings, Patience};
 use almoner_ledger::{Ledger, ReleaseReason, Who};
 use almoner_policy::default_budgets;
 use almoner_store::{AppendError, History, Journal, OpenError, ReadError};
-use almoner_units::{Budget, CallId, NanoUsd, Span, Timestamp, Zone};
+use almoner_units::{Budget, CallId, NanoUsd, Span, Timestamp, Zone, counted};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -335,8 +335,8 @@ async fn introduce(settings: &Settings, operations: &Operations, keeper: &Keeper
     let assumed = keeper.operate(|desk, _| desk.journal.assumed_list().unwrap_or_default()).await.unwrap_or_default();
     if !assumed.is_empty() {
         let nano = assumed.iter().map(|assumed| assumed.hold.amount.usd().get()).fold(0, u64::saturating_add);
-        let (calls, amount) = (assumed.len(), NanoUsd::new(nano));
-        say(format!("{amount} is charged without news, over {calls} ended calls; see `almoner holds list`"));
+        let (calls, amount) = (counted(assumed.len() as u64, "ended call"), NanoUsd::new(nano));
+        say(format!("{amount} is charged without news, over {calls}; see `almoner holds list`"));
     }
     let budgets = keeper.operate(|desk, _| all_budgets(desk)).await.unwrap_or_default();
     if budgets.is_empty() {

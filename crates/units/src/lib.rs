@@ -28,7 +28,7 @@ pub use level::{Level, LevelMarks, LevelMarksError, Priority, UnknownPriority};
 pub use limit::{Limit, LimitError};
 pub use meter::{Meter, UnknownMeter};
 pub use money::{MoneyError, NanoUsd, PicoUsdPerToken};
-pub use number::NumberError;
+pub use number::{NumberError, counted};
 pub use passage::{Passage, passage};
 pub use time::{Span, SpanError, Timestamp};
 pub use usage::Usage;

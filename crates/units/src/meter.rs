@@ -43,7 +43,8 @@ impl Meter {
     pub fn show(self, amount: u64) -> String {
         match self {
             Self::Usd => crate::NanoUsd::new(amount).to_string(),
-            Self::Requests if amount == 1 => "1 request".to_owned(),
+            Self::Requests => crate::counted(amount, "request"),
+            Self::Tokens => crate::counted(amount, "token"),
             meter => format!("{amount} {meter}"),
         }
     }

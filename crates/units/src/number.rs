@@ -47,9 +47,20 @@ pub(crate) fn write_count(f: &mut fmt::Formatter<'_>, count: u64) -> fmt::Result
     write!(f, "{count}")
 }
 
+/// A count with its noun in one or in many: `1 call`, `2 calls`. The noun is one that takes an `s`.
+#[must_use]
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_not_many_and_nothing_is() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "open hold")), ["0 open holds", "1 open hold", "2 open holds"]);
+    }
 
     #[test]
     fn counts_read_as_people_write_them() {

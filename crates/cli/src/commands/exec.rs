@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use almoner_api::{KeySummary, Reply, Request};
 use almoner_config::{Flags, Settings};
+use almoner_units::counted;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -275,12 +276,13 @@ fn summarise(common: &Common, state: &Path, key: &str) -> Result<(), Failed> {
 
 fn in_words(summary: &KeySummary) -> String {
     let KeySummary { calls, refused, tokens, cost_nano, assumed_nano, accounts } = summary;
-    let mut text = format!("{calls} calls, {tokens} tokens, {} spent", show::dollars(*cost_nano));
+    let (calls, tokens) = (counted(*calls, "call"), counted(*tokens, "token"));
+    let mut text = format!("{calls}, {tokens}, {} spent", show::dollars(*cost_nano));
     if *assumed_nano > 0 {
         text.push_str(&format!(", {} charged without news", show::dollars(*assumed_nano)));
     }
     if *refused > 0 {
-        text.push_str(&format!(", {refused} calls refused"));
+        text.push_str(&format!(", {} refused", counted(*refused, "call")));
     }
     for limit in accounts.iter().flat_map(|account| &account.limits) {
         text.push_str(&format!(", {} left of {}", show::amount_of(&limit.meter, limit.left), limit.limit));

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use almoner_api::{HoldInfo, Reply, Request};
+use almoner_units::counted;
 
 use super::{budgets, nano};
 use crate::args::{Common, Correct};
@@ -23,7 +24,7 @@ pub(crate) fn list(common: &Common) -> Outcome {
 }
 
 fn print(hold: &HoldInfo) {
-    let amount = format!("{} and {} tokens", show::dollars(hold.usd_nano), hold.tokens);
+    let amount = format!("{} and {}", show::dollars(hold.usd_nano), counted(hold.tokens, "token"));
     show::line(format!("{} {} since {}: {amount} on {}", hold.id, hold.state, hold.since, hold.accounts.join("; ")));
 }
 

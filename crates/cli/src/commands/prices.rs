@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use almoner_config::Flags;
 use almoner_policy::{Price, PriceBook, Severity};
+use almoner_units::counted;
 
 use crate::args::{Common, Prices};
 use crate::client::settings;
@@ -89,7 +90,8 @@ fn check(common: &Common, book: &PriceBook) -> Outcome {
             let severity = format!("{:?}", finding.severity).to_lowercase();
             show::line(format!("{severity}: {} ({}): {}", finding.model, finding.provider, finding.message));
         }
-        show::line(format!("{} prices looked at, {} findings", book.prices().len(), findings.len()));
+        let (prices, found) = (book.prices().len() as u64, findings.len() as u64);
+        show::line(format!("{} looked at, {}", counted(prices, "price"), counted(found, "finding")));
     }
     let broken = findings.iter().any(|finding| finding.severity == Severity::Fault);
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use almoner_api::{Reply, Request, Status};
+use almoner_units::counted;
 
 use crate::args::Common;
 use crate::client::{ask, unexpected};
@@ -21,20 +22,18 @@ pub(crate) fn run(common: &Common) -> Outcome {
 
 fn print(status: &Status) {
     show::line(format!("almoner {} at http://{} (pid {})", status.version, status.listen, status.pid));
-    show::line(format!("state in {}, {} facts in the journal", status.state_dir, status.journal_seq));
+    show::line(format!("state in {}, {} in the journal", status.state_dir, counted(status.journal_seq, "fact")));
     if let Some(reason) = &status.closed {
         show::line(format!("CLOSED to new calls: {reason}"));
     }
-    show::line(format!("{} calls in flight", status.open_holds));
+    show::line(format!("{} in flight", counted(status.open_holds, "call")));
     if status.assumed_holds > 0 {
         let held = show::dollars(status.assumed_nano);
-        show::line(format!(
-            "{held} is charged without news over {} calls; `almoner holds list` names them",
-            status.assumed_holds
-        ));
+        let calls = counted(status.assumed_holds, "call");
+        show::line(format!("{held} is charged without news over {calls}; `almoner holds list` names them"));
     }
     causes("overrun", &status.overrun_nano, show::dollars);
-    causes("unbounded", &status.unbounded, |calls| format!("{calls} calls"));
+    causes("unbounded", &status.unbounded, |calls| counted(calls, "call"));
     show::accounts(&status.accounts);
 }
 

@@ -54,7 +54,7 @@ async fn budgets_are_listed_raised_and_begun_anew() {
     assert!(world.ok(&["budgets", "list"]).contains("no account is open yet"));
     assert_eq!(world.json(&["budgets", "list"]), json!([]));
     let added = world.ok(&["usage", "add", "--input", "7", "--output", "5", "--cost", "$0.99", "--reason", "by hand"]);
-    assert!(added.starts_with("booked $0.99, 12 tokens on 1 accounts as "), "{added}");
+    assert!(added.starts_with("booked $0.99, 12 tokens on 1 account as "), "{added}");
 
     // Nothing fits any more, until somebody raises the limit.
     let call = messages("truth-1", 2000, "Hello");
@@ -72,7 +72,7 @@ async fn budgets_are_listed_raised_and_begun_anew() {
     assert!(world.ok(&["budgets", "show", "team"]).contains("of") || spent > 0);
 
     let reset = world.json(&["budgets", "reset", "team"]);
-    assert!(reset["message"].as_str().unwrap().starts_with("1 accounts of `team` begin anew"), "{reset}");
+    assert!(reset["message"].as_str().unwrap().starts_with("1 account of `team` begins anew"), "{reset}");
     assert_eq!(server.limit("team").spent, 0);
     server.stop();
 }
@@ -156,6 +156,10 @@ fn prices_are_shown_and_checked_without_a_server() {
     let shown = world.json(&["prices", "show", "mine"]);
     assert_eq!((&shown[0]["model"], &shown[0]["rates"][0]["input_pico_usd"]), (&"mine".into(), &1_000_000.into()));
     assert!(world.ok(&["prices", "show"]).contains("claude-sonnet-4-5"));
+    assert!(world.ok(&["prices", "show", "mine"]).lines().next().unwrap().contains("+own,"));
+    world.configure("");
+    let shipped = world.ok(&["prices", "show", "claude-sonnet-4-5"]);
+    assert!(!shipped.contains("+own"), "nobody gave a price of their own: {shipped}");
     assert!(world.fails(&["prices", "show", "claude-sonnet-4-5x"]).contains("the nearest are"));
     // Whether a price is past its review depends on the day, so only the form is looked at.
     let said = world.run(&["prices", "check", "--json"]);

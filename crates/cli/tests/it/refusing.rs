@@ -156,7 +156,7 @@ async fn at_percent(percent: u64) -> (TruthProvider, World, Server) {
     let server = world.serve();
     let tokens = (percent * 10_000).to_string();
     let add = ["usage", "add", "--input", &tokens, "--cost", "$0", "--reason", "a test"];
-    assert!(world.ok(&add).contains("on 1 accounts"));
+    assert!(world.ok(&add).contains("on 1 account as"));
     assert_eq!(server.limit("shared").spent, percent * 10_000);
     (truth, world, server)
 }

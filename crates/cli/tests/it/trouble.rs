@@ -111,6 +111,16 @@ fn a_damaged_ledger_enforces_nothing_until_it_is_repaired() {
     server.stop();
 }
 
+#[test]
+fn a_folder_without_a_ledger_is_told_as_such_and_left_empty() {
+    let world = World::new("");
+    for command in [&["ledger", "verify"][..], &["ledger", "repair", "--charge-gap"]] {
+        let complaint = world.fails(command);
+        assert!(complaint.contains("there is no ledger in") && complaint.contains("--state"), "{complaint}");
+    }
+    assert!(!world.state().exists());
+}
+
 /// Flips a bit of the first place with these bytes.
 fn flip(file: &Path, bytes: &[u8]) {
     let mut content = std::fs::read(file).unwrap();

@@ -70,16 +70,23 @@ impl PriceBook {
 
     /// The book with the user's own price over the shipped one of the same model.
     #[must_use]
-    pub fn overlay(mut self, own: &UserPrice) -> Self {
+    pub fn overlay(self, own: &UserPrice) -> Self {
+        let mut book = self.with_built_in(own);
+        if !book.version.ends_with("+own") {
+            book.version.push_str("+own");
+        }
+        book
+    }
+
+    /// The book with a price of Almoner's own, which is part of the program and so of the version that the book has.
+    #[must_use]
+    pub fn with_built_in(mut self, own: &UserPrice) -> Self {
         let shipped = self.prices.iter().find(|price| serves(price, own.provider.as_deref(), &own.model));
         let price = own.over(shipped);
         let is_replaced =
             |old: &Price| (&old.provider, &old.model, old.from) == (&price.provider, &price.model, price.from);
         self.prices.retain(|old| !is_replaced(old));
         self.prices.insert(0, price);
-        if !self.version.ends_with("+own") {
-            self.version.push_str("+own");
-        }
         self
     }
 }
