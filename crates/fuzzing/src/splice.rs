@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use almoner_gateway::dialect::{self, Call};
+use almoner_gateway::dialect::{self, Call, Endpoint};
 use almoner_gateway::route::Route;
 use almoner_policy::{Bound, BoundSettings, Price, PriceBook, bound};
 use almoner_units::{Meter, Timestamp};
-use hyper::HeaderMap;
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
+use hyper::{HeaderMap, Method};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -35,6 +35,11 @@ const ANTHROPIC_CHANGES: [&str; 3] = ["max_tokens", "thinking", "fallbacks"];
 /// The members in which a tool may get a limit that it does not have.
 const WITH_TOOLS: [&str; 3] = ["tools", "messages", "system"];
 
+/// The paths that a request can come by.
+const MESSAGES: &str = "/v1/messages";
+const COMPLETIONS: &str = "/v1/chat/completions";
+const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
+
 static ANTHROPIC: LazyLock<Price> = LazyLock::new(|| shipped("claude-opus-4-5"));
 static CHAT: LazyLock<Price> = LazyLock::new(|| shipped("gpt-5"));
 
@@ -45,7 +50,7 @@ fn shipped(model: &str) -> Price {
 
 /// A request and the cap it is let to have.
 struct Request {
-    route: Route,
+    path: &'static str,
     headers: HeaderMap,
     cap: u64,
     body: Bytes,
@@ -60,7 +65,7 @@ impl Request {
             headers.insert("anthropic-beta", HeaderValue::from_static("context-1m-2025-08-07,brand-new-2027-01-01"));
         }
         Some(Self {
-            route: [Route::Messages, Route::ChatCompletions, Route::CountTokens][usize::from(choice & 3) % 3],
+            path: [MESSAGES, COMPLETIONS, COUNT_TOKENS][usize::from(choice & 3) % 3],
             headers,
             cap: u64::from(u16::from_be_bytes([high, low])) << (choice >> 4),
             body: Bytes::copy_from_slice(body),
@@ -68,22 +73,29 @@ impl Request {
     }
 
     fn read(&self, body: &[u8]) -> Option<Call> {
-        dialect::read(self.route, &self.headers, body).ok().flatten()
+        dialect::read(endpoint(self.path), self.path, &self.headers, body).ok()
     }
 
     fn has_output(&self) -> bool {
-        self.route != Route::CountTokens
+        self.path != COUNT_TOKENS
     }
 
     fn caps(&self) -> &'static [&'static str] {
-        if self.route == Route::ChatCompletions { &CAPS } else { &CAPS[..1] }
+        if self.path == COMPLETIONS { &CAPS } else { &CAPS[..1] }
     }
 
     fn bound(&self, call: &Call) -> Option<Bound> {
-        let price: &Price = if self.route == Route::ChatCompletions { &CHAT } else { &ANTHROPIC };
+        let price: &Price = if self.path == COMPLETIONS { &CHAT } else { &ANTHROPIC };
         let mut call = call.clone();
         call.bring(|_| Some(price.clone())).ok()?;
         bound(&call.shape, price, &BoundSettings::default()).ok()
+    }
+}
+
+fn endpoint(path: &str) -> &'static Endpoint {
+    match Route::of(&Method::POST, path) {
+        Ok(Route::Provider(endpoint)) => endpoint,
+        other => panic!("{path} leads to {other:?}"),
     }
 }
 
@@ -108,7 +120,7 @@ fn means_what_others_read(request: &Request, call: &Call) {
             let asked = request.caps().iter().filter_map(|name| tree[*name].as_u64()).min();
             assert_eq!(asked, call.asked_output);
         }
-        if request.route == Route::ChatCompletions {
+        if request.path == COMPLETIONS {
             let choices = ["n", "best_of"].into_iter().filter_map(|name| tree[name].as_u64()).max().unwrap_or(1);
             assert_eq!(choices, call.shape.choices);
         }
@@ -122,7 +134,7 @@ fn check_sent(request: &Request, call: &Call, cap: u64, bound: Option<&Bound>, s
     if request.has_output() {
         let most = call.asked_output.map_or(cap, |asked| asked.min(cap));
         has_one_cap(request, sent, most);
-        if request.route == Route::Messages {
+        if request.path == MESSAGES {
             thinks_below(call, sent, most);
         }
         assert_eq!(again.asked_output, Some(most));
@@ -150,7 +162,7 @@ fn thinks_below(call: &Call, sent: &[u8], most: u64) {
 
 /// Every member that has no part in the cap is the same bytes, in the same order.
 fn changes_nothing_else(request: &Request, call: &Call, sent: &[u8]) {
-    let is_chat = request.route == Route::ChatCompletions;
+    let is_chat = request.path == COMPLETIONS;
     let may_change: &[&str] = if is_chat { &CHAT_CHANGES } else { &ANTHROPIC_CHANGES };
     let stays = |body| members(body).into_iter().filter(|member| !may_change.contains(&&*member.name));
     let is_limited = call.shape.server_tools.iter().any(|tool| tool.max_uses == Some(dialect::TOOL_USES_MAX));

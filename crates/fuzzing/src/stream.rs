@@ -15,9 +15,9 @@ pub(crate) fn stream(data: &[u8]) {
     assert!(is_part_of(&whole, answer), "bytes pass that did not come");
     let tells_usage = ["usage", "\\u"].iter().any(|word| answer.windows(word.len()).any(|at| at == word.as_bytes()));
     assert!(tells_usage || whole == answer, "what is no usage is withheld");
-    let dialect = if choice & 1 == 0 { Dialect::Anthropic } else { Dialect::Chat };
+    let dialect = Dialect::ALL[usize::from(choice) % Dialect::ALL.len()];
     ends_alike(dialect, answer, cuts);
-    stops_at_a_border(answer, usize::from(choice) * 4);
+    stops_at_a_border(dialect, answer, usize::from(choice) * 4);
 }
 
 fn filtered(pieces: &[&[u8]]) -> Vec<u8> {
@@ -39,20 +39,20 @@ fn is_part_of(part: &[u8], all: &[u8]) -> bool {
 /// An end that is put behind a stream depends on its bytes alone, and stands as an event of its own.
 fn ends_alike(dialect: Dialect, answer: &[u8], cuts: u8) {
     let why = Answer::Stopped("it is spent".to_owned());
-    let (mut whole, mut cut_up) = (StreamSoFar::new(), StreamSoFar::new());
+    let (mut whole, mut cut_up) = (StreamSoFar::new(dialect), StreamSoFar::new(dialect));
     whole.pass(answer);
     pieces(answer, cuts).iter().for_each(|piece| cut_up.pass(piece));
-    let end = cut(dialect, &whole, &why);
-    assert_eq!(end, cut(dialect, &cut_up, &why));
+    let end = cut(&whole, &why);
+    assert_eq!(end, cut(&cut_up, &why));
     assert_eq!(end.is_empty(), whole.has_ended());
     whole.pass(&end);
     assert!(end.is_empty() || whole.at_border(), "the end of a cut stream is open");
 }
 
 /// What is passed up to a border leads to one, or takes all there is.
-fn stops_at_a_border(answer: &[u8], at: usize) {
+fn stops_at_a_border(dialect: Dialect, answer: &[u8], at: usize) {
     let (before, next) = answer.split_at(at.min(answer.len()));
-    let mut so_far = StreamSoFar::new();
+    let mut so_far = StreamSoFar::new(dialect);
     so_far.pass(before);
     let taken = so_far.to_border(next);
     so_far.pass(&next[..taken]);

@@ -11,12 +11,12 @@ use tokio::time::timeout;
 
 use crate::answer::Answer;
 use crate::counting;
+use crate::dialect::Asks;
 use crate::exchange;
 use crate::guard::HoldGuard;
 use crate::port::{Admitted, Decision, DeskError, Fullness, Purse, Question, Recorder, Refused};
 use crate::relay::ClientBody;
 use crate::report::{Report, Verdict};
-use crate::route::Route;
 use crate::stack::{Gateway, Understood, World, whole};
 
 /// What refills within this time is worth waiting for.
@@ -46,11 +46,11 @@ pub(crate) struct Held<W: World> {
 pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, understood: Box<Understood>) -> Response<ClientBody> {
     let id = gateway.purse.new_call();
     let mut report = gateway.report(id, &understood);
-    let dialect = understood.route.dialect();
+    let dialect = understood.endpoint.dialect;
     let held = match hold(&gateway, &understood, &mut report).await {
         Ok(held) => held,
         Err(answer) => {
-            report.outcome.status = answer.status().as_u16();
+            report.outcome.status = answer.status(dialect).as_u16();
             report.outcome.word = "refused";
             report.outcome.note = answer.message();
             if !matches!(report.verdict, Verdict::Refused(_)) {
@@ -62,7 +62,7 @@ pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, understood: Box<Unde
             return whole(response);
         }
     };
-    if understood.route != Route::CountTokens {
+    if understood.endpoint.asks != Asks::Count {
         gateway.recorder.decided(&report);
     }
     exchange::exchange(gateway, Going { understood, report, held }).await
@@ -74,7 +74,7 @@ async fn hold<W: World>(
     understood: &Understood,
     report: &mut Report,
 ) -> Result<Option<Held<W>>, Answer> {
-    if understood.accounts.is_empty() || understood.route == Route::CountTokens {
+    if understood.accounts.is_empty() || understood.endpoint.asks == Asks::Count {
         return Ok(None);
     }
     let mut guard = HoldGuard::new(Arc::clone(&gateway.purse), report.id);

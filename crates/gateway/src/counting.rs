@@ -14,12 +14,11 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::ask::{price_of, settings};
-use crate::dialect::{Dialect, count_plain, counting_body};
+use crate::dialect::{Counts, count_plain, fill};
 use crate::http;
 use crate::port::Upstream;
 use crate::provider::authorise;
 use crate::relay::{Deadline, collect};
-use crate::route::Route;
 use crate::stack::{Gateway, Understood, World};
 
 /// How long a provider may take to count.
@@ -54,15 +53,15 @@ pub(crate) enum Way {
 pub(crate) fn way<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Option<Way> {
     let provider = &gateway.providers[understood.provider];
     let call = &understood.call;
-    match understood.route {
-        Route::Messages => (call.is_countable() && !provider.free).then_some(Way::Provider),
-        Route::ChatCompletions => {
+    match understood.endpoint.counts {
+        Counts::Provider { .. } => (call.is_countable() && !provider.free).then_some(Way::Provider),
+        Counts::Here => {
             // Others may call a model of their own by the same name.
             let is_theirs = provider.name == PUBLISHED
                 && understood.price.as_ref().is_some_and(|price| price.provider() == PUBLISHED);
             (is_theirs && call.is_plain && encoding_for(&call.model).is_some()).then_some(Way::Here)
         }
-        Route::CountTokens | Route::Local(_) => None,
+        Counts::Nobody => None,
     }
 }
 
@@ -92,13 +91,14 @@ async fn count_here<W: World>(gateway: &Gateway<W>, understood: &Understood) -> 
 
 /// Asks the provider how many tokens the input has. It bills nothing for that, so nothing is held.
 async fn ask_provider<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Option<u64> {
+    let Counts::Provider { path, body, tokens } = understood.endpoint.counts else { return None };
     let provider = &gateway.providers[understood.provider];
-    let body = counting_body(&understood.body).ok()?;
-    let mut request = Request::new(body);
+    let mut request = Request::new(body(&understood.body).ok()?);
     *request.method_mut() = hyper::Method::POST;
-    *request.uri_mut() = format!("{}{}", provider.base_url, Route::CountTokens.upstream_path()?).parse().ok()?;
+    *request.uri_mut() = format!("{}{}", provider.base_url, fill(path, &understood.call.model)).parse().ok()?;
     *request.headers_mut() = http::onward(&understood.head.headers);
-    if !authorise(request.headers_mut(), Dialect::Anthropic, provider.credential.as_ref(), &understood.shown) {
+    let dialect = understood.endpoint.dialect;
+    if !authorise(request.headers_mut(), dialect, provider.credential.as_ref(), &understood.shown) {
         return None;
     }
     let answer = provider.way.send(request).await.ok()?;
@@ -106,5 +106,5 @@ async fn ask_provider<W: World>(gateway: &Gateway<W>, understood: &Understood) -
         return None;
     }
     let body = collect(answer.into_body(), COUNT_BYTES_MAX, gateway.settings.patience).await.ok()?;
-    serde_json::from_slice::<serde_json::Value>(&body).ok()?.get("input_tokens")?.as_u64()
+    serde_json::from_slice::<serde_json::Value>(&body).ok()?.pointer(tokens)?.as_u64()
 }

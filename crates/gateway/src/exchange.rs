@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almoner_ledger::ReleaseReason;
-use almoner_meter::{Decoder, Dialect as Metered, Meter as UsageMeter, Reading};
+use almoner_meter::{Decoder, Meter as UsageMeter, Reading};
 use almoner_units::Charge;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
@@ -17,14 +17,13 @@ use tokio::time::timeout;
 use crate::answer::{Answer, Told, UsageFilter, tell};
 use crate::ask::{Going, Held};
 use crate::bill::{Asked, Bill, Tariff, bill};
-use crate::dialect::Dialect;
+use crate::dialect::Asks;
 use crate::guard::HoldGuard;
 use crate::http;
 use crate::port::{End, Fullness, Purse, Recorder, Upstream, UpstreamError};
 use crate::provider::authorise;
 use crate::relay::{ClientBody, Home, Relay, UpstreamBody, client_body, collect, cut_told, framing, full_body};
 use crate::report::Report;
-use crate::route::Route;
 use crate::stack::{Gateway, Understood, World, whole};
 
 /// The most bytes of an error that are read to see whose it is.
@@ -32,7 +31,7 @@ const ERROR_BYTES_MAX: usize = 1 << 20;
 
 /// Sends the call, and gives its answer as soon as that begins. The rest goes on without whoever asked.
 pub(crate) async fn exchange<W: World>(gateway: Arc<Gateway<W>>, going: Going<W>) -> Response<ClientBody> {
-    let dialect = going.understood.route.dialect();
+    let dialect = going.understood.endpoint.dialect;
     let (head, answer) = oneshot::channel();
     let running = Running::new(gateway, going);
     tokio::spawn(running.run(head));
@@ -80,7 +79,7 @@ impl<W: World> Running<W> {
             provider: understood.provider,
             price: understood.price.clone(),
             asked: Asked::by(&understood.call.shape),
-            is_told: understood.route != Route::CountTokens,
+            is_told: understood.endpoint.asks != Asks::Count,
         };
         Self { gateway, understood, account, cut, _uncut: Some(uncut), fullness, cap }
     }
@@ -94,7 +93,7 @@ impl<W: World> Running<W> {
         match self.send(request).await {
             Ok(answer) if answer.status().as_u16() >= 400 => self.refused_upstream(answer, head).await,
             Ok(answer) if !answer.status().is_success() => self.sent_elsewhere(&answer, head),
-            Ok(answer) if self.understood.route == Route::CountTokens => self.pass_on(answer, head).await,
+            Ok(answer) if self.understood.endpoint.asks == Asks::Count => self.pass_on(answer, head).await,
             Ok(answer) => self.relay(answer, head).await,
             Err((answer, end)) => self.fail(head, &answer, end),
         }
@@ -102,9 +101,9 @@ impl<W: World> Running<W> {
 
     /// The request as the provider gets it.
     fn request(&self) -> Result<Request<hyper::body::Bytes>, Answer> {
-        let Understood { route, call, body, head, shown, provider, .. } = &*self.understood;
+        let Understood { endpoint, call, body, head, shown, provider, .. } = &*self.understood;
         let provider = &self.gateway.providers[*provider];
-        let path = route.upstream_path().unwrap_or_default();
+        let path = endpoint.path_for(&call.model);
         let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let fault = |error: &dyn std::fmt::Display| Answer::Fault(format!("the call has no address: {error}"));
         let uri = format!("{}{path}{query}", provider.base_url).parse().map_err(|error| fault(&error))?;
@@ -116,7 +115,7 @@ impl<W: World> Running<W> {
         *request.method_mut() = hyper::Method::POST;
         *request.uri_mut() = uri;
         *request.headers_mut() = http::onward(&head.headers);
-        if !authorise(request.headers_mut(), route.dialect(), provider.credential.as_ref(), shown) && !provider.free {
+        if !authorise(request.headers_mut(), endpoint.dialect, provider.credential.as_ref(), shown) && !provider.free {
             let message = format!(
                 "no credential for `{}`: give `almoner serve` its key by environment, or send your own",
                 provider.name
@@ -158,11 +157,11 @@ impl<W: World> Running<W> {
 
     /// Answers in our own words, because there is no answer of the provider's.
     fn fail(mut self, head: Head, answer: &Answer, end: End) {
-        let id = self.account.report.id;
-        self.account.report.outcome.status = answer.status().as_u16();
+        let (id, dialect) = (self.account.report.id, self.understood.endpoint.dialect);
+        self.account.report.outcome.status = answer.status(dialect).as_u16();
         let note = answer.message();
         self.account.close(Bill { end, cost: None, note }, None);
-        let response = answer.respond(self.understood.route.dialect(), Some(id));
+        let response = answer.respond(dialect, Some(id));
         drop(head.send(whole(response)));
     }
 
@@ -219,7 +218,7 @@ impl<W: World> Running<W> {
         self.account.report.outcome.status = parts.status.as_u16();
         let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let framing = framing(text(header::CONTENT_TYPE), self.understood.call.stream);
-        let meter = UsageMeter::new(metered(self.understood.route), framing);
+        let meter = UsageMeter::new(self.understood.endpoint.meter, framing);
         let Ok(meter) = Decoder::new(text(header::CONTENT_ENCODING), meter) else {
             return self.relay_unread(parts, body, head).await;
         };
@@ -234,7 +233,7 @@ impl<W: World> Running<W> {
         response.headers_mut().remove(header::CONTENT_LENGTH);
         let (sender, client) = client_body();
         drop(head.send(response.map(|()| client)));
-        let dialect = self.understood.route.dialect();
+        let dialect = self.understood.endpoint.dialect;
         // A stream may last for an hour: what was asked, and the buffers that its headers lie in, go now.
         drop((parts, self.understood));
         let relay = Relay {
@@ -303,13 +302,6 @@ fn is_unbilled(status: StatusCode, body: &[u8]) -> bool {
     let own = body.pointer("/error/message").is_some_and(serde_json::Value::is_string);
     let is_refused = status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT && status.as_u16() != 499;
     body.pointer("/usage").is_none_or(serde_json::Value::is_null) && (own || is_refused)
-}
-
-fn metered(route: Route) -> Metered {
-    match route.dialect() {
-        Dialect::Anthropic => Metered::AnthropicMessages,
-        Dialect::Chat => Metered::OpenAiChat,
-    }
 }
 
 /// How a call is settled and reported.

@@ -1,8 +1,8 @@
 //! Providers: where a call can go, and with which credential.
 
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::dialect::Dialect;
+use crate::dialect::{CredentialPlace, Dialect};
 use crate::port::Upstream;
 
 /// A provider that calls can be sent to.
@@ -43,41 +43,45 @@ impl std::fmt::Debug for Credential {
     }
 }
 
-/// The client's own credential, if it showed one that is not ours. It prints as nothing, and is shown to its provider
-/// alone.
+/// The client's own credentials that are not ours, each with its header. They print as nothing, and are shown to their
+/// provider alone.
 #[derive(Clone, Default)]
-pub(crate) struct Shown {
-    pub(crate) api_key: Option<HeaderValue>,
-    pub(crate) authorization: Option<HeaderValue>,
-}
+pub(crate) struct Shown(Vec<(HeaderName, HeaderValue)>);
 
 impl Shown {
-    /// Whether the client shows a login, for which a subscription pays and not an account by the token.
-    pub(crate) fn is_login(&self) -> bool {
-        let login = |value: &HeaderValue| value.as_bytes().starts_with(b"Bearer sk-ant-oat");
-        self.authorization.as_ref().is_some_and(login)
+    /// Adds what stands in a header; several dialects may keep theirs in the same.
+    pub(crate) fn add(&mut self, header: HeaderName, value: &HeaderValue) {
+        if !self.has(header.as_str()) {
+            self.0.push((header, value.clone()));
+        }
     }
 
-    fn is_nothing(&self) -> bool {
-        self.api_key.is_none() && self.authorization.is_none()
+    pub(crate) fn has(&self, header: &str) -> bool {
+        self.0.iter().any(|(name, _)| name == header)
+    }
+
+    /// Whether the client shows a login, for which a subscription pays and not an account by the token.
+    pub(crate) fn is_login(&self) -> bool {
+        self.0.iter().any(|(_, value)| value.as_bytes().starts_with(b"Bearer sk-ant-oat"))
     }
 }
 
 /// Puts the credential of a call on its headers; says whether there is one.
 pub(crate) fn authorise(to: &mut HeaderMap, dialect: Dialect, ours: Option<&Credential>, shown: &Shown) -> bool {
     let Some(Credential(secret)) = ours else {
-        to.extend(shown.api_key.clone().map(|own| (header::HeaderName::from_static("x-api-key"), own)));
-        to.extend(shown.authorization.clone().map(|own| (header::AUTHORIZATION, own)));
-        return !shown.is_nothing();
+        to.extend(shown.0.iter().cloned());
+        return !shown.0.is_empty();
     };
-    match dialect {
-        Dialect::Anthropic => drop(to.insert("x-api-key", secret.clone())),
-        Dialect::Chat => {
-            let bearer = [b"Bearer ", secret.as_bytes()].concat();
-            let Ok(mut value) = HeaderValue::from_bytes(&bearer) else { return false };
-            value.set_sensitive(true);
-            to.insert(header::AUTHORIZATION, value);
-        }
-    }
-    true
+    let place = dialect.tongue().credential;
+    let value = match place {
+        CredentialPlace::Header(_) => Some(secret.clone()),
+        CredentialPlace::Bearer => bearer(secret),
+    };
+    value.map(|value| to.insert(place.header(), value)).is_some()
+}
+
+fn bearer(secret: &HeaderValue) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_bytes(&[b"Bearer ", secret.as_bytes()].concat()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }

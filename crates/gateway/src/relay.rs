@@ -103,8 +103,8 @@ impl Relay {
         settle: impl FnOnce(Home) + Send,
     ) {
         let ends_at = Instant::now_plus(self.patience.answer);
-        let mut client = Client { sender: Some(sender), drain: None, so_far: StreamSoFar::new() };
-        let mut from_provider = StreamSoFar::new();
+        let mut client = Client { sender: Some(sender), drain: None, so_far: StreamSoFar::new(self.dialect) };
+        let mut from_provider = StreamSoFar::new(self.dialect);
         let mut settle = Some(settle);
         let broke = loop {
             match self.next(&mut body, &client, ends_at).await {
@@ -124,7 +124,7 @@ impl Relay {
                 Next::Cut(why) => {
                     self.bring_home(&mut settle, Some(why.clone()), false);
                     let why = Answer::Policy { code: "cut_running", message: why };
-                    let end = cut(self.dialect, &client.so_far, &why);
+                    let end = cut(&client.so_far, &why);
                     return drop(self.pass(&mut client, end).await);
                 }
             }

@@ -7,17 +7,13 @@ use std::fmt;
 
 use hyper::Method;
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Endpoint, is_below};
 
 /// A request that this gateway knows what to do with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// Anthropic's Messages.
-    Messages,
-    /// Anthropic's count of what a message would be; nothing is booked for it.
-    CountTokens,
-    /// OpenAI's Chat Completions.
-    ChatCompletions,
+    /// A call that is for a provider.
+    Provider(&'static Endpoint),
     /// A question to Almoner itself.
     Local(Local),
 }
@@ -35,43 +31,31 @@ pub enum Local {
     Readyz,
 }
 
+/// The paths of our own.
+const LOCAL: [(&str, Local); 4] =
+    [("/", Local::Root), ("/api/hello", Local::Hello), ("/healthz", Local::Healthz), ("/readyz", Local::Readyz)];
+
 impl Route {
     /// The route of a method and a path; the path has no key in front of it any more, and no query.
     ///
     /// # Errors
     /// [`NoRoute`] where there is none.
     pub fn of(method: &Method, path: &str) -> Result<Self, NoRoute> {
-        match (method.as_str(), path) {
-            ("POST", "/v1/messages") => Ok(Self::Messages),
-            ("POST", "/v1/messages/count_tokens") => Ok(Self::CountTokens),
-            ("POST", "/v1/chat/completions") => Ok(Self::ChatCompletions),
-            ("HEAD" | "GET", "/") => Ok(Self::Local(Local::Root)),
-            ("HEAD" | "GET", "/api/hello") => Ok(Self::Local(Local::Hello)),
-            ("HEAD" | "GET", "/healthz") => Ok(Self::Local(Local::Healthz)),
-            ("HEAD" | "GET", "/readyz") => Ok(Self::Local(Local::Readyz)),
-            _ => Err(NoRoute::of(path)),
+        if let Some(endpoint) = endpoints().find(|endpoint| endpoint.takes(path)) {
+            return (method == Method::POST)
+                .then_some(Self::Provider(endpoint))
+                .ok_or(NoRoute::Method(endpoint.path()));
         }
+        let Some((path, local)) = LOCAL.into_iter().find(|(known, _)| *known == path) else {
+            return Err(NoRoute::of(path));
+        };
+        [Method::HEAD, Method::GET].contains(method).then_some(Self::Local(local)).ok_or(NoRoute::Method(path))
     }
+}
 
-    /// The path of this route at a provider, which is its own path here; `None` for a question to Almoner.
-    #[must_use]
-    pub const fn upstream_path(self) -> Option<&'static str> {
-        match self {
-            Self::Messages => Some("/v1/messages"),
-            Self::CountTokens => Some("/v1/messages/count_tokens"),
-            Self::ChatCompletions => Some("/v1/chat/completions"),
-            Self::Local(_) => None,
-        }
-    }
-
-    /// In whose words the route speaks.
-    #[must_use]
-    pub const fn dialect(self) -> Dialect {
-        match self {
-            Self::Messages | Self::CountTokens => Dialect::Anthropic,
-            Self::ChatCompletions | Self::Local(_) => Dialect::Chat,
-        }
-    }
+/// The endpoints of all dialects.
+fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
+    Dialect::ALL.into_iter().flat_map(|dialect| dialect.tongue().endpoints.iter().copied())
 }
 
 /// The key that a client carried in front of its path. It is a secret, so it prints as nothing.
@@ -111,19 +95,22 @@ pub enum NoRoute {
     #[error("`{0}` takes no such method; send POST to it, or GET to /healthz and /readyz")]
     Method(&'static str),
     /// A path of a provider that Almoner does not meter.
-    #[error("{0} are not metered, so they do not pass; {ROUTES}")]
+    #[error("{0} are not metered, so they do not pass; {routes}", routes = routes())]
     Unmetered(&'static str),
     /// Nothing is known by this path.
-    #[error("there is no such path; {ROUTES}")]
-    Unknown(Dialect),
+    #[error("there is no such path; {routes}", routes = routes())]
+    Unknown,
 }
 
 /// What a person is told who asked for something else.
-const ROUTES: &str = "the routes are POST /v1/messages, POST /v1/messages/count_tokens and POST /v1/chat/completions";
-
-/// The paths that exist, so that a wrong method is told apart from a wrong path.
-const PATHS: [&str; 7] =
-    ["/v1/messages", "/v1/messages/count_tokens", "/v1/chat/completions", "/", "/api/hello", "/healthz", "/readyz"];
+fn routes() -> String {
+    let routes: Vec<String> = endpoints().map(|endpoint| format!("POST {}", endpoint.path())).collect();
+    match routes.split_last() {
+        Some((last, [])) => format!("the only route is {last}"),
+        Some((last, others)) => format!("the routes are {} and {last}", others.join(", ")),
+        None => "there are no routes".to_owned(),
+    }
+}
 
 /// The beginnings of providers' paths that have no meter here, with the name by which they are refused. The first
 /// that fits counts.
@@ -166,31 +153,9 @@ const UNMETERED: [(&str, &str); 34] = [
 
 impl NoRoute {
     fn of(path: &str) -> Self {
-        if let Some(known) = PATHS.into_iter().find(|known| *known == path) {
-            return Self::Method(known);
-        }
-        match UNMETERED.into_iter().find(|(start, _)| is_below(path, start)) {
-            Some((_, name)) => Self::Unmetered(name),
-            None if is_below(path, "/v1/messages") => Self::Unknown(Dialect::Anthropic),
-            None => Self::Unknown(Dialect::Chat),
-        }
+        let known = UNMETERED.into_iter().find(|(start, _)| is_below(path, start));
+        known.map_or(Self::Unknown, |(_, name)| Self::Unmetered(name))
     }
-
-    /// In whose words to say so.
-    #[must_use]
-    pub fn dialect(&self) -> Dialect {
-        match self {
-            Self::Method(path) if path.starts_with("/v1/messages") => Dialect::Anthropic,
-            Self::Unmetered("message batches") => Dialect::Anthropic,
-            Self::Unknown(dialect) => *dialect,
-            Self::Method(_) | Self::Unmetered(_) => Dialect::Chat,
-        }
-    }
-}
-
-/// Whether `path` is `start` or something under it.
-fn is_below(path: &str, start: &str) -> bool {
-    path.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':']))
 }
 
 #[cfg(test)]
@@ -201,24 +166,25 @@ mod tests {
     fn check(request: &str, expected: &str) {
         let (method, path) = request.split_once(' ').unwrap();
         let got = match Route::of(&method.parse().unwrap(), path) {
-            Ok(route) => format!("{route:?}"),
+            Ok(Route::Provider(endpoint)) => format!("{:?} {endpoint:?}", endpoint.dialect()),
+            Ok(Route::Local(local)) => format!("{local:?}"),
             Err(NoRoute::Unmetered(name)) => format!("unmetered: {name}"),
             Err(NoRoute::Method(_)) => "method".to_owned(),
-            Err(NoRoute::Unknown(_)) => "unknown".to_owned(),
+            Err(NoRoute::Unknown) => "unknown".to_owned(),
         };
         assert_eq!(got, expected, "{request}");
     }
 
     #[test]
     fn three_routes_and_four_answers_of_our_own_exist() {
-        check("POST /v1/messages", "Messages");
-        check("POST /v1/messages/count_tokens", "CountTokens");
-        check("POST /v1/chat/completions", "ChatCompletions");
+        check("POST /v1/messages", "Anthropic /v1/messages");
+        check("POST /v1/messages/count_tokens", "Anthropic /v1/messages/count_tokens");
+        check("POST /v1/chat/completions", "Chat /v1/chat/completions");
         for method in ["GET", "HEAD"] {
-            check(&format!("{method} /"), "Local(Root)");
-            check(&format!("{method} /api/hello"), "Local(Hello)");
-            check(&format!("{method} /healthz"), "Local(Healthz)");
-            check(&format!("{method} /readyz"), "Local(Readyz)");
+            check(&format!("{method} /"), "Root");
+            check(&format!("{method} /api/hello"), "Hello");
+            check(&format!("{method} /healthz"), "Healthz");
+            check(&format!("{method} /readyz"), "Readyz");
         }
     }
 
@@ -282,7 +248,9 @@ mod tests {
     #[test]
     fn a_refusal_says_what_there_is() {
         let said = Route::of(&Method::POST, "/v1/files").unwrap_err().to_string();
-        assert_eq!(said, format!("files are not metered, so they do not pass; {ROUTES}"));
+        let expected = "files are not metered, so they do not pass; the routes are POST /v1/messages, \
+            POST /v1/messages/count_tokens and POST /v1/chat/completions";
+        assert_eq!(said, expected);
     }
 
     #[test]

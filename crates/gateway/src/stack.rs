@@ -17,7 +17,7 @@ use crate::answer::Answer;
 use crate::ask;
 use crate::clamps::Clamps;
 use crate::counting::Counting;
-use crate::dialect::{self, Call, Dialect};
+use crate::dialect::{self, Asks, Call, Dialect, Endpoint};
 use crate::http;
 use crate::labels::{Said, labels};
 use crate::port::{Keys, Purse, Recorder, Upstream};
@@ -60,7 +60,7 @@ pub struct Gateway<W: World> {
 
 /// A call that is understood: everything that is known of it before the ledger is asked.
 pub(crate) struct Understood {
-    pub(crate) route: Route,
+    pub(crate) endpoint: &'static Endpoint,
     pub(crate) call: Call,
     pub(crate) body: Bytes,
     pub(crate) head: Parts,
@@ -122,27 +122,27 @@ impl<W: World> Gateway<W> {
         // Before all else: no other machine's page is told even which paths there are.
         if !http::is_local(&head.uri, &head.headers) {
             let why = "this port answers only requests for this machine's own address, from no other web origin";
-            return whole(Answer::Forbidden(why.to_owned()).respond(dialect_of(path), None));
+            return whole(Answer::Forbidden(why.to_owned()).respond(Dialect::of_path(path), None));
         }
         let route = match Route::of(&head.method, path) {
             Ok(route) => route,
-            Err(none) => return whole(Answer::NotFound(none).respond(dialect_of(path), None)),
+            Err(none) => return whole(Answer::NotFound(none).respond(Dialect::of_path(path), None)),
         };
-        let dialect = route.dialect();
-        if let Route::Local(local) = route {
-            return here(local, self.purse.is_closed());
-        }
+        let endpoint = match route {
+            Route::Provider(endpoint) => endpoint,
+            Route::Local(local) => return here(local, self.purse.is_closed()),
+        };
         let path_key = path_key.clone();
-        match self.understand(route, head, path_key.as_ref(), body).await {
+        match self.understand(endpoint, head, path_key.as_ref(), body).await {
             Ok(understood) => ask::ask(self, understood).await,
-            Err(answer) => whole(answer.respond(dialect, None)),
+            Err(answer) => whole(answer.respond(endpoint.dialect, None)),
         }
     }
 
     /// Reads a request and finds out what it is: who asks, of which provider, at which price, under which budgets.
     async fn understand<B>(
         &self,
-        route: Route,
+        endpoint: &'static Endpoint,
         head: Parts,
         path_key: Option<&PathKey>,
         body: B,
@@ -162,9 +162,9 @@ impl<W: World> Gateway<W> {
             return Err(Answer::Forbidden("send the body as it is, without `content-encoding`".to_owned()));
         }
         let body = self.receive(body).await?;
-        let fault = || Answer::Fault("a route without a body was asked for one".to_owned());
-        let mut call = dialect::read(route, &head.headers, &body).map_err(Answer::BadBody)?.ok_or_else(fault)?;
-        let provider = self.provider_for(route.dialect(), &call.model)?;
+        let (_, path) = split_key(head.uri.path());
+        let mut call = dialect::read(endpoint, path, &head.headers, &body).map_err(Answer::BadBody)?;
+        let provider = self.provider_for(endpoint.dialect, &call.model)?;
         let at = self.purse.now();
         let price = self.price(provider, &call.model, at);
         let brought = call.bring(|model| self.price(provider, model, at));
@@ -184,7 +184,7 @@ impl<W: World> Gateway<W> {
             return Err(Answer::Policy { code: "price_missing", message: unknown.to_string() });
         }
         let understood = Box::new(Understood {
-            route,
+            endpoint,
             call,
             body,
             head,
@@ -244,7 +244,7 @@ impl<W: World> Gateway<W> {
     /// Refuses what no budget's numbers need be asked about.
     fn check_policy(&self, understood: &Understood) -> Result<(), Answer> {
         let Understood { call, price, .. } = understood;
-        if price.is_none() && understood.is_priced && understood.route != Route::CountTokens {
+        if price.is_none() && understood.is_priced && understood.endpoint.asks != Asks::Count {
             let near = self.book.nearest(&call.model).join(", ");
             let hint = if near.is_empty() { String::new() } else { format!("; the nearest known are {near}") };
             let message = format!(
@@ -266,7 +266,7 @@ impl<W: World> Gateway<W> {
         Report {
             id,
             at: self.purse.now(),
-            route: understood.route.upstream_path().unwrap_or_default(),
+            route: understood.endpoint.path,
             labels: understood.labels.clone(),
             priority: understood.priority,
             provider: self.providers[understood.provider].name.clone(),
@@ -296,11 +296,6 @@ fn book_name(labels: &Labels, price: Option<&Price>) -> Option<Labels> {
 /// is a way around a budget, or to an account of its own.
 fn counted_by<'l>(budget: &Budget, names: &'l [Option<Labels>]) -> Option<&'l Labels> {
     names.iter().flatten().find(|labels| budget.counts(labels))
-}
-
-/// In whose words to refuse a path that has no route.
-fn dialect_of(path: &str) -> Dialect {
-    if path.starts_with("/v1/messages") { Dialect::Anthropic } else { Dialect::Chat }
 }
 
 /// An answer of our own as a response.

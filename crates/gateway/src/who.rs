@@ -1,7 +1,8 @@
 //! Who asks: the key that a call came with, and the credential that is the client's own.
 
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{HeaderMap, HeaderValue};
 
+use crate::dialect::Dialect;
 use crate::port::{KeyFacts, Keys};
 use crate::provider::Shown;
 use crate::route::PathKey;
@@ -22,15 +23,16 @@ pub(crate) struct BadKey;
 
 /// Finds our key in a request: `x-almoner-key`, in front of the path, or where the client's own credential would be.
 pub(crate) fn who(headers: &HeaderMap, path_key: Option<&PathKey>, keys: &impl Keys) -> Result<Who, BadKey> {
-    let api_key = headers.get("x-api-key");
-    let bearer = headers.get(header::AUTHORIZATION);
-    let is_ours = |value: &&HeaderValue| secret(value).starts_with(KEY_PREFIX);
+    let (mut own, mut shown) = (None, Shown::default());
+    for place in Dialect::ALL.map(|dialect| dialect.tongue().credential.header()) {
+        match headers.get(&place) {
+            Some(value) if secret(value).starts_with(KEY_PREFIX) => own = own.or(Some(secret(value))),
+            Some(value) => shown.add(place, value),
+            None => {}
+        }
+    }
     let beside = headers.get("x-almoner-key").map(secret).or_else(|| path_key.map(PathKey::reveal));
-    let ours = beside.or_else(|| [api_key, bearer].into_iter().flatten().find(is_ours).map(secret));
-    let shown = Shown {
-        api_key: api_key.filter(|value| !is_ours(value)).cloned(),
-        authorization: bearer.filter(|value| !is_ours(value)).cloned(),
-    };
+    let ours = beside.or(own);
     let key = match ours {
         Some(key) => keys.find(key).ok_or(BadKey)?,
         None => KeyFacts::anyone(),
@@ -62,7 +64,8 @@ mod tests {
     fn check(headers: &[(&'static str, &'static str)]) -> Result<(bool, bool), ()> {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         let who = who(&headers, None, &OneKey).map_err(|BadKey| ())?;
-        Ok((who.shown.api_key.is_some(), who.shown.authorization.is_some()))
+        let shows = |name: &str| who.shown.has(name);
+        Ok((shows("x-api-key"), shows("authorization")))
     }
 
     #[test]

@@ -10,8 +10,9 @@ use crate::dialect::Dialect;
 const LINE_START: usize = 32;
 
 /// How far a stream has come at its client. It is told every byte that passes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct StreamSoFar {
+    dialect: Dialect,
     lines: Lines,
     line_start: Vec<u8>,
     /// Whether the present event is the stream's last.
@@ -22,8 +23,8 @@ pub struct StreamSoFar {
 impl StreamSoFar {
     /// A stream of which nothing has passed.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new(dialect: Dialect) -> Self {
+        Self { dialect, lines: Lines::new(), line_start: Vec::new(), is_last: false, has_ended: false }
     }
 
     /// Takes note of bytes that have passed to the client.
@@ -39,7 +40,7 @@ impl StreamSoFar {
         let room = LINE_START - self.line_start.len();
         self.line_start.extend_from_slice(&content[..content.len().min(room)]);
         if matches!(ends, Ends::Line | Ends::Event) {
-            self.is_last |= is_last(&self.line_start);
+            self.is_last |= is_last(self.dialect, &self.line_start);
             self.has_ended |= self.is_last && ends == Ends::Event;
             self.line_start.clear();
         }
@@ -70,13 +71,12 @@ impl StreamSoFar {
     }
 }
 
-fn is_last(line: &[u8]) -> bool {
-    let Some((name, value)) = line.iter().position(|byte| *byte == b':').map(|at| (&line[..at], &line[at + 1..]))
-    else {
-        return false;
-    };
+fn is_last(dialect: Dialect, line: &[u8]) -> bool {
+    let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
+    let (field, value) = (&line[..colon], &line[colon + 1..]);
     let value = value.strip_prefix(b" ").unwrap_or(value);
-    matches!((name, value), (b"event", b"message_stop") | (b"data", b"[DONE]"))
+    let last = dialect.tongue().last_lines;
+    last.iter().any(|(name, says)| (name.as_bytes(), says.as_bytes()) == (field, value))
 }
 
 /// What ends a stream in its dialect's own words: an error event, and nothing after it that could make what was begun
@@ -85,7 +85,7 @@ fn is_last(line: &[u8]) -> bool {
 /// An event that is open is closed first. Its data cannot be taken back; where it is not whole, its client fails on
 /// it, so cut at a border where one comes in time ([`StreamSoFar::to_border`]).
 #[must_use]
-pub fn cut(dialect: Dialect, so_far: &StreamSoFar, why: &Answer) -> Bytes {
+pub fn cut(so_far: &StreamSoFar, why: &Answer) -> Bytes {
     if so_far.has_ended() {
         return Bytes::new();
     }
@@ -94,9 +94,6 @@ pub fn cut(dialect: Dialect, so_far: &StreamSoFar, why: &Answer) -> Bytes {
         (false, true) => "\n",
         (false, false) => "\n\n",
     };
-    let name = match dialect {
-        Dialect::Anthropic => "event: error\n",
-        Dialect::Chat => "",
-    };
-    format!("{close}{name}data: {}\n\n", form::error(why, dialect)).into()
+    let event = (so_far.dialect.tongue().last_event)(&form::error(why, so_far.dialect));
+    format!("{close}{event}").into()
 }

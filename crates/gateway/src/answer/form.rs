@@ -1,4 +1,4 @@
-//! The error forms of the dialects, and the member in them that is ours.
+//! The bodies of our own answers: the error form of the dialect, and the member in it that is ours.
 
 use almoner_ledger::{Refusal, RefusalReason};
 use almoner_units::Meter;
@@ -6,7 +6,7 @@ use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use super::{Answer, said};
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Wrong};
 
 /// An answer's body.
 pub(super) fn body(answer: &Answer, dialect: Dialect) -> Bytes {
@@ -15,49 +15,7 @@ pub(super) fn body(answer: &Answer, dialect: Dialect) -> Bytes {
 
 /// The error object of a dialect, as an answer or an event holds it.
 pub(super) fn error(answer: &Answer, dialect: Dialect) -> Value {
-    let message = answer.message();
-    let almoner = facts(answer);
-    match dialect {
-        Dialect::Anthropic => json!({
-            "type": "error",
-            "error": { "type": anthropic_type(answer), "message": message, "almoner": almoner },
-        }),
-        Dialect::Chat => {
-            let (kind, code) = chat_type(answer);
-            json!({ "error": { "message": message, "type": kind, "code": code, "param": null, "almoner": almoner } })
-        }
-    }
-}
-
-const fn anthropic_type(answer: &Answer) -> &'static str {
-    match answer {
-        Answer::NoMoney(_) | Answer::CutShort { .. } | Answer::Stopped(_) => "billing_error",
-        Answer::SlowDown { .. } => "rate_limit_error",
-        Answer::Policy { .. } | Answer::Forbidden(_) => "permission_error",
-        Answer::BadBody(_) => "invalid_request_error",
-        Answer::Unauthorized(_) => "authentication_error",
-        Answer::NotFound(_) => "not_found_error",
-        Answer::TooLarge { .. } => "request_too_large",
-        Answer::TimedOut(_) => "timeout_error",
-        Answer::LedgerClosed { .. } | Answer::Elsewhere(_) | Answer::Unreachable(_) | Answer::Fault(_) => "api_error",
-    }
-}
-
-const fn chat_type(answer: &Answer) -> (&'static str, &'static str) {
-    match answer {
-        Answer::NoMoney(_) | Answer::CutShort { .. } | Answer::Stopped(_) => {
-            ("insufficient_quota", "insufficient_quota")
-        }
-        Answer::SlowDown { .. } => ("rate_limit_exceeded", "rate_limit_exceeded"),
-        Answer::Policy { .. } | Answer::Forbidden(_) => ("permission_error", answer.code()),
-        Answer::BadBody(_) | Answer::NotFound(_) | Answer::TooLarge { .. } => ("invalid_request_error", answer.code()),
-        Answer::Unauthorized(_) => ("authentication_error", "invalid_api_key"),
-        Answer::LedgerClosed { .. }
-        | Answer::Elsewhere(_)
-        | Answer::Unreachable(_)
-        | Answer::TimedOut(_)
-        | Answer::Fault(_) => ("api_error", answer.code()),
-    }
+    (dialect.tongue().error)(&Wrong { answer, message: answer.message(), almoner: facts(answer) })
 }
 
 /// The same facts for programs. Amounts are whole numbers in `unit`; nothing here is rounded.

@@ -37,6 +37,11 @@ pub(super) enum Ends {
 }
 
 impl Lines {
+    /// The beginning of a stream.
+    pub(super) const fn new() -> Self {
+        Self { in_line: false, in_event: false, after_cr: false }
+    }
+
     /// Takes the next piece of `bytes`, which are not empty.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Piece {
         if std::mem::take(&mut self.after_cr) && bytes.first() == Some(&b'\n') {

@@ -107,16 +107,16 @@ impl Answer {
     #[must_use]
     pub fn respond(&self, dialect: Dialect, call: Option<CallId>) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(form::body(self, dialect)));
-        *response.status_mut() = self.status();
+        *response.status_mut() = self.status(dialect);
         tell::refused(response.headers_mut(), self, call);
         response
     }
 
-    /// The status. It is never 409, and 400 only where the body itself is wrong.
+    /// The status, in a dialect. It is never 409, and 400 only where the body itself is wrong.
     #[must_use]
-    pub const fn status(&self) -> StatusCode {
+    pub const fn status(&self, dialect: Dialect) -> StatusCode {
         match self {
-            Self::NoMoney(_) | Self::CutShort { .. } | Self::Stopped(_) => StatusCode::PAYMENT_REQUIRED,
+            Self::NoMoney(_) | Self::CutShort { .. } | Self::Stopped(_) => dialect.tongue().no_money,
             Self::SlowDown { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Policy { .. } | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::BadBody(_) => StatusCode::BAD_REQUEST,

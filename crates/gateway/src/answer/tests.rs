@@ -191,15 +191,15 @@ fn an_admitted_call_is_told_in_headers() {
     assert_eq!(headers["x-almoner-dropped"], "fallbacks");
 }
 
-fn so_far(passed: &str) -> StreamSoFar {
-    let mut so_far = StreamSoFar::new();
+fn so_far(dialect: Dialect, passed: &str) -> StreamSoFar {
+    let mut so_far = StreamSoFar::new(dialect);
     so_far.pass(passed.as_bytes());
     so_far
 }
 
 #[track_caller]
 fn cuts(dialect: Dialect, passed: &str, start: &str) {
-    let end = cut(dialect, &so_far(passed), &no_money());
+    let end = cut(&so_far(dialect, passed), &no_money());
     let end = std::str::from_utf8(&end).unwrap();
     let data = end.strip_prefix(start).unwrap_or_else(|| panic!("{passed:?} ends in {end:?}"));
     let error: Json = serde_json::from_str(data.trim_end()).unwrap();
@@ -226,18 +226,18 @@ fn a_stream_that_is_over_is_not_cut() {
         (Dialect::Anthropic, "event:message_stop\r\ndata: {}\r\n\r\n"),
         (Dialect::Chat, "data: {}\n\ndata: [DONE]\n\n"),
     ] {
-        assert_eq!(cut(dialect, &so_far(ended), &no_money()), Bytes::new());
-        assert_ne!(cut(dialect, &so_far(&ended[..ended.len() - 4]), &no_money()), Bytes::new());
+        assert_eq!(cut(&so_far(dialect, ended), &no_money()), Bytes::new());
+        assert_ne!(cut(&so_far(dialect, &ended[..ended.len() - 4]), &no_money()), Bytes::new());
     }
 }
 
 #[test]
 fn the_open_event_can_be_passed_before_a_cut() {
-    assert_eq!(so_far("data: 1\n\n").to_border(b"data: 2\n\n"), 0);
-    assert_eq!(so_far("data: 1").to_border(b"2\n\ndata: 3"), 3);
-    assert_eq!(so_far("data: 1\n").to_border(b"\ndata: 3"), 1);
-    assert_eq!(so_far("data: 1\r").to_border(b"\n\r\ndata: 3"), 2);
-    assert_eq!(so_far("data: 1").to_border(b"23"), 2);
+    assert_eq!(so_far(Dialect::Chat, "data: 1\n\n").to_border(b"data: 2\n\n"), 0);
+    assert_eq!(so_far(Dialect::Chat, "data: 1").to_border(b"2\n\ndata: 3"), 3);
+    assert_eq!(so_far(Dialect::Chat, "data: 1\n").to_border(b"\ndata: 3"), 1);
+    assert_eq!(so_far(Dialect::Chat, "data: 1\r").to_border(b"\n\r\ndata: 3"), 2);
+    assert_eq!(so_far(Dialect::Chat, "data: 1").to_border(b"23"), 2);
 }
 
 const CHUNK: &str = "data: {\"id\":\"c\",\"choices\":[{\"delta\":{\"content\":\"hi\"}}],\"usage\":null}\n\n";

@@ -1,14 +1,65 @@
 //! Anthropic Messages, and the counting of tokens.
 
-use almoner_policy::{ServerTool, Shape, Writes};
-use hyper::HeaderMap;
+use almoner_meter::Dialect as Metered;
+use almoner_policy::Writes;
+use hyper::{HeaderMap, StatusCode};
+use serde_json::json;
 
-use super::call::{Call, CapField, Plan, Thinking, UsageField};
-use super::members::{Member, Members, note, sorted};
+use super::call::{Call, CapField, Place, Plan, Thinking};
+use super::count::counting_body;
+use super::endpoint::{Asks, Counts, Endpoint, Request};
+use super::members::{Member, Members};
+use super::sheet::Sheet;
 use super::weight::Weight;
-use super::{TOOL_USES_MAX, count, flag, model, word};
+use super::{CredentialPlace, Dialect, TOOL_USES_MAX, Tongue, Wrong, count, flag, word};
+use crate::answer::Answer;
 use crate::body::{BadBody, Layout, Object, Value};
-use crate::route::Route;
+
+/// Anthropic's dialect.
+pub(super) const TONGUE: Tongue = Tongue {
+    endpoints: &[&MESSAGES, &COUNT_TOKENS],
+    home: &["/v1/messages"],
+    credential: CredentialPlace::Header("x-api-key"),
+    no_money: StatusCode::PAYMENT_REQUIRED,
+    error,
+    last_lines: &[("event", "message_stop")],
+    last_event: |error| format!("event: error\ndata: {error}\n\n"),
+};
+
+/// Messages.
+pub(super) const MESSAGES: Endpoint = Endpoint {
+    dialect: Dialect::Anthropic,
+    path: "/v1/messages",
+    asks: Asks::Answer,
+    meter: Metered::AnthropicMessages,
+    counts: Counts::Provider { path: COUNT_TOKENS_PATH, body: counting_body, tokens: "/input_tokens" },
+    read,
+};
+
+/// The count of what a message would be.
+pub(super) const COUNT_TOKENS: Endpoint =
+    Endpoint { path: COUNT_TOKENS_PATH, asks: Asks::Count, counts: Counts::Nobody, ..MESSAGES };
+
+const COUNT_TOKENS_PATH: &str = "/v1/messages/count_tokens";
+
+fn error(wrong: &Wrong<'_>) -> serde_json::Value {
+    let error = json!({ "type": kind(wrong.answer), "message": wrong.message, "almoner": wrong.almoner });
+    json!({ "type": "error", "error": error })
+}
+
+const fn kind(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::NoMoney(_) | Answer::CutShort { .. } | Answer::Stopped(_) => "billing_error",
+        Answer::SlowDown { .. } => "rate_limit_error",
+        Answer::Policy { .. } | Answer::Forbidden(_) => "permission_error",
+        Answer::BadBody(_) => "invalid_request_error",
+        Answer::Unauthorized(_) => "authentication_error",
+        Answer::NotFound(_) => "not_found_error",
+        Answer::TooLarge { .. } => "request_too_large",
+        Answer::TimedOut(_) => "timeout_error",
+        Answer::LedgerClosed { .. } | Answer::Elsewhere(_) | Answer::Unreachable(_) | Answer::Fault(_) => "api_error",
+    }
+}
 
 /// Every documented member of a request.
 const MEMBERS: &Members = &[
@@ -129,33 +180,20 @@ const OWN_DESCRIPTIONS: usize = 16 * OWN_DESCRIPTION;
 const OWN_LIMIT: usize = 13 + 2;
 
 /// Reads the body of a request.
-pub(super) fn read(headers: &HeaderMap, root: &Object<'_>) -> Result<Call, BadBody> {
-    let mut reader = Reader::default();
-    for (name, value, member) in sorted(root, MEMBERS) {
-        match member {
-            Some(Member::Text) => reader.weight.add(Weight::text(value)),
-            Some(Member::Json) => reader.weight.add(Weight::json(value)),
-            Some(Member::Setting | Member::Neutral) => {}
-            None => {
-                reader.weight.add(Weight::json(value));
-                note(&mut reader.shape.unknown, name);
-            }
-        }
-    }
+fn read(request: &Request<'_>) -> Result<Call, BadBody> {
+    let root = request.root;
+    let mut reader = Reader { sheet: Sheet::of(root, MEMBERS), brings: Vec::new(), limitless: Vec::new() };
     reader.messages(root)?;
     reader.tools(root)?;
     reader.settings(root)?;
-    reader.betas(headers);
-    reader.shape.writes = writes(root.value())?;
-    reader.weight.tell(&mut reader.shape);
-    reader.call(root)
+    reader.betas(request.headers);
+    reader.sheet.shape.writes = writes(root.value())?;
+    reader.call(request)
 }
 
 /// What has been read so far.
-#[derive(Default)]
 struct Reader {
-    shape: Shape,
-    weight: Weight,
+    sheet: Sheet,
     brings: Vec<(usize, String)>,
     limitless: Vec<Layout>,
 }
@@ -164,14 +202,14 @@ impl Reader {
     fn messages(&mut self, root: &Object<'_>) -> Result<(), BadBody> {
         let messages = root.told("messages").filter(|messages| messages.is_array());
         for message in messages.ok_or_else(|| BadBody::wrong("messages", "an array"))?.items() {
-            self.shape.messages += 1;
+            self.sheet.shape.messages += 1;
             let message = message.object("messages[]")?;
             if let Some(content) = message.told("content") {
                 self.content(content, true)?;
             }
         }
         if let Some(system) = root.told("system") {
-            self.shape.messages += 1;
+            self.sheet.shape.messages += 1;
             self.content(system, true)?;
         }
         Ok(())
@@ -196,7 +234,7 @@ impl Reader {
             "text" | "thinking" | "redacted_thinking" | "tool_reference" | "tool_removal" | "mcp_tool_listing" => {}
             "tool_addition" => self.tool_addition(&block)?,
             "image" | "document" => self.source(&block, &kind)?,
-            "container_upload" => self.opaque("a file in the container"),
+            "container_upload" => self.sheet.opaque("a file in the container"),
             "tool_use" | "server_tool_use" | "mcp_tool_use" => self.tool_use(&block),
             "tool_result" | "mcp_tool_result" | "search_result" | "compaction" => {
                 self.inner(&block, is_named)?;
@@ -204,7 +242,7 @@ impl Reader {
             kind if kind.ends_with("_tool_result") => self.inner(&block, false)?,
             _ if !is_named => self.inner(&block, false)?,
             kind => {
-                note(&mut self.shape.unknown, &format!("content type {kind}"));
+                self.sheet.unknown(&format!("content type {kind}"));
                 self.stranger(&block);
                 self.inner(&block, true)?;
             }
@@ -220,12 +258,12 @@ impl Reader {
     /// of the provider.
     fn stranger(&mut self, block: &Object<'_>) {
         if ["source", "file_id", "url"].iter().any(|name| block.told(name).is_some()) {
-            self.opaque("content of an unknown type");
+            self.sheet.opaque("content of an unknown type");
         }
         for kind in block.value().values_named("type").filter_map(Value::text) {
             let stem = before_date(&kind, '_');
             if stem != kind && !CLIENT_TOOLS.contains(&stem) {
-                self.server_tool(&kind, None);
+                self.sheet.server_tool(&kind, None);
             }
         }
     }
@@ -234,17 +272,17 @@ impl Reader {
     fn tool_addition(&mut self, block: &Object<'_>) -> Result<(), BadBody> {
         let Some(tool) = block.told("tool") else { return Ok(()) };
         let Some(definition) = tool.object("tool")?.told("definition") else { return Ok(()) };
-        self.shape.tools += 1;
-        self.weight.take(Weight::text(definition));
-        self.weight.add(Weight::json(definition));
+        self.sheet.shape.tools += 1;
+        self.sheet.weight.take(Weight::text(definition));
+        self.sheet.weight.add(Weight::json(definition));
         self.tool(&definition.object("definition")?)
     }
 
     /// The input of a tool is read as JSON, and was weighed as text.
     fn tool_use(&mut self, block: &Object<'_>) {
         if let Some(input) = block.told("input") {
-            self.weight.take(Weight::text(input));
-            self.weight.add(Weight::json(input));
+            self.sheet.weight.take(Weight::text(input));
+            self.sheet.weight.add(Weight::json(input));
         }
     }
 
@@ -254,20 +292,20 @@ impl Reader {
         let media = word(&source, "media_type")?.unwrap_or_default();
         match (kind, word(&source, "type")?.as_deref()) {
             ("image", Some("base64")) => {
-                self.shape.images += 1;
+                self.sheet.shape.images += 1;
                 self.is_media(&source, media.starts_with("image/"));
             }
             (_, Some("base64")) => {
-                self.shape.documents += 1;
+                self.sheet.shape.documents += 1;
                 self.is_media(&source, media == "application/pdf");
             }
-            (_, Some("url")) => self.opaque("a URL"),
-            (_, Some("file")) => self.opaque("a file id"),
+            (_, Some("url")) => self.sheet.opaque("a URL"),
+            (_, Some("file")) => self.sheet.opaque("a file id"),
             (_, Some("text")) => {}
             (_, Some("content")) => self.inner(&source, true)?,
             _ => {
-                note(&mut self.shape.unknown, &format!("source of {kind}"));
-                self.opaque("a source of an unknown type");
+                self.sheet.unknown(&format!("source of {kind}"));
+                self.sheet.opaque("a source of an unknown type");
             }
         }
         Ok(())
@@ -276,14 +314,8 @@ impl Reader {
     /// Media are counted by the piece. What only says that it is media is counted by its bytes as well.
     fn is_media(&mut self, source: &Object<'_>, is_said_to_be: bool) {
         match source.told("data") {
-            Some(data) if is_said_to_be => self.weight.take(Weight::text(data)),
+            Some(data) if is_said_to_be => self.sheet.weight.take(Weight::text(data)),
             _ => {}
-        }
-    }
-
-    fn opaque(&mut self, what: &str) {
-        if !self.shape.opaque.iter().any(|known| known == what) {
-            self.shape.opaque.push(what.to_owned());
         }
     }
 
@@ -293,7 +325,7 @@ impl Reader {
             return Err(BadBody::wrong("tools", "an array"));
         }
         for tool in tools.items() {
-            self.shape.tools += 1;
+            self.sheet.shape.tools += 1;
             self.tool(&tool.object("tools[]")?)?;
         }
         Ok(())
@@ -303,62 +335,57 @@ impl Reader {
         let kind = word(tool, "type")?.unwrap_or_default();
         match before_date(&kind, '_') {
             "" | "custom" => {}
-            known if CLIENT_TOOLS.contains(&known) => self.weight.add_hidden(OWN_DESCRIPTION),
-            known if CLIENT_TOOLSETS.contains(&known) => self.weight.add_hidden(OWN_DESCRIPTIONS),
+            known if CLIENT_TOOLS.contains(&known) => self.sheet.weight.add_hidden(OWN_DESCRIPTION),
+            known if CLIENT_TOOLSETS.contains(&known) => self.sheet.weight.add_hidden(OWN_DESCRIPTIONS),
             known if LIMITED_TOOLS.contains(&known) => self.limited_tool(tool, &kind)?,
             // What Anthropic runs without a limit, and what nobody here knows.
-            _ => self.server_tool(&kind, None),
+            _ => self.sheet.server_tool(&kind, None),
         }
         Ok(())
     }
 
     fn limited_tool(&mut self, tool: &Object<'_>, kind: &str) -> Result<(), BadBody> {
-        self.weight.add_hidden(OWN_DESCRIPTION);
+        self.sheet.weight.add_hidden(OWN_DESCRIPTION);
         if !DIRECT_TOOLS.contains(&kind) && !is_only_direct(tool) {
-            self.server_tool(&format!("{kind}, unless its allowed_callers are `direct` alone"), None);
+            self.sheet.server_tool(&format!("{kind}, unless its allowed_callers are `direct` alone"), None);
             return Ok(());
         }
         let max_uses = count(tool, "max_uses")?;
         if max_uses.is_none() {
-            self.weight.add_hidden(OWN_LIMIT);
+            self.sheet.weight.add_hidden(OWN_LIMIT);
             self.limitless.push(tool.layout());
         }
         if let Some(model) = word(tool, "model")? {
-            self.brings.push((self.shape.server_tools.len(), model.into_owned()));
+            self.brings.push((self.sheet.shape.server_tools.len(), model.into_owned()));
         }
-        self.server_tool(kind, Some(max_uses.unwrap_or(TOOL_USES_MAX)));
+        self.sheet.server_tool(kind, Some(max_uses.unwrap_or(TOOL_USES_MAX)));
         Ok(())
     }
 
-    fn server_tool(&mut self, name: &str, max_uses: Option<u64>) {
-        let name = super::printable(name);
-        self.shape.server_tools.push(ServerTool { name, max_uses, brings: None });
-    }
-
     fn settings(&mut self, root: &Object<'_>) -> Result<(), BadBody> {
-        self.shape.max_output = count(root, "max_tokens")?;
-        self.shape.service_tier = word(root, "service_tier")?.map(std::borrow::Cow::into_owned);
+        self.sheet.shape.max_output = count(root, "max_tokens")?;
+        self.sheet.shape.service_tier = word(root, "service_tier")?.map(std::borrow::Cow::into_owned);
         match word(root, "speed")?.as_deref() {
             None | Some("standard") => {}
-            Some("fast") => self.shape.fast = true,
-            Some(_) => note(&mut self.shape.unknown, "speed"),
+            Some("fast") => self.sheet.shape.fast = true,
+            Some(_) => self.sheet.unknown("speed"),
         }
-        self.shape.regional = word(root, "inference_geo")?.map(|geo| geo != "global");
+        self.sheet.shape.regional = word(root, "inference_geo")?.map(|geo| geo != "global");
         if root.told("mcp_servers").is_some_and(|servers| servers.items().next().is_some()) {
-            self.server_tool("mcp_servers", None);
+            self.sheet.server_tool("mcp_servers", None);
         }
         if root.told("compaction").is_some() {
-            self.server_tool("compaction", None);
+            self.sheet.server_tool("compaction", None);
         }
         // A thread that begins brings nothing; one that goes on brings what the provider kept of it.
         if let Some(thread) = root.told("thread") {
             let thread = thread.object("thread")?;
             if word(&thread, "type")?.as_deref() != Some("create") {
-                self.opaque("a thread");
+                self.sheet.opaque("a thread");
             }
         }
         if root.told("container").is_some_and(Value::is_object) {
-            self.opaque("skills in the container");
+            self.sheet.opaque("skills in the container");
         }
         self.context_edits(root)
     }
@@ -372,8 +399,8 @@ impl Reader {
             let kind = word(&kind, "type")?.unwrap_or_default();
             match before_date(&kind, '_') {
                 "clear_tool_uses" | "clear_thinking" => {}
-                "compact" => self.server_tool(&kind, None),
-                _ => note(&mut self.shape.unknown, &format!("context edit {kind}")),
+                "compact" => self.sheet.server_tool(&kind, None),
+                _ => self.sheet.unknown(&format!("context edit {kind}")),
             }
         }
         Ok(())
@@ -383,38 +410,31 @@ impl Reader {
         for value in headers.get_all("anthropic-beta") {
             for name in String::from_utf8_lossy(value.as_bytes()).split(',').map(str::trim) {
                 match before_date(name, '-') {
-                    "context-1m" => self.shape.long_context = true,
+                    "context-1m" => self.sheet.shape.long_context = true,
                     known if known.is_empty() || BETAS.contains(&known) => {}
-                    _ => note(&mut self.shape.unknown, &format!("beta {name}")),
+                    _ => self.sheet.unknown(&format!("beta {name}")),
                 }
             }
         }
     }
 
-    fn call(mut self, root: &Object<'_>) -> Result<Call, BadBody> {
+    fn call(mut self, request: &Request<'_>) -> Result<Call, BadBody> {
+        let root = request.root;
         let thinking = thinking(root)?;
-        self.shape.thinking = thinking.as_ref().map(|thinking| thinking.budget);
-        let asked_output = self.shape.max_output;
-        let cap = CapField { name: "max_tokens", sent: asked_output, aliases: Vec::new() };
-        let plan = Plan {
-            root: root.layout(),
-            cap: Some(cap),
-            thinking,
-            usage: UsageField::Leave,
-            tools: self.limitless,
-            length: 0,
-        };
+        self.sheet.shape.thinking = thinking.as_ref().map(|thinking| thinking.budget);
+        let asked_output = self.sheet.shape.max_output;
+        let cap = CapField { place: Place::top("max_tokens"), sent: asked_output, aliases: Vec::new() };
+        let plan =
+            Plan { root: root.layout(), cap: Some(cap), thinking, usage: None, tools: self.limitless, length: 0 };
         // A fallback answers on another model, and is billed beside what the first one wrote.
         let dropped = if root.told("fallbacks").is_some() { vec!["fallbacks"] } else { Vec::new() };
         Ok(Call {
-            route: Route::Messages,
-            model: model(root)?,
+            model: request.model()?,
             stream: flag(root, "stream")?,
             is_plain: false,
-            shape: self.shape,
+            shape: self.sheet.shape(),
             asked_output,
             session: session(root)?,
-            wants_usage: false,
             dropped,
             brings: self.brings,
             plan,

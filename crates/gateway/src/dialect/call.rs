@@ -3,14 +3,11 @@
 use almoner_policy::{Price, ServerTool, Shape};
 use hyper::body::Bytes;
 
-use crate::body::{Layout, Splice};
-use crate::route::Route;
+use crate::body::{BadBody, Layout, Object, Splice};
 
 /// What a request means, in any dialect.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The route it came by.
-    pub route: Route,
     /// The model it asks for.
     pub model: String,
     /// Whether it asks for a stream.
@@ -23,8 +20,6 @@ pub struct Call {
     pub asked_output: Option<u64>,
     /// The session it names in its body.
     pub session: Option<String>,
-    /// Whether the client itself asked a chat stream for usage; where it did not, its last chunk is withheld.
-    pub wants_usage: bool,
     /// Members that are taken out of the body, because what they allow cannot be bounded.
     pub dropped: Vec<&'static str>,
     /// Which of the server tools bring in another model, and which.
@@ -49,7 +44,8 @@ pub(super) struct Plan {
     /// The field that holds the cap; `None` for what has no output.
     pub(super) cap: Option<CapField>,
     pub(super) thinking: Option<Thinking>,
-    pub(super) usage: UsageField,
+    /// Where a stream is asked for the usage that its client did not ask for; its last chunk is withheld.
+    pub(super) usage: Option<Place>,
     /// Tools of the provider without a limit of their own.
     pub(super) tools: Vec<Layout>,
     /// How long the body was, so that a plan is not used on another.
@@ -59,11 +55,39 @@ pub(super) struct Plan {
 /// The field that a provider reads the output cap from.
 #[derive(Clone, Debug)]
 pub(super) struct CapField {
-    pub(super) name: &'static str,
+    pub(super) place: Place,
     /// What stands in it now.
     pub(super) sent: Option<u64>,
-    /// Other names of it that stand in the body, and go.
+    /// Other names of it that stand beside it, and go.
     pub(super) aliases: Vec<&'static str>,
+}
+
+/// Where a member stands, or would: at the top of a body, or in an object there.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    holder: Holder,
+    name: &'static str,
+}
+
+#[derive(Clone, Debug)]
+enum Holder {
+    Top,
+    There(Layout),
+    /// An object of this name has to be made.
+    Missing(&'static str),
+}
+
+impl Place {
+    /// A member at the top of a body.
+    pub(super) const fn top(name: &'static str) -> Self {
+        Self { holder: Holder::Top, name }
+    }
+
+    /// A member of the object `holder` at the top of a body.
+    pub(super) fn inside(root: &Object<'_>, holder: &'static str, name: &'static str) -> Result<Self, BadBody> {
+        let layout = root.told(holder).map(|value| value.object(holder)).transpose()?.map(|object| object.layout());
+        Ok(Self { holder: layout.map_or(Holder::Missing(holder), Holder::There), name })
+    }
 }
 
 /// A thinking budget, which must stay below the cap.
@@ -73,24 +97,13 @@ pub(super) struct Thinking {
     pub(super) budget: u64,
 }
 
-/// Where a chat stream is asked for its usage.
-#[derive(Clone, Debug)]
-pub(super) enum UsageField {
-    /// Nothing has to change.
-    Leave,
-    /// The options have to be made.
-    Make,
-    /// The options stand there without it.
-    SetIn(Layout),
-}
-
 /// The least thinking budget that Anthropic takes.
 const THINKING_MIN: u64 = 1024;
 
 impl Call {
-    pub(super) fn is_for(&mut self, route: Route, length: usize) {
-        self.route = route;
+    pub(super) fn of_length(mut self, length: usize) -> Self {
         self.plan.length = length;
+        self
     }
 
     /// The call as a question about its input only.
@@ -133,7 +146,7 @@ impl Call {
     /// Whether the last chunk of the answer is usage that the client did not ask for.
     #[must_use]
     pub fn adds_usage(&self) -> bool {
-        !matches!(self.plan.usage, UsageField::Leave)
+        self.plan.usage.is_some()
     }
 
     /// The body that goes to the provider: the output cap in the field that it reads, and nothing else touched that
@@ -148,36 +161,60 @@ impl Call {
     #[must_use]
     pub fn rewrite(&self, body: &Bytes, cap: u64) -> Bytes {
         assert_eq!(body.len(), self.plan.length, "a call rewrites the body it was read from");
-        let mut splice = Splice::new();
-        let mut set = Vec::new();
-        let mut removed = self.dropped.clone();
+        let mut changes = Changes::default();
         if let Some(field) = &self.plan.cap {
             let cap = self.asked_output.map_or(cap, |asked| asked.min(cap));
-            if field.sent != Some(cap) {
-                set.push((field.name, cap.to_string()));
-                self.think_below(cap, &mut splice, &mut set);
+            let set = (field.sent != Some(cap)).then(|| cap.to_string());
+            if set.is_some() {
+                self.think_below(cap, &mut changes);
             }
-            removed.extend(&field.aliases);
+            changes.put(&field.place, set, &field.aliases);
         }
-        match &self.plan.usage {
-            UsageField::Leave => {}
-            UsageField::Make => set.push(("stream_options", r#"{"include_usage":true}"#.to_owned())),
-            UsageField::SetIn(options) => splice.object(options, &[("include_usage", "true".to_owned())], &[]),
+        if let Some(usage) = &self.plan.usage {
+            changes.put(usage, Some("true".to_owned()), &[]);
         }
         for tool in &self.plan.tools {
-            splice.object(tool, &[("max_uses", super::TOOL_USES_MAX.to_string())], &[]);
+            changes.splice.object(tool, &[("max_uses", super::TOOL_USES_MAX.to_string())], &[]);
         }
-        splice.object(&self.plan.root, &set, &removed);
-        splice.apply(body)
+        changes.removed.extend(&self.dropped);
+        changes.splice.object(&self.plan.root, &changes.set, &changes.removed);
+        changes.splice.apply(body)
     }
 
-    fn think_below(&self, cap: u64, splice: &mut Splice, set: &mut Vec<(&'static str, String)>) {
+    fn think_below(&self, cap: u64, changes: &mut Changes) {
         match &self.plan.thinking {
             Some(thinking) if thinking.budget >= cap => match budget_below(cap) {
-                Some(budget) => splice.object(&thinking.layout, &[("budget_tokens", budget.to_string())], &[]),
-                None => set.push(("thinking", r#"{"type":"disabled"}"#.to_owned())),
+                Some(budget) => changes.splice.object(&thinking.layout, &[("budget_tokens", budget.to_string())], &[]),
+                None => changes.set.push(("thinking", r#"{"type":"disabled"}"#.to_owned())),
             },
             _ => {}
+        }
+    }
+}
+
+/// The changes of a body: those at its top are collected, because an object is changed once.
+#[derive(Default)]
+struct Changes {
+    splice: Splice,
+    set: Vec<(&'static str, String)>,
+    removed: Vec<&'static str>,
+}
+
+impl Changes {
+    /// Sets a member, where there is something to set, and removes others beside it.
+    fn put(&mut self, place: &Place, value: Option<String>, beside: &[&'static str]) {
+        match &place.holder {
+            Holder::Top => {
+                self.set.extend(value.map(|value| (place.name, value)));
+                self.removed.extend(beside);
+            }
+            Holder::There(layout) => {
+                let set: Vec<_> = value.map(|value| (place.name, value)).into_iter().collect();
+                self.splice.object(layout, &set, beside);
+            }
+            Holder::Missing(holder) => {
+                self.set.extend(value.map(|value| (*holder, format!("{{\"{}\":{value}}}", place.name))));
+            }
         }
     }
 }
@@ -186,4 +223,30 @@ impl Call {
 fn budget_below(cap: u64) -> Option<u64> {
     let half = cap / 2;
     (half >= THINKING_MIN).then(|| 1 << half.ilog2())
+}
+
+#[cfg(test)]
+mod call_tests {
+    use super::*;
+    use crate::body::Document;
+
+    /// A body in which a cap of 9 is put at `options.num_predict`, and its other name taken away.
+    fn capped(body: &str) -> String {
+        let document = Document::read(body.as_bytes()).unwrap();
+        let root = document.root().unwrap();
+        let mut changes = Changes::default();
+        let place = Place::inside(&root, "options", "num_predict").unwrap();
+        changes.put(&place, Some("9".to_owned()), &["n_predict"]);
+        changes.splice.object(&root.layout(), &changes.set, &changes.removed);
+        String::from_utf8(changes.splice.apply(&Bytes::copy_from_slice(body.as_bytes())).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_cap_may_stand_in_an_object() {
+        assert_eq!(capped(r#"{"model":"m"}"#), r#"{"model":"m","options":{"num_predict":9}}"#);
+        assert_eq!(capped(r#"{"options":null}"#), r#"{"options":{"num_predict":9}}"#);
+        assert_eq!(capped(r#"{"options":{"a":1}}"#), r#"{"options":{"a":1,"num_predict":9}}"#);
+        let both = r#"{"options":{"n_predict":7,"num_predict":-1}}"#;
+        assert_eq!(capped(both), r#"{"options":{"num_predict":9}}"#);
+    }
 }

@@ -1,14 +1,69 @@
 //! OpenAI Chat Completions, and what speaks like it.
 
-use almoner_policy::{ServerTool, Shape, Writes};
+use almoner_meter::Dialect as Metered;
+use almoner_policy::Writes;
+use hyper::StatusCode;
+use serde_json::json;
 
-use super::call::{Call, CapField, Plan, UsageField};
-use super::members::{Member, Members, note, sorted};
+use super::call::{Call, CapField, Place, Plan};
+use super::endpoint::{Asks, Counts, Endpoint, Request};
+use super::members::{Member, Members};
 use super::plain;
+use super::sheet::Sheet;
 use super::weight::Weight;
-use super::{count, flag, model, word};
+use super::{CredentialPlace, Dialect, Tongue, Wrong, count, flag, word};
+use crate::answer::Answer;
 use crate::body::{BadBody, Object, Value};
-use crate::route::Route;
+
+/// The dialect.
+pub(super) const TONGUE: Tongue = Tongue {
+    endpoints: &[&COMPLETIONS],
+    home: &["/v1/chat"],
+    credential: CredentialPlace::Bearer,
+    no_money: StatusCode::PAYMENT_REQUIRED,
+    error,
+    last_lines: &[("data", "[DONE]")],
+    last_event: |error| format!("data: {error}\n\n"),
+};
+
+/// Chat Completions.
+pub(super) const COMPLETIONS: Endpoint = Endpoint {
+    dialect: Dialect::Chat,
+    path: "/v1/chat/completions",
+    asks: Asks::Answer,
+    meter: Metered::OpenAiChat,
+    counts: Counts::Here,
+    read,
+};
+
+fn error(wrong: &Wrong<'_>) -> serde_json::Value {
+    let (kind, code) = kind(wrong.answer);
+    let error = json!({
+        "message": wrong.message,
+        "type": kind,
+        "code": code,
+        "param": null,
+        "almoner": wrong.almoner,
+    });
+    json!({ "error": error })
+}
+
+const fn kind(answer: &Answer) -> (&'static str, &'static str) {
+    match answer {
+        Answer::NoMoney(_) | Answer::CutShort { .. } | Answer::Stopped(_) => {
+            ("insufficient_quota", "insufficient_quota")
+        }
+        Answer::SlowDown { .. } => ("rate_limit_exceeded", "rate_limit_exceeded"),
+        Answer::Policy { .. } | Answer::Forbidden(_) => ("permission_error", answer.code()),
+        Answer::BadBody(_) | Answer::NotFound(_) | Answer::TooLarge { .. } => ("invalid_request_error", answer.code()),
+        Answer::Unauthorized(_) => ("authentication_error", "invalid_api_key"),
+        Answer::LedgerClosed { .. }
+        | Answer::Elsewhere(_)
+        | Answer::Unreachable(_)
+        | Answer::TimedOut(_)
+        | Answer::Fault(_) => ("api_error", answer.code()),
+    }
+}
 
 /// Every documented member of a request, and the words for the same that other servers of this dialect take.
 const MEMBERS: &Members = &[
@@ -63,38 +118,25 @@ const NEW_CAP: &str = "max_completion_tokens";
 const CAPS: [&str; 6] = [OLD_CAP, NEW_CAP, "max_new_tokens", "max_output_tokens", "n_predict", "num_predict"];
 
 /// Reads the body of a request.
-pub(super) fn read(root: &Object<'_>) -> Result<Call, BadBody> {
-    let mut reader = Reader::default();
-    for (name, value, member) in sorted(root, MEMBERS) {
-        match member {
-            Some(Member::Text) => reader.weight.add(Weight::text(value)),
-            Some(Member::Json) => reader.weight.add(Weight::json(value)),
-            Some(Member::Setting | Member::Neutral) => {}
-            None => {
-                reader.weight.add(Weight::json(value));
-                note(&mut reader.shape.unknown, name);
-            }
-        }
-    }
+fn read(request: &Request<'_>) -> Result<Call, BadBody> {
+    let root = request.root;
+    let mut reader = Reader { sheet: Sheet::of(root, MEMBERS) };
     reader.messages(root)?;
     reader.tools(root)?;
     reader.settings(root)?;
-    reader.weight.tell(&mut reader.shape);
-    reader.call(root)
+    reader.call(request)
 }
 
 /// What has been read so far.
-#[derive(Default)]
 struct Reader {
-    shape: Shape,
-    weight: Weight,
+    sheet: Sheet,
 }
 
 impl Reader {
     fn messages(&mut self, root: &Object<'_>) -> Result<(), BadBody> {
         let messages = root.told("messages").filter(|messages| messages.is_array());
         for message in messages.ok_or_else(|| BadBody::wrong("messages", "an array"))?.items() {
-            self.shape.messages += 1;
+            self.sheet.shape.messages += 1;
             let message = message.object("messages[]")?;
             let content = message.told("content");
             let parts = content.into_iter().flat_map(Value::items).chain(content).filter(|part| part.is_object());
@@ -102,7 +144,7 @@ impl Reader {
                 self.part(&part.object("content[]")?)?;
             }
             if message.told("audio").is_some() {
-                self.opaque("an earlier answer in sound");
+                self.sheet.opaque("an earlier answer in sound");
             }
         }
         Ok(())
@@ -114,15 +156,15 @@ impl Reader {
             "text" | "refusal" => {}
             "image_url" => self.image(part)?,
             "input_audio" => {
-                self.shape.sounds += 1;
+                self.sheet.shape.sounds += 1;
                 self.inside(part, "input_audio", "data")?;
             }
             "file" => self.file(part)?,
             kind => {
-                note(&mut self.shape.unknown, &format!("content type {kind}"));
+                self.sheet.unknown(&format!("content type {kind}"));
                 let is_text = part.iter().all(|(name, _)| ["type", "text", "cache_control"].contains(&name));
                 if !is_text {
-                    self.opaque("content of an unknown type");
+                    self.sheet.opaque("content of an unknown type");
                 }
             }
         }
@@ -135,18 +177,18 @@ impl Reader {
         let url = if image.is_object() { image.object("image_url")?.told("url") } else { Some(image) };
         let Some(url) = url else { return Ok(()) };
         if starts(url, "data:image/") {
-            self.shape.images += 1;
-            self.weight.take(Weight::text(url));
+            self.sheet.shape.images += 1;
+            self.sheet.weight.take(Weight::text(url));
         } else {
-            self.opaque("a URL");
+            self.sheet.opaque("a URL");
         }
         Ok(())
     }
 
     fn file(&mut self, part: &Object<'_>) -> Result<(), BadBody> {
         match self.inside(part, "file", "file_data")? {
-            true => self.shape.documents += 1,
-            false => self.opaque("a file id"),
+            true => self.sheet.shape.documents += 1,
+            false => self.sheet.opaque("a file id"),
         }
         Ok(())
     }
@@ -156,15 +198,9 @@ impl Reader {
         let Some(holder) = part.told(holder) else { return Ok(false) };
         let data = holder.object("content[]")?.told(name).filter(|data| data.is_text());
         if let Some(data) = data {
-            self.weight.take(Weight::text(data));
+            self.sheet.weight.take(Weight::text(data));
         }
         Ok(data.is_some())
-    }
-
-    fn opaque(&mut self, what: &str) {
-        if !self.shape.opaque.iter().any(|known| known == what) {
-            self.shape.opaque.push(what.to_owned());
-        }
     }
 
     fn tools(&mut self, root: &Object<'_>) -> Result<(), BadBody> {
@@ -174,72 +210,64 @@ impl Reader {
                 return Err(BadBody::wrong(name, "an array"));
             }
             for tool in tools.items() {
-                self.shape.tools += 1;
+                self.sheet.shape.tools += 1;
                 let tool = tool.object("tools[]")?;
                 let kind = word(&tool, "type")?.unwrap_or_default();
                 // A tool that is no function of the client's may be run by the provider, as often as it likes.
                 if !["", "function", "custom"].contains(&&*kind) {
-                    self.server_tool(&kind);
+                    self.sheet.server_tool(&kind, None);
                 }
             }
         }
         Ok(())
     }
 
-    fn server_tool(&mut self, name: &str) {
-        let name = super::printable(name);
-        self.shape.server_tools.push(ServerTool { name, max_uses: None, brings: None });
-    }
-
     fn settings(&mut self, root: &Object<'_>) -> Result<(), BadBody> {
-        self.shape.choices = 1;
+        self.sheet.shape.choices = 1;
         for name in ["n", "best_of"] {
-            self.shape.choices = match count(root, name)? {
+            self.sheet.shape.choices = match count(root, name)? {
                 Some(0) => return Err(BadBody::wrong(name, "at least 1")),
-                told => self.shape.choices.max(told.unwrap_or(1)),
+                told => self.sheet.shape.choices.max(told.unwrap_or(1)),
             };
         }
-        self.shape.service_tier = word(root, "service_tier")?.map(std::borrow::Cow::into_owned);
+        self.sheet.shape.service_tier = word(root, "service_tier")?.map(std::borrow::Cow::into_owned);
         if root.told("web_search_options").is_some() {
-            self.server_tool("web_search_options");
+            self.sheet.server_tool("web_search_options", None);
         }
         // What was predicted and not taken is billed as output.
         if let Some(prediction) = root.told("prediction") {
             prediction.object("prediction")?;
-            self.shape.output_beyond_cap = u64::try_from(prediction.raw().len()).unwrap_or(u64::MAX);
+            self.sheet.shape.output_beyond_cap = u64::try_from(prediction.raw().len()).unwrap_or(u64::MAX);
         }
         let answers_in_sound = |kinds: Value<'_>| kinds.items().any(|kind| kind.text().as_deref() != Some("text"));
         if root.told("audio").is_some() || root.told("modalities").is_some_and(answers_in_sound) {
-            note(&mut self.shape.unknown, "modalities");
+            self.sheet.unknown("modalities");
         }
-        self.shape.writes = writes(root)?;
+        self.sheet.shape.writes = writes(root)?;
         Ok(())
     }
 
-    fn call(mut self, root: &Object<'_>) -> Result<Call, BadBody> {
-        let model = model(root)?;
-        let is_plain = plain::is_plain(root, MEMBERS);
+    fn call(mut self, request: &Request<'_>) -> Result<Call, BadBody> {
+        let root = request.root;
+        let model = request.model()?;
         let stream = flag(root, "stream")?;
         let asked_output = asked_output(root)?;
-        self.shape.max_output = asked_output;
-        let (wants_usage, usage) = usage(root, stream)?;
+        self.sheet.shape.max_output = asked_output;
         let plan = Plan {
             root: root.layout(),
             cap: Some(cap_field(root, &model)?),
             thinking: None,
-            usage,
+            usage: if stream { usage(root)? } else { None },
             tools: Vec::new(),
             length: 0,
         };
         Ok(Call {
-            route: Route::ChatCompletions,
             model,
             stream,
-            is_plain,
-            shape: self.shape,
+            is_plain: plain::is_plain(root, MEMBERS),
+            shape: self.sheet.shape(),
             asked_output,
             session: None,
-            wants_usage,
             dropped: Vec::new(),
             brings: Vec::new(),
             plan,
@@ -257,7 +285,7 @@ fn cap_field(root: &Object<'_>, model: &str) -> Result<CapField, BadBody> {
     let is_new = root.told(NEW_CAP).is_some() || takes_only_the_new(model);
     let name = if is_new { NEW_CAP } else { OLD_CAP };
     let aliases = CAPS.into_iter().filter(|alias| *alias != name && root.get(alias).is_some()).collect();
-    Ok(CapField { name, sent: count(root, name)?, aliases })
+    Ok(CapField { place: Place::top(name), sent: count(root, name)?, aliases })
 }
 
 /// The least output that any of the names asks for: whichever the provider reads, it is within what was asked.
@@ -279,17 +307,13 @@ fn takes_only_the_new(model: &str) -> bool {
     }
 }
 
-/// Whether the client asks the stream for usage, and what has to change so that it comes.
-fn usage(root: &Object<'_>, stream: bool) -> Result<(bool, UsageField), BadBody> {
-    if !stream {
-        return Ok((false, UsageField::Leave));
-    }
-    let Some(options) = root.told("stream_options") else { return Ok((false, UsageField::Make)) };
-    let options = options.object("stream_options")?;
-    match flag(&options, "include_usage")? {
-        true => Ok((true, UsageField::Leave)),
-        false => Ok((false, UsageField::SetIn(options.layout()))),
-    }
+/// Where a stream has to be asked for its usage; `None` where its client asks for it.
+fn usage(root: &Object<'_>) -> Result<Option<Place>, BadBody> {
+    const OPTIONS: &str = "stream_options";
+    const USAGE: &str = "include_usage";
+    let options = root.told(OPTIONS).map(|options| options.object(OPTIONS)).transpose()?;
+    let is_asked = options.map_or(Ok(false), |options| flag(&options, USAGE))?;
+    if is_asked { Ok(None) } else { Place::inside(root, OPTIONS, USAGE).map(Some) }
 }
 
 /// The cache writes asked for. OpenAI's live as long as it likes; some who speak like it take Anthropic's words.

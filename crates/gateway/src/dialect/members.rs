@@ -2,8 +2,6 @@
 
 use crate::body::{Object, Value};
 
-use super::printable;
-
 /// What a member is to the price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Member {
@@ -29,15 +27,4 @@ pub(super) fn sorted<'o>(
         let member = known.iter().find(|(known, _)| *known == name).map(|(_, member)| *member);
         (name, value, member)
     })
-}
-
-/// How many unknown names are kept; a body may bring thousands.
-const NAMES_MAX: usize = 32;
-
-/// Keeps a name that nobody here knows, once.
-pub(super) fn note(unknown: &mut Vec<String>, name: &str) {
-    let name = printable(name);
-    if unknown.len() < NAMES_MAX && !unknown.contains(&name) {
-        unknown.push(name);
-    }
 }

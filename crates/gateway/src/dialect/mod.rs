@@ -3,27 +3,36 @@
 //! A dialect reads a body into a [`Call`]: plain counts for the bound, and the few places that may have to change. It
 //! promises that the call's output cap ends up in the one field that the provider reads. It leaves out prices, budgets
 //! and connections.
+//!
+//! A dialect is one file: its `Tongue`, its [`Endpoint`]s, the table of its members, and how it reads a body. To add
+//! one, write that file and name it in [`Dialect`]; routes, refusals, credentials and the ends of streams follow. A
+//! route of a dialect that is there already is one more [`Endpoint`] of it.
 
 mod anthropic;
 mod call;
 mod chat;
 mod count;
+mod endpoint;
 mod members;
 mod plain;
+mod sheet;
 #[cfg(test)]
 mod tests;
+mod tongue;
 mod weight;
 
 pub use call::{Call, UnknownModel};
-pub(crate) use count::counting_body;
+pub use endpoint::Endpoint;
+pub(crate) use endpoint::{Asks, Counts, fill};
 pub(crate) use plain::count_plain;
+pub(crate) use tongue::{CredentialPlace, Tongue, Wrong};
 
 use std::borrow::Cow;
 
 use hyper::HeaderMap;
 
 use crate::body::{BadBody, Document, Object, Value};
-use crate::route::Route;
+use endpoint::Request;
 
 /// In whose words a request and its answer speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,35 +43,47 @@ pub enum Dialect {
     Chat,
 }
 
+impl Dialect {
+    /// Every dialect.
+    pub const ALL: [Self; 2] = [Self::Anthropic, Self::Chat];
+
+    /// What is particular to it.
+    pub(crate) const fn tongue(self) -> &'static Tongue {
+        match self {
+            Self::Anthropic => &anthropic::TONGUE,
+            Self::Chat => &chat::TONGUE,
+        }
+    }
+
+    /// In whose words to refuse a path: those of the dialect that is at home there, else OpenAI's, which most clients
+    /// read.
+    pub(crate) fn of_path(path: &str) -> Self {
+        let is_at_home = |dialect: &Self| dialect.tongue().home.iter().any(|home| is_below(path, home));
+        Self::ALL.into_iter().find(is_at_home).unwrap_or(Self::Chat)
+    }
+}
+
+/// Whether `path` is `start` or something under it.
+pub(crate) fn is_below(path: &str, start: &str) -> bool {
+    path.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':']))
+}
+
 /// How often a provider's own tool may be used in a call that does not say: each use can fill a context window.
 pub const TOOL_USES_MAX: u64 = 5;
 
-/// Reads a request; `None` for a route that has no body to read.
+/// Reads a request that came to an endpoint by a path of its own.
 ///
 /// # Errors
 /// [`BadBody`] where the body is no JSON object, means two things, or says what decides its price in a form that
 /// cannot be read.
-pub fn read(route: Route, headers: &HeaderMap, body: &[u8]) -> Result<Option<Call>, BadBody> {
-    if route.upstream_path().is_none() {
-        return Ok(None);
-    }
+pub fn read(endpoint: &'static Endpoint, path: &str, headers: &HeaderMap, body: &[u8]) -> Result<Call, BadBody> {
     let document = Document::read(body)?;
     let root = document.root()?;
-    let mut call = match route {
-        Route::ChatCompletions => chat::read(&root)?,
-        Route::Messages => anthropic::read(headers, &root)?,
-        _ => anthropic::read(headers, &root)?.without_output(),
-    };
-    call.is_for(route, body.len());
-    Ok(Some(call))
-}
-
-/// The name of the model, without which there is no price.
-fn model(root: &Object<'_>) -> Result<String, BadBody> {
-    let wanted = "the name of a model, 1 to 256 characters long";
-    let name = root.get("model").and_then(Value::text).ok_or_else(|| BadBody::wrong("model", wanted))?;
-    let is_name = (1..=256).contains(&name.chars().count()) && !name.chars().any(char::is_control);
-    if is_name { Ok(name.into_owned()) } else { Err(BadBody::wrong("model", wanted)) }
+    let call = (endpoint.read)(&Request { endpoint, path, headers, root: &root })?.of_length(body.len());
+    Ok(match endpoint.asks {
+        Asks::Answer => call,
+        Asks::Count => call.without_output(),
+    })
 }
 
 /// A whole number, where the member says one.

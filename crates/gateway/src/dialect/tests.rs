@@ -9,8 +9,14 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 
-const ANTHROPIC: Route = Route::Messages;
-const CHAT: Route = Route::ChatCompletions;
+const ANTHROPIC: &Endpoint = &anthropic::MESSAGES;
+const COUNT: &Endpoint = &anthropic::COUNT_TOKENS;
+const CHAT: &Endpoint = &chat::COMPLETIONS;
+
+/// Reads a body that came by the endpoint's own path.
+fn read(endpoint: &'static Endpoint, headers: &HeaderMap, body: &[u8]) -> Result<Call, BadBody> {
+    super::read(endpoint, endpoint.path, headers, body)
+}
 
 fn with_betas(betas: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -19,8 +25,8 @@ fn with_betas(betas: &str) -> HeaderMap {
 }
 
 #[track_caller]
-fn call(route: Route, body: &str) -> Call {
-    read(route, &HeaderMap::new(), body.as_bytes()).unwrap().unwrap()
+fn call(endpoint: &'static Endpoint, body: &str) -> Call {
+    read(endpoint, &HeaderMap::new(), body.as_bytes()).unwrap()
 }
 
 /// A request with a model and a message, and more.
@@ -29,16 +35,16 @@ fn ask(more: &str) -> String {
 }
 
 #[track_caller]
-fn refused(route: Route, body: &str, expected: &str) {
-    let error = read(route, &HeaderMap::new(), body.as_bytes()).unwrap_err();
+fn refused(endpoint: &'static Endpoint, body: &str, expected: &str) {
+    let error = read(endpoint, &HeaderMap::new(), body.as_bytes()).unwrap_err();
     assert_eq!(error.to_string(), expected, "{body}");
 }
 
 /// What of a body that ends in `more` goes on at a cap.
 #[track_caller]
-fn rewritten(route: Route, more: &str, cap: u64, expected: &str) {
+fn rewritten(endpoint: &'static Endpoint, more: &str, cap: u64, expected: &str) {
     let body = Bytes::from(ask(more));
-    let sent = call(route, &ask(more)).rewrite(&body, cap);
+    let sent = call(endpoint, &ask(more)).rewrite(&body, cap);
     assert_eq!(String::from_utf8_lossy(&sent), ask(expected), "{more} at {cap}");
 }
 
@@ -186,29 +192,29 @@ fn the_cap_is_in_the_field_that_chat_reads() {
 #[test]
 fn a_chat_stream_is_asked_for_its_usage() {
     let full = r#","max_tokens":1"#;
-    let check = |more: &str, expected: &str, wants: bool| {
+    let check = |more: &str, expected: &str| {
         rewritten(CHAT, &format!("{full}{more}"), 1, &format!("{full}{expected}"));
         let call = call(CHAT, &ask(&format!("{full}{more}")));
-        assert_eq!((call.wants_usage, call.adds_usage()), (wants, more != expected), "{more}");
+        assert_eq!(call.adds_usage(), more != expected, "{more}");
     };
-    check("", "", false);
-    check(r#","stream":false,"stream_options":null"#, r#","stream":false,"stream_options":null"#, false);
-    check(r#","stream":true"#, r#","stream":true,"stream_options":{"include_usage":true}"#, false);
+    check("", "");
+    check(r#","stream":false,"stream_options":null"#, r#","stream":false,"stream_options":null"#);
+    check(r#","stream":true"#, r#","stream":true,"stream_options":{"include_usage":true}"#);
     let null = r#","stream":true,"stream_options":null"#;
-    check(null, r#","stream":true,"stream_options":{"include_usage":true}"#, false);
+    check(null, r#","stream":true,"stream_options":{"include_usage":true}"#);
     let no = r#","stream":true,"stream_options":{"include_usage":false,"x":1}"#;
-    check(no, r#","stream":true,"stream_options":{"include_usage":true,"x":1}"#, false);
+    check(no, r#","stream":true,"stream_options":{"include_usage":true,"x":1}"#);
     let empty = r#","stream":true,"stream_options":{}"#;
-    check(empty, r#","stream":true,"stream_options":{"include_usage":true}"#, false);
+    check(empty, r#","stream":true,"stream_options":{"include_usage":true}"#);
     let yes = r#","stream":true,"stream_options":{"include_usage":true}"#;
-    check(yes, yes, true);
+    check(yes, yes);
 }
 
 #[test]
 fn what_needs_no_change_goes_on_as_the_same_bytes() {
     let body = Bytes::from(ask(r#","max_tokens":10"#));
-    for route in [ANTHROPIC, CHAT] {
-        let call = read(route, &HeaderMap::new(), &body).unwrap().unwrap();
+    for endpoint in [ANTHROPIC, CHAT] {
+        let call = read(endpoint, &HeaderMap::new(), &body).unwrap();
         assert_eq!(call.rewrite(&body, 10).as_ptr(), body.as_ptr());
         assert_eq!(call.rewrite(&body, 9).len(), body.len() - 1);
     }
@@ -217,7 +223,7 @@ fn what_needs_no_change_goes_on_as_the_same_bytes() {
 #[test]
 fn a_count_of_tokens_has_no_output() {
     let body = ask(r#","thinking":{"budget_tokens":4000},"tools":[{"type":"web_search_20250305","name":"w"}]"#);
-    let call = call(Route::CountTokens, &body);
+    let call = call(COUNT, &body);
     assert_eq!((call.asked_output, call.shape.max_output), (Some(0), Some(0)));
     let body = Bytes::from(body);
     assert_eq!(call.rewrite(&body, 1), body);
@@ -290,8 +296,8 @@ fn a_tool_without_a_limit_gets_ours() {
 fn the_limit_that_a_tool_gets_was_weighed_before() {
     for tool in [r#"{"type":"web_search_20250305"}"#, r#"{"type":"web_search_20250305","max_uses":null}"#] {
         let body = Bytes::from(ask(&format!(r#","max_tokens":1,"tools":[{tool}]"#)));
-        let held = read(ANTHROPIC, &HeaderMap::new(), &body).unwrap().unwrap();
-        let sent = read(ANTHROPIC, &HeaderMap::new(), &held.rewrite(&body, 1)).unwrap().unwrap();
+        let held = read(ANTHROPIC, &HeaderMap::new(), &body).unwrap();
+        let sent = read(ANTHROPIC, &HeaderMap::new(), &held.rewrite(&body, 1)).unwrap();
         assert!(sent.shape.text_bytes <= held.shape.text_bytes, "{tool}");
     }
 }
@@ -328,7 +334,7 @@ fn what_nobody_knows_passes_and_is_named() {
         &with_betas("claude-code-20250219, effort-2025-11-24,brand-new-2027-01-01"),
         ask(r#","turbo":true,"tur\nbo":1,"quiet":null,"speed":"warp""#).as_bytes(),
     );
-    let call = call.unwrap().unwrap();
+    let call = call.unwrap();
     let named = ["turbo", "tur\\nbo", "speed", "beta brand-new-2027-01-01"];
     assert_eq!(call.shape.unknown, named);
     assert_eq!(call.refused_when_strict(), named);
@@ -348,7 +354,7 @@ fn every_beta_that_claude_code_sends_is_known() {
         mid-conversation-tool-changes-2026-07-01,inline-tools-2026-09-15,mid-conversation-system-clear-at-2026-08-21,\
         dangerous-tool-use-2026-09-03,thinking-binding-controls-2026-08-01,thinking-resumption-2026-07-17,\
         prompt-caching-evict-2026-05-12,thinking-display-updates-2026-08-18,message-threads-2026-08-12";
-    let call = read(ANTHROPIC, &with_betas(betas), ask("").as_bytes()).unwrap().unwrap();
+    let call = read(ANTHROPIC, &with_betas(betas), ask("").as_bytes()).unwrap();
     assert_eq!(call.shape.unknown, Vec::<String>::new());
     assert!(call.shape.long_context);
 }
@@ -394,9 +400,9 @@ fn tools_count_as_they_stand_and_no_less() {
 
 #[test]
 fn media_count_by_the_piece() {
-    let content = |route: Route, content: &Json| {
+    let content = |endpoint: &'static Endpoint, content: &Json| {
         let body = json!({ "model": "m", "messages": [{ "role": "user", "content": content }] });
-        call(route, &body.to_string()).shape
+        call(endpoint, &body.to_string()).shape
     };
     let data = "A".repeat(100_000);
     let image = json!([{ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": data } }]);
@@ -431,8 +437,8 @@ fn media_count_by_the_piece() {
 
 #[test]
 fn what_is_not_in_the_body_is_opaque() {
-    let opaque = |route: Route, content: &str| {
-        call(route, &format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{content}]}}]}}"#)).shape.opaque
+    let opaque = |endpoint: &'static Endpoint, content: &str| {
+        call(endpoint, &format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{content}]}}]}}"#)).shape.opaque
     };
     assert_eq!(opaque(ANTHROPIC, r#"{"type":"image","source":{"type":"url","url":"https://x"}}"#), ["a URL"]);
     assert_eq!(opaque(ANTHROPIC, r#"{"type":"document","source":{"type":"file","file_id":"f"}}"#), ["a file id"]);
@@ -457,15 +463,15 @@ fn recorded_requests_are_read_and_rewritten() {
         files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|kind| kind == "json"))
     {
         let exchange: Json = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-        let route = match (exchange["provider"].as_str(), exchange["kind"].as_str()) {
-            (Some("anthropic"), Some("count_tokens")) => Route::CountTokens,
+        let endpoint = match (exchange["provider"].as_str(), exchange["kind"].as_str()) {
+            (Some("anthropic"), Some("count_tokens")) => COUNT,
             (Some("anthropic"), _) => ANTHROPIC,
             (Some("openai-chat"), _) => CHAT,
             _ => continue,
         };
         if exchange["request"].is_object() {
             seen += 1;
-            goes_on(route, &exchange["request"], &file.display().to_string());
+            goes_on(endpoint, &exchange["request"], &file.display().to_string());
         }
     }
     assert!(seen > 50, "{seen} requests");
@@ -473,14 +479,14 @@ fn recorded_requests_are_read_and_rewritten() {
 
 /// Whether a request goes on with the cap in its one field, and all else as it was.
 #[track_caller]
-fn goes_on(route: Route, request: &Json, name: &str) {
+fn goes_on(endpoint: &'static Endpoint, request: &Json, name: &str) {
     let body = Bytes::from(request.to_string());
-    let call = read(route, &HeaderMap::new(), &body).unwrap_or_else(|error| panic!("{name}: {error}")).unwrap();
+    let call = read(endpoint, &HeaderMap::new(), &body).unwrap_or_else(|error| panic!("{name}: {error}"));
     let sent: Json = serde_json::from_slice(&call.rewrite(&body, 777)).unwrap();
     let caps: Vec<u64> = ["max_tokens", "max_completion_tokens"].iter().filter_map(|cap| sent[*cap].as_u64()).collect();
-    match route {
-        Route::CountTokens => assert_eq!(&sent, request, "{name}"),
-        _ => assert!(caps.len() == 1 && caps[0] <= 777, "{name}: {caps:?}"),
+    match endpoint.asks {
+        Asks::Count => assert_eq!(&sent, request, "{name}"),
+        Asks::Answer => assert!(caps.len() == 1 && caps[0] <= 777, "{name}: {caps:?}"),
     }
     let touched = ["max_tokens", "max_completion_tokens", "stream_options", "thinking", "tools", "fallbacks"];
     for (member, value) in request.as_object().unwrap() {
@@ -534,10 +540,10 @@ fn body() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn every_body_that_is_read_goes_on_with_one_cap(body in body(), cap in 0..200_000_u64) {
-        for route in [ANTHROPIC, CHAT] {
-            let Ok(Some(call)) = read(route, &HeaderMap::new(), body.as_bytes()) else { continue };
+        for endpoint in [ANTHROPIC, CHAT] {
+            let Ok(call) = read(endpoint, &HeaderMap::new(), body.as_bytes()) else { continue };
             let sent = call.rewrite(&Bytes::from(body.clone()), cap);
-            let again = read(route, &HeaderMap::new(), &sent).unwrap().unwrap();
+            let again = read(endpoint, &HeaderMap::new(), &sent).unwrap();
             let allowed = call.asked_output.map_or(cap, |asked| asked.min(cap));
             prop_assert_eq!(again.asked_output, Some(allowed));
             prop_assert_eq!(again.rewrite(&sent, cap).as_ptr(), sent.as_ptr(), "it settles at once");
@@ -548,7 +554,7 @@ proptest! {
             let sent: Json = serde_json::from_slice(&sent).unwrap();
             let caps = ["max_tokens", "max_completion_tokens", "n_predict"];
             let left = caps.iter().filter(|cap| sent.get(*cap).is_some()).count();
-            prop_assert!(left == 1 || route == ANTHROPIC);
+            prop_assert!(left == 1 || endpoint == ANTHROPIC);
         }
     }
 }

@@ -1,0 +1,54 @@
+//! What is particular to a dialect, in one place: its routes, its credential, its refusals and the ends of its streams.
+
+use hyper::StatusCode;
+use hyper::header::{self, HeaderName};
+use serde_json::Value;
+
+use super::Endpoint;
+use crate::answer::Answer;
+
+/// All that is particular to a dialect, but for how its bodies are read, which is each endpoint's own.
+pub(crate) struct Tongue {
+    /// Its routes.
+    pub(crate) endpoints: &'static [&'static Endpoint],
+    /// Under which paths what has no route is refused in its words.
+    pub(crate) home: &'static [&'static str],
+    /// Where a credential stands.
+    pub(crate) credential: CredentialPlace,
+    /// The status for an end of the money after which its clients ask no second time.
+    pub(crate) no_money: StatusCode,
+    /// The error object.
+    pub(crate) error: fn(&Wrong<'_>) -> Value,
+    /// The lines after which a stream has ended, each a field and its value.
+    pub(crate) last_lines: &'static [(&'static str, &'static str)],
+    /// An error object as the last event of a stream.
+    pub(crate) last_event: fn(&Value) -> String,
+}
+
+/// What an error object is made of.
+pub(crate) struct Wrong<'a> {
+    pub(crate) answer: &'a Answer,
+    /// The sentence for a person.
+    pub(crate) message: String,
+    /// The facts for a program.
+    pub(crate) almoner: Value,
+}
+
+/// Where a credential stands in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CredentialPlace {
+    /// In a header of its own.
+    Header(&'static str),
+    /// In `authorization`, behind `Bearer`.
+    Bearer,
+}
+
+impl CredentialPlace {
+    /// The header that it stands in.
+    pub(crate) const fn header(self) -> HeaderName {
+        match self {
+            Self::Header(name) => HeaderName::from_static(name),
+            Self::Bearer => header::AUTHORIZATION,
+        }
+    }
+}
