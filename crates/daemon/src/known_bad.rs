@@ -96,5 +96,9 @@ mod wrong {
         fn tend(&mut self, now: Timestamp) {
             self.journal.tend(now);
         }
+
+        fn has_room(&self) -> bool {
+            self.journal.has_room()
+        }
     }
 }

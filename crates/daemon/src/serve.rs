@@ -180,13 +180,22 @@ pub(crate) fn open_in(state_dir: &Path, configured: Vec<Budget>) -> Result<(Jour
     let (mut journal, recovered) = Journal::open(state_dir)?;
     let mut ledger = recovered.ledger;
     let now = clock::read().wall;
-    journal.keys_remove_expired(now)?;
+    insist(|| journal.keys_remove_expired(now))?;
     recovered.open_holds.into_iter().for_each(|id| recover(&mut ledger, id, now));
     // A key that is good without its budget would spend without a limit, so that one must not be lost for the other.
     let keys: Vec<String> = journal.keys_all()?.into_iter().map(|key| key.id).collect();
     put_in_force(&mut ledger, configured, &keys, now);
-    journal.append(&ledger.take_facts())?;
+    let facts = ledger.take_facts();
+    insist(|| journal.append(&facts))?;
     Ok((journal, ledger))
+}
+
+/// Writes once more where the disk is full: the first try gave back the room that is kept for what must be written.
+fn insist<T>(mut write: impl FnMut() -> Result<T, AppendError>) -> Result<T, AppendError> {
+    match write() {
+        Err(AppendError::Full { .. }) => write(),
+        written => written,
+    }
 }
 
 /// Ends a hold that a crash left open: the call may have been sent, so what it held counts as spent.

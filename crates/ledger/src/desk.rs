@@ -23,6 +23,8 @@ use crate::{
 const LINGER: Span = Span::from_ms(20);
 /// How long after a full disk to try again.
 const FULL: Span = Span::from_secs(1);
+/// Why a full disk takes no new call.
+const NO_ROOM: &str = "the disk that holds the ledger is full; make room, and calls go on by themselves";
 /// How often levels, holds and empty accounts are looked after when nothing happens.
 const SWEEP: Span = Span::from_secs(1);
 
@@ -36,6 +38,11 @@ pub trait Journal {
 
     /// Does what must be done about once a second, whether or not anything happens.
     fn tend(&mut self, _now: Timestamp) {}
+
+    /// Whether there is room enough to take new calls, beyond what the ends of those that run will need.
+    fn has_room(&self) -> bool {
+        true
+    }
 
     /// The hold of a call that ended without news, while the truth about it can still be booked.
     fn assumed(&self, _id: CallId) -> Option<AssumedHold> {
@@ -198,6 +205,7 @@ impl<T, J: Journal> Desk<T, J> {
     #[must_use]
     pub fn new(ledger: Ledger, journal: J, first: Reading, waiting_max: usize) -> Self {
         let (clock, lasts_before) = (Clock::new(ledger.now(), first), ledger.seq());
+        let closed = (!journal.has_room()).then(|| NO_ROOM.to_owned());
         Self {
             ledger,
             journal,
@@ -206,9 +214,9 @@ impl<T, J: Journal> Desk<T, J> {
             room: WaitingRoom::new(waiting_max),
             unwritten: Vec::new(),
             lasts_before,
-            write_by: None,
+            write_by: closed.is_some().then_some(first.steady),
             promised: Vec::new(),
-            closed: None,
+            closed,
             broken: None,
             outbox: Outbox::default(),
             swept_at: Timestamp::default(),
@@ -461,7 +469,11 @@ impl<T, J: Journal> Desk<T, J> {
             written?;
             self.outbox.written.append(&mut self.unwritten);
         }
-        (self.write_by, self.closed) = (None, None);
+        // What was kept back for the ends of calls is not for new ones: a full disk stays closed until it is back.
+        if self.journal.has_room() {
+            self.closed = None;
+        }
+        self.write_by = self.closed.is_some().then(|| later(self.steady, FULL));
         Ok(())
     }
 
@@ -472,18 +484,17 @@ impl<T, J: Journal> Desk<T, J> {
 
     /// Closes the desk, because the disk is full: nobody who waits for the disk gets a yes.
     fn turn_away(&mut self) {
-        let reason = "the disk that holds the ledger is full; make room, and calls go on by themselves";
         let before = self.lasts_before;
         for (ticket, yes) in std::mem::take(&mut self.promised) {
             // Where the hold is older than this batch, somebody has heard its yes and may have sent the call.
             if self.ledger.held_by(yes.id) > Some(before) {
                 self.end(yes.id, End::Released(ReleaseReason::NeverSent));
             }
-            self.say(ticket, Answer::Failed(DeskError::Closed(reason.to_owned())));
+            self.say(ticket, Answer::Failed(DeskError::Closed(NO_ROOM.to_owned())));
         }
         self.gather();
         self.write_by = Some(later(self.steady, FULL));
-        self.closed = Some(reason.to_owned());
+        self.closed = Some(NO_ROOM.to_owned());
     }
 }
 

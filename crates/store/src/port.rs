@@ -20,6 +20,10 @@ impl almoner_ledger::Journal for Journal {
         drop(self.purge_assumed(now));
     }
 
+    fn has_room(&self) -> bool {
+        self.has_ballast()
+    }
+
     fn assumed(&self, id: CallId) -> Option<AssumedHold> {
         // What cannot be read stays assumed, which can only count too much.
         Self::assumed(self, id).ok().flatten()

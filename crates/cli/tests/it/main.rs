@@ -8,6 +8,7 @@
 mod commands;
 mod exec;
 mod first;
+mod full;
 mod hostile;
 mod leaving;
 mod passing;

@@ -16,6 +16,7 @@ const START: u64 = 1_764_000_000_000;
 struct Paper {
     lines: Vec<Entry>,
     fails: Option<AppendFailed>,
+    is_cramped: bool,
 }
 
 impl Journal for Paper {
@@ -23,6 +24,10 @@ impl Journal for Paper {
         self.fails.clone().map_or(Ok(()), Err)?;
         self.lines.extend_from_slice(entries);
         Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        !self.is_cramped
     }
 
     fn assumed(&self, id: CallId) -> Option<AssumedHold> {
@@ -188,6 +193,47 @@ fn a_full_disk_turns_everybody_away_until_it_has_room_again() {
     desk.reserve(question(3, 60), "c");
     desk.commit(false).unwrap();
     assert_eq!((said(&mut desk).as_str(), desk.closed()), ("c yes", None));
+}
+
+#[test]
+fn room_that_was_kept_back_for_the_ends_of_calls_lets_no_new_one_in() {
+    let mut desk = desk(Mode::StopNew);
+    desk.begin(at(10));
+    desk.reserve(question(1, 60), "a");
+    desk.commit(false).unwrap();
+    assert_eq!(said(&mut desk), "a yes");
+    desk.begin(at(20));
+    desk.journal.fails = Some(AppendFailed::Full);
+    desk.reserve(question(2, 10), "b");
+    desk.commit(false).unwrap();
+    assert_eq!(said(&mut desk), "b closed");
+    // The journal gave back what it kept for this, so that what has happened can be written, and nothing more.
+    (desk.journal.fails, desk.journal.is_cramped) = (None, true);
+    let before = desk.journal.lines.len();
+    desk.begin(at(1030));
+    desk.end(id(1), End::Settled(cents(20)));
+    desk.commit(false).unwrap();
+    assert!(desk.journal.lines.len() > before && desk.closed().is_some());
+    desk.reserve(question(3, 10), "c");
+    desk.commit(true).unwrap();
+    assert_eq!(said(&mut desk), "c closed");
+    // It is looked after though nothing happens.
+    assert!(desk.patience(Span::from_ms(1030)) <= Span::from_secs(1));
+    desk.journal.is_cramped = false;
+    desk.begin(at(2040));
+    desk.commit(false).unwrap();
+    assert_eq!(desk.closed(), None);
+}
+
+#[test]
+fn a_desk_over_a_full_disk_begins_closed() {
+    let cramped = Paper { is_cramped: true, ..Paper::default() };
+    let mut desk: Tried = Desk::new(Ledger::new(), cramped, at(0), 2);
+    assert!(desk.closed().is_some());
+    desk.journal.is_cramped = false;
+    desk.begin(at(1000));
+    desk.commit(false).unwrap();
+    assert_eq!(desk.closed(), None);
 }
 
 #[test]
