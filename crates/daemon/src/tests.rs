@@ -1,12 +1,14 @@
 //! A server without its sockets: ledger, history, keys, gateway and operations as they are, in a folder of its own.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use almoner_api::{Reply, Request};
-use almoner_config::{Settings, Sources};
-use almoner_units::Meter;
+use almoner_config::{BudgetsFrom, Settings, Sources};
+use almoner_ledger::MAX_ACCOUNTS_PER_KEY;
+use almoner_units::{Budget, LevelMarks, Meter, Mode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 
@@ -46,13 +48,16 @@ async fn create_key(operations: &Operations, ttl_ms: u64) -> (String, String) {
 
 /// Sends a call to the provider in the box, and reads all of the answer.
 async fn call(operations: &Operations, key: &str) -> hyper::StatusCode {
+    call_with(operations, &[("x-almoner-key", key)]).await
+}
+
+/// The same, with these headers.
+async fn call_with(operations: &Operations, headers: &[(&str, &str)]) -> hyper::StatusCode {
     let body = r#"{"model":"rehearsal","max_tokens":10,"messages":[{"role":"user","content":"hi"}]}"#;
-    let request = hyper::Request::post("/v1/messages")
-        .header("host", "localhost")
-        .header("content-type", "application/json")
-        .header("x-almoner-key", key)
-        .body(Full::new(Bytes::from_static(body.as_bytes())))
-        .unwrap();
+    let request = hyper::Request::post("/v1/messages");
+    let request = request.header("host", "localhost").header("content-type", "application/json");
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let request = request.body(Full::new(Bytes::from_static(body.as_bytes()))).unwrap();
     let response = Arc::clone(&operations.gateway).handle(request).await;
     let status = response.status();
     response.into_body().collect().await.unwrap();
@@ -118,6 +123,65 @@ async fn a_key_ends_with_its_command_here_and_after_a_start() {
     assert!(row.expires_at <= clock::read().wall, "a start would let it in again");
     let unknown = server.operations.run(Request::EndKey { key: "key-nobody".to_owned() }).await;
     assert!(matches!(&unknown, Reply::Failed(failure) if failure.code == "unknown_key"), "{unknown:?}");
+}
+
+/// The accounts of a budget, by name, with what is spent of their first limit.
+async fn accounts(keeper: &Keeper, budget: &'static str) -> BTreeMap<String, u64> {
+    let views = keeper.operate(|desk, now| desk.ledger.views(now)).await.unwrap();
+    let of = views.iter().filter(|view| view.key.budget.as_str() == budget);
+    of.map(|view| (view.key.to_string(), view.limits[0].spent)).collect()
+}
+
+#[tokio::test]
+async fn a_flood_of_sessions_ends_in_one_account_and_takes_nothing_from_those_before_it() {
+    const SESSIONS: usize = MAX_ACCOUNTS_PER_KEY as usize;
+    const EACH: u64 = 5;
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = settings(&dir);
+    let budget = Budget {
+        name: "each".parse().unwrap(),
+        filter: Vec::new(),
+        per: vec!["session".parse().unwrap()],
+        limits: vec![format!("{EACH} requests").parse().unwrap()],
+        mode: Mode::StopNew,
+        marks: LevelMarks::default(),
+    };
+    settings.budgets = BudgetsFrom::File(vec![budget]);
+    let server = start(&settings).await;
+    let names: Vec<String> = (0..SESSIONS + 50).map(|number| format!("flood-{number}")).collect();
+    let mut statuses = Vec::new();
+    for crowd in names.chunks(500) {
+        let calls = crowd.iter().map(|name| {
+            let operations = Arc::clone(&server.operations);
+            let name = name.clone();
+            tokio::spawn(async move { call_with(&operations, &[("x-almoner-session", &name)]).await.as_u16() })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            statuses.push(call.await.unwrap());
+        }
+    }
+    let passed = statuses.iter().filter(|status| **status == 200).count();
+    assert!(statuses[..SESSIONS].iter().all(|status| *status == 200), "every session has an account of its own");
+    assert_eq!(passed, SESSIONS + 5, "all that came after share one");
+    let before = accounts(&server.keeper, "each").await;
+    assert_eq!((before.len(), before.get("each [session=overflow]")), (SESSIONS + 1, Some(&EACH)));
+    assert_eq!(before.values().sum::<u64>(), u64::try_from(passed).unwrap());
+    // Who was there before goes on, whoever floods; and another key has room of its own.
+    assert_eq!(call_with(&server.operations, &[("x-almoner-session", "flood-7")]).await, 200);
+    assert_eq!(accounts(&server.keeper, "each").await["each [session=flood-7]"], 2);
+    let (_, secret) = create_key(&server.operations, 60_000).await;
+    let other = [("x-almoner-key", secret.as_str()), ("x-almoner-session", "mine")];
+    assert_eq!(call_with(&server.operations, &other).await, 200);
+    let before = accounts(&server.keeper, "each").await;
+    assert_eq!(before["each [session=mine]"], 1);
+    // A start finds them all again, and the bound with them.
+    server.keeper.stop();
+    server.keeping.join().unwrap();
+    drop(server.operations);
+    let server = start(&settings).await;
+    assert_eq!(accounts(&server.keeper, "each").await, before);
+    assert_eq!(call_with(&server.operations, &[("x-almoner-session", "one more")]).await, 402);
+    assert_eq!(accounts(&server.keeper, "each").await.len(), before.len());
 }
 
 #[tokio::test]

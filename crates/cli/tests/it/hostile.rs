@@ -150,7 +150,7 @@ async fn a_flood_of_sessions_slows_nobody_and_is_counted_to_the_last_call() {
     let budgets = "[[budget]]\nname = \"each\"\nper = [\"session\"]\nlimit = \"$1\"\n";
     let world = world(&truth, "", &format!("{ROOMY}{budgets}"));
     let server = world.serve();
-    // The bound of 10,000 accounts a key is the ledger's own test; here many accounts are opened at once.
+    // The bound of 10,000 accounts a key has a test without sockets; here many accounts are opened at once.
     let call = messages("truth-1", 20, "Hello");
     for start in (0..600).step_by(30) {
         let flood = (start..start + 30).map(|number| {
