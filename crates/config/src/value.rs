@@ -101,8 +101,11 @@ pub(crate) fn limit(node: &Node) -> Result<Limit, Fault> {
     let words = text(node).map_err(|fault| fault.help("write it like \"$5 / day\" or \"100k tokens / sliding 1h\""))?;
     words.parse().map_err(|error: LimitError| {
         let bad = words.get(error.at()).unwrap_or("");
-        let meters = Meter::ALL.map(Meter::name);
-        Fault::at(&node.part(error.at()), error.message()).nearest(nearest(bad, meters))
+        let fault = Fault::at(&node.part(error.at()), error.message());
+        match error.meant() {
+            Some(meant) => fault.help(format!("did you mean `{meant}`?")),
+            None => fault.nearest(nearest(bad, Meter::ALL.map(Meter::name))),
+        }
     })
 }
 

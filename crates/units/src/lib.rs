@@ -11,6 +11,7 @@ mod id;
 mod label;
 mod level;
 mod limit;
+mod meant;
 mod meter;
 mod money;
 mod number;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+use crate::meant::meant;
 use crate::number::{parse_count, write_count};
 use crate::{Meter, NanoUsd, Window};
 
@@ -52,17 +53,24 @@ impl LimitError {
     pub fn message(&self) -> &str {
         &self.message
     }
+
+    /// The limit that was probably meant, where its words say one in another way.
+    #[must_use]
+    pub fn meant(&self) -> Option<Limit> {
+        meant(&self.text)
+    }
 }
 
 impl std::error::Error for LimitError {}
 
 impl fmt::Display for LimitError {
-    /// The fault, then the text with carets under the place.
+    /// The fault, then the text with carets under the place, then what was probably meant.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown: String = self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let before = self.text[..self.at.start].chars().count();
         let carets = self.text[self.at.clone()].chars().count().max(1);
-        write!(f, "{}\n  {shown}\n  {}{}", self.message, " ".repeat(before), "^".repeat(carets))
+        write!(f, "{}\n  {shown}\n  {}{}", self.message, " ".repeat(before), "^".repeat(carets))?;
+        self.meant().map_or(Ok(()), |meant| write!(f, "\ndid you mean `{meant}`?"))
     }
 }
 
@@ -90,7 +98,7 @@ fn parse_sum(text: &str, sum: &str) -> Result<(Meter, u64), LimitError> {
         [money] if money.starts_with('$') => (Meter::Usd, money),
         [number, word] => (parse_meter(text, word)?, number),
         _ => {
-            let message = "a limit begins with an amount, such as `$5` or `100k tokens`";
+            let message = "a limit is an amount in a window, such as `$5 / day` or `100k tokens / sliding 1h`";
             return Err(fault(text, sum, message.to_owned()));
         }
     };
@@ -179,7 +187,7 @@ mod tests {
         check_fault("0 tokens", "0", "limit of 0");
         check_fault("$-5 / day", "$-5", "negative");
         check_fault("-1k tokens / day", "-1k", "negative");
-        check_fault("", "", "begins with an amount");
+        check_fault("", "", "an amount in a window");
         check_fault("$5 / 0s", "0s", "out of range");
         check_fault("$5 / sliding 10ms", "sliding 10ms", "at least 1s");
     }

@@ -140,6 +140,9 @@ fn a_mistake_in_the_configuration_is_shown_at_its_place() {
         ("[[budget]]\nname = \"x\"\nlimit = \"$1 / day in Atlantis\"\n", "almoner.toml:3:"),
         ("[[budget]]\nname = \"x\"\nlimit = \"$1\"\n[[budget]]\nname = \"x\"\nlimit = \"$2\"\n", "almoner.toml:5:"),
         ("[[budgte]]\n", "`budget`"),
+        ("[budget]\nname = \"x\"\nlimit = \"$1\"\n", "write [[budget]] in TOML"),
+        ("[[budget]]\nname = \"x\"\nlimit = \"5 dollars a day\"\n", "did you mean `$5.00 / day`?"),
+        ("[[budget]]\nname = \"x\"\nlimit = \"100k/h\"\n", "did you mean `100k tokens / hour`?"),
         ("listen = \n", "almoner.toml:1:"),
         ("[[provider]]\nname = \"x\"\ndialects = [\"anthropic\"]\nbase_url = \"http://127.0.0.1:4141\"\n", ":4:12"),
     ];
