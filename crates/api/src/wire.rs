@@ -148,8 +148,11 @@ pub enum Reply {
 pub struct Failure {
     /// A stable word for programs.
     pub code: String,
-    /// What happened, with the numbers, and what to do next.
+    /// What happened, with the numbers.
     pub message: String,
+    /// What to do next, where the message does not say it.
+    #[serde(default)]
+    pub hint: Option<String>,
 }
 
 /// How things stand.

@@ -30,9 +30,9 @@ impl Client {
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Reply, Failed> {
         write_line(self.stream.get_mut(), request)?;
         match read_line(&mut self.stream)? {
-            Some(Reply::Failed(failure)) => Err(Failed::new(failure.message)),
+            Some(Reply::Failed(failure)) => Err(failure.into()),
             Some(reply) => Ok(reply),
-            None => Err(Failed::new("the server closed the connection without an answer; see its log")),
+            None => Err(Failed::new("no_answer", "the server closed the connection without an answer; see its log")),
         }
     }
 }
@@ -51,10 +51,8 @@ pub(crate) fn ask(common: &Common, request: &Request) -> Result<Reply, Failed> {
 }
 
 fn no_server(state: &Path, error: &std::io::Error) -> Failed {
-    Failed::new(format!(
-        "no server runs on {} ({error}); start one with `almoner serve`, or name its folder with --state",
-        state.display()
-    ))
+    Failed::new("no_server", format!("no server runs on {} ({error})", state.display()))
+        .hint("start one with `almoner serve`, or name its folder with --state")
 }
 
 /// Who asks, for the audit.
@@ -64,5 +62,5 @@ pub(crate) fn who() -> String {
 
 /// What is said of a reply that does not answer the question.
 pub(crate) fn unexpected() -> Failed {
-    Failed::new("the server answered something else than it was asked; is it of another version?")
+    Failed::new("no_answer", "the server answered something else than it was asked; is it of another version?")
 }

@@ -10,9 +10,14 @@ use std::process::ExitCode;
 
 use args::{Cli, Command};
 use clap::Parser;
+use fail::Manner;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return fail::misspoken(&error),
+    };
+    let manner = manner(&cli);
     let outcome = match cli.command {
         Command::Serve(serve) => commands::serve::run(&cli.common, &serve),
         Command::Exec(exec) => commands::exec::run(&cli.common, &exec),
@@ -27,5 +32,14 @@ fn main() -> ExitCode {
         Command::Config(config) => commands::config::run(&cli.common, &config),
         Command::Ledger(ledger) => commands::ledger::run(&cli.common, &ledger),
     };
-    outcome.unwrap_or_else(|failure| failure.report())
+    outcome.unwrap_or_else(|failure| failure.report(manner))
+}
+
+/// How a failure of this command is told.
+fn manner(cli: &Cli) -> Manner {
+    match (cli.common.json, &cli.command) {
+        (false, _) => Manner::Words,
+        (true, Command::Exec(_)) => Manner::JsonAside,
+        (true, _) => Manner::Json,
+    }
 }

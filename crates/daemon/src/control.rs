@@ -62,7 +62,8 @@ async fn converse(stream: UnixStream, operations: &Operations) -> io::Result<()>
             Ok(request) => operations.run(request).await,
             Err(error) => Reply::Failed(Failure {
                 code: "bad_request".to_owned(),
-                message: format!("the server does not understand this: {error}; is it of another version?"),
+                message: format!("the server does not understand this: {error}"),
+                hint: Some("is it of another version?".to_owned()),
             }),
         };
         let mut line = serde_json::to_vec(&reply)?;

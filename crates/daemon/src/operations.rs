@@ -48,7 +48,12 @@ pub(crate) struct Operations {
 type No = Failure;
 
 fn no(code: &str, message: impl std::fmt::Display) -> No {
-    Failure { code: code.to_owned(), message: message.to_string() }
+    Failure { code: code.to_owned(), message: message.to_string(), hint: None }
+}
+
+/// The same, with what to do next.
+fn no_but(code: &str, message: impl std::fmt::Display, hint: impl std::fmt::Display) -> No {
+    Failure { hint: Some(hint.to_string()), ..no(code, message) }
 }
 
 impl Operations {
@@ -211,8 +216,8 @@ impl Operations {
         let facts = self.at_desk(move |desk, _| desk.journal.facts_of(call)).await?;
         let facts = facts.map_err(|error| no("store", error))?;
         if record.is_none() && facts.is_empty() {
-            let why = format!("neither history nor the journal knows a call {call}: it is too old, or none of ours");
-            return Err(no("unknown_call", why));
+            let why = format!("neither history nor the journal knows a call {call}");
+            return Err(no_but("unknown_call", why, "it is too old, or none of ours"));
         }
         let journal = explain::journal(&facts, record.as_ref());
         let record = record.unwrap_or(CallRecord { verdict: None, outcome: None });
@@ -299,10 +304,9 @@ impl Operations {
         let message = format!("key {name} lets no further call in");
         let ended = self.at_desk(move |desk, _| {
             let keys = desk.journal.keys_all().map_err(|error| no("store", error))?;
-            let mut key = keys
-                .into_iter()
-                .find(|key| key.id == name)
-                .ok_or_else(|| no("unknown_key", format!("no key is named `{name}`; it may have ended before")))?;
+            let mut key = keys.into_iter().find(|key| key.id == name).ok_or_else(|| {
+                no_but("unknown_key", format!("no key is named `{name}`"), "it may have ended before")
+            })?;
             key.expires_at = key.expires_at.min(now);
             desk.journal.keys_put(&key).map_err(|error| no("store", error))
         });
@@ -368,7 +372,8 @@ pub(crate) fn all_budgets(desk: &Desk) -> Vec<Budget> {
 fn known_budget(desk: &Desk, name: &str) -> Result<Budget, No> {
     let budgets = all_budgets(desk);
     let names: Vec<&str> = budgets.iter().map(|budget| budget.name.as_str()).collect();
-    let unknown = || no("unknown_budget", format!("no budget is named `{name}`; there are: {}", names.join(", ")));
+    let there_are = format!("there are: {}", names.join(", "));
+    let unknown = || no_but("unknown_budget", format!("no budget is named `{name}`"), there_are);
     budgets.iter().find(|budget| budget.name.as_str() == name).cloned().ok_or_else(unknown)
 }
 
@@ -421,7 +426,7 @@ fn parse_limits(texts: &[String]) -> Result<Vec<Limit>, No> {
 
 fn parse_mode(word: &str) -> Result<Mode, No> {
     let known = "warn, throttle, stop-new or kill-running";
-    word.parse().map_err(|()| no("bad_mode", format!("`{word}` is no mode; write {known}")))
+    word.parse().map_err(|()| no_but("bad_mode", format!("`{word}` is no mode"), format!("write {known}")))
 }
 
 fn parse_labels(pairs: &[(String, String)]) -> Result<Vec<(LabelName, LabelValue)>, No> {

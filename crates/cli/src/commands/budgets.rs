@@ -16,7 +16,8 @@ pub(crate) fn run(common: &Common, command: Budgets) -> Outcome {
         Budgets::Show { budget } => list(common, Some(budget)),
         Budgets::Set { budget, limits, mode } => {
             if limits.is_empty() && mode.is_none() {
-                return Err(Failed::new("say what to set: one or more limits such as '$5 / day', or --mode"));
+                return Err(Failed::new("nothing_to_set", "nothing is said to be set")
+                    .hint("give one or more limits such as '$5 / day', or --mode"));
             }
             done(common, &Request::SetBudget { budget, limits, mode, by: who() })
         }

@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Common, Exec};
 use crate::client::{Client, settings, unexpected};
-use crate::fail::{Failed, Outcome};
+use crate::fail::{Failed, Manner, Outcome};
 use crate::show;
 
 /// How long a key is good for; a command that runs longer makes no more calls.
@@ -51,7 +51,7 @@ pub(crate) fn run(common: &Common, exec: &Exec) -> Outcome {
             summarise(common, &settings.state_dir, &allowance.name)?;
             exit_code(status)
         }
-        Err(unstarted) => unstarted.report(),
+        Err(unstarted) => unstarted.report(if common.json { Manner::JsonAside } else { Manner::Words }),
     };
     end_key(&settings.state_dir, allowance.name);
     Ok(code)
@@ -61,10 +61,8 @@ pub(crate) fn run(common: &Common, exec: &Exec) -> Outcome {
 fn refuse_stray_flag(exec: &Exec) -> Result<(), Failed> {
     let name = exec.command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
     if name.starts_with('-') {
-        let known = "`exec` has --budget, --tokens and --kill";
-        return Err(Failed::new(format!(
-            "`{name}` is no flag and no command; {known}, and the command stands after `--`"
-        )));
+        let known = "`exec` has --budget, --tokens and --kill, and the command stands after `--`";
+        return Err(Failed::new("usage", format!("`{name}` is no flag and no command")).hint(known));
     }
     Ok(())
 }
@@ -101,7 +99,8 @@ fn connect_or_start(common: &Common, settings: &Settings) -> Result<Client, Fail
         pause(LOOK);
         left -= 1;
     }
-    Err(Failed::new(format!("no server could be started: {}; more is in {}", last_words(&log), log.display())))
+    let why = format!("no server could be started: {}", last_words(&log));
+    Err(Failed::new("cannot_serve", why).hint(format!("more is in {}", log.display())))
 }
 
 /// How many looks a time has.
@@ -152,9 +151,9 @@ struct Unstarted {
 
 impl Unstarted {
     /// Says so, and gives the exit code that shells have for it: 127 where there is no such command, else 126.
-    fn report(&self) -> ExitCode {
+    fn report(&self, manner: Manner) -> ExitCode {
         let Self { program, error } = self;
-        Failed::new(format!("could not start `{program}`: {error}")).report();
+        Failed::new("no_command", format!("could not start `{program}`: {error}")).tell(manner);
         ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 })
     }
 }
@@ -164,7 +163,8 @@ async fn run_command(
     exec: &Exec,
     allowance: &Allowance,
 ) -> Result<Result<ExitStatus, Unstarted>, Failed> {
-    let (program, arguments) = exec.command.split_first().ok_or_else(|| Failed::new("no command was given"))?;
+    let (program, arguments) =
+        exec.command.split_first().ok_or_else(|| Failed::new("usage", "no command was given"))?;
     let mut command = tokio::process::Command::new(program);
     command.args(arguments).envs(environment(allowance));
     let mut child = match command.spawn() {

@@ -18,7 +18,7 @@ use crate::fail::Failed;
 fn labels(given: &[String]) -> Result<Vec<(String, String)>, Failed> {
     let split = |text: &String| match text.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => Err(Failed::new(format!("`{text}` is no label; write it like session=abc"))),
+        None => Err(Failed::new("bad_label", format!("`{text}` is no label")).hint("write it like session=abc")),
     };
     given.iter().map(split).collect()
 }

@@ -25,8 +25,9 @@ fn shown(common: &Common, book: &PriceBook, model: Option<&str>) -> Outcome {
     if prices.is_empty() {
         let model = model.unwrap_or_default();
         let nearest = book.nearest(model).join(", ");
-        let hint = if nearest.is_empty() { String::new() } else { format!("; the nearest are {nearest}") };
-        return Err(Failed::new(format!("`{model}` has no price{hint}; add a [[price]] to the config file")));
+        let near = if nearest.is_empty() { String::new() } else { format!("the nearest are {nearest}; ") };
+        let unknown = Failed::new("price_missing", format!("`{model}` has no price"));
+        return Err(unknown.hint(format!("{near}add a [[price]] to the config file")));
     }
     if common.json {
         show::json(&prices.iter().map(|price| fact(price)).collect::<Vec<_>>())?;

@@ -88,7 +88,7 @@ fn a_budget_that_is_misspelled_or_mistaken_is_named() {
         assert!(complaint.contains(limit.split(' ').next().unwrap()), "{limit}: {complaint}");
     }
     assert!(world.fails(&["budgets", "set", "team", "--mode", "harsh"]).contains("`harsh` is no mode"));
-    assert!(world.fails(&["budgets", "set", "team"]).contains("say what to set"));
+    assert!(world.fails(&["budgets", "set", "team"]).contains("nothing is said to be set"));
     assert!(world.fails(&["usage", "add", "--cost", "much", "--reason", "x"]).contains("much"));
     let no_label = ["usage", "add", "--cost", "$1", "--reason", "x", "--label", "session"];
     assert!(world.fails(&no_label).contains("`session` is no label"));
@@ -230,4 +230,49 @@ async fn every_command_that_prints_facts_prints_them_as_json() {
     }
     server.stop();
     assert_eq!(world.json(&["ledger", "verify"])["sound"], true);
+}
+
+#[test]
+fn a_program_that_asks_for_json_gets_its_errors_so_too() {
+    let world = World::new(TEAM);
+    for (command, code, exit) in [
+        (&["status"][..], "no_server", 1),
+        (&["budgets", "set", "team", "5 dollars a day"], "no_server", 1),
+        (&["exec", "--budget", "5 dollars a day", "--", "true"], "bad_limit", 1),
+        (&["exec", "--budgte", "$5", "--", "true"], "usage", 1),
+        (&["usage", "add", "--cost", "much", "--reason", "x"], "bad_amount", 1),
+        (&["usage", "add", "--cost", "$1", "--reason", "x", "--label", "session"], "bad_label", 1),
+        (&["prices", "show", "claude-sonnet-4-5x"], "price_missing", 1),
+        (&["ledger", "verify"], "ledger", 1),
+        (&["budgets", "lst"], "usage", 2),
+        (&["explain"], "usage", 2),
+    ] {
+        check_error(&world, command, code, exit);
+    }
+    let server = world.serve();
+    let error = check_error(&world, &["budgets", "show", "tema"], "unknown_budget", 1);
+    assert_eq!((&error["message"], &error["hint"]), (&"no budget is named `tema`".into(), &"there are: team".into()));
+    check_error(&world, &["budgets", "set", "team", "5 dollars a day"], "bad_limit", 1);
+    check_error(&world, &["explain", "nonsense"], "bad_id", 1);
+    check_error(&world, &["exec", "--", "no-such-command"], "no_command", 127);
+    server.stop();
+    world.configure("[budget]\n");
+    let error = check_error(&world, &["config", "check"], "config", 1);
+    assert_eq!(error["hint"], "write [[budget]] in TOML, a list in JSON or YAML");
+    check_error(&world, &["serve"], "config", 1);
+}
+
+/// Runs a command with `--json` that fails: its error is one object, beside the words; `exec` leaves standard output to
+/// its command.
+#[track_caller]
+fn check_error(world: &World, command: &[&str], code: &str, exit: i32) -> Value {
+    let is_exec = command[0] == "exec";
+    let args = if is_exec { [&["exec", "--json"], &command[1..]].concat() } else { [command, &["--json"]].concat() };
+    let said = world.run(&args);
+    assert_eq!(said.code, Some(exit), "{command:?}: {said:?}");
+    let (json, words) = if is_exec { (&said.err, &said.out) } else { (&said.out, &said.err) };
+    let mut error: Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("{command:?}: {error}: {said:?}"));
+    assert_eq!(error["error"]["code"], code, "{command:?}: {said:?}");
+    assert_eq!(words.is_empty(), is_exec, "{command:?}: {said:?}");
+    error["error"].take()
 }
