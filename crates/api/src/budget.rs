@@ -21,6 +21,17 @@ pub struct AccountInfo {
     pub limits: Vec<LimitInfo>,
 }
 
+/// One budget that is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetInfo {
+    /// Its name.
+    pub budget: String,
+    /// What happens at its limits.
+    pub mode: String,
+    /// Its limits as they are written in a config.
+    pub limits: Vec<String>,
+}
+
 /// One limit of an account, at one moment; amounts are in the unit of the meter, dollars in nano-dollars.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitInfo {

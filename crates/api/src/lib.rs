@@ -6,8 +6,10 @@
 
 mod budget;
 mod call;
+mod config;
 mod wire;
 
-pub use budget::{AccountInfo, HoldInfo, LimitInfo};
+pub use budget::{AccountInfo, BudgetInfo, HoldInfo, LimitInfo};
 pub use call::{CallInfo, KeySummary};
+pub use config::ConfigInfo;
 pub use wire::{Failure, Reply, Request, Status, read_line, write_line};

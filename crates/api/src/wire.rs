@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountInfo, CallInfo, HoldInfo, KeySummary};
+use crate::{AccountInfo, BudgetInfo, CallInfo, ConfigInfo, HoldInfo, KeySummary};
 
 /// The most bytes that a line may have.
 const LINE_MAX: u64 = 16 << 20;
@@ -111,6 +111,8 @@ pub enum Reply {
     Accounts {
         /// The accounts, by budget and labels.
         accounts: Vec<AccountInfo>,
+        /// The configuration file that the server read when it started.
+        config: Option<ConfigInfo>,
     },
     /// What is known of a call.
     Call(Box<CallInfo>),
@@ -131,6 +133,10 @@ pub enum Reply {
         listen: String,
         /// The providers for which the server has a credential of its own; for the others the client brings one.
         credentials: Vec<String>,
+        /// The budgets that may count its calls beside its own.
+        budgets: Vec<BudgetInfo>,
+        /// The configuration file that the server read when it started.
+        config: Option<ConfigInfo>,
     },
     /// What the calls of a key have used.
     Summary(Box<KeySummary>),
@@ -166,6 +172,8 @@ pub struct Status {
     pub listen: String,
     /// The folder of its state.
     pub state_dir: String,
+    /// The configuration file that it read when it started.
+    pub config: Option<ConfigInfo>,
     /// Why it takes no new calls, where that is so.
     pub closed: Option<String>,
     /// How many calls are in flight.

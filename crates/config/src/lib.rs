@@ -27,7 +27,7 @@ mod value;
 
 pub use advice::{TYPICAL_CALL_TOKENS, TYPICAL_CALLS_MIN};
 pub use layers::{Flags, Origin, Setting};
-pub use load::load;
+pub use load::{load, state_folder};
 pub use place::Location;
 pub use price::UserPrice;
 pub use problem::{ConfigErrors, Problem};

@@ -83,9 +83,32 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
         receive_max: receive_max?,
         header_bytes_max: header_bytes_max?.value,
         body_bytes_max: body_bytes_max?.value,
+        file: sources.file.clone(),
         origins: Vec::new(),
         warnings: Vec::new(),
     })
+}
+
+/// The folder for state alone, for who only asks the server there: whatever else is wrong with the configuration is
+/// the business of who starts one.
+///
+/// # Errors
+/// [`ConfigErrors`] where no folder is known, or the one that is given can be none.
+pub fn state_folder(sources: &Sources) -> Result<std::path::PathBuf, ConfigErrors> {
+    // A file whose word about the folder cannot be read has said nothing.
+    state_in(sources).or_else(|_| state_in(&Sources { file: None, ..sources.clone() }))
+}
+
+fn state_in(sources: &Sources) -> Result<std::path::PathBuf, ConfigErrors> {
+    let mut report = Report::default();
+    let root = sources.file.as_ref().and_then(|file| read(&file.path, &file.text, &mut report));
+    let env = Env::new(&sources.env);
+    let file = root.as_ref().and_then(|root| open(root, &mut report));
+    let layers = Layers { flags: &sources.flags, env: &env, file };
+    match state_dir(&layers, sources, &mut report) {
+        Some(folder) => Ok(folder),
+        None => Err(report.finish().expect_err("a folder is missing only where a fault is noted")),
+    }
 }
 
 fn open<'a>(root: &'a Node, report: &mut Report) -> Option<Fields<'a>> {

@@ -9,6 +9,7 @@ use crate::layers::Setting;
 use crate::price::UserPrice;
 use crate::problem::Problem;
 use crate::provider::Provider;
+use crate::sources::ConfigFile;
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct Settings {
     pub header_bytes_max: u64,
     /// The most bytes that the body of a request may have.
     pub body_bytes_max: u64,
+    /// The configuration file that was read, if there is one.
+    pub file: Option<ConfigFile>,
     pub(crate) origins: Vec<Setting>,
     pub(crate) warnings: Vec<Problem>,
 }

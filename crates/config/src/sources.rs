@@ -25,6 +25,14 @@ pub struct ConfigFile {
     pub text: String,
 }
 
+impl ConfigFile {
+    /// The path from the root, by which another process knows it too.
+    #[must_use]
+    pub fn full_path(&self) -> PathBuf {
+        self.path.canonicalize().or_else(|_| std::path::absolute(&self.path)).unwrap_or_else(|_| self.path.clone())
+    }
+}
+
 /// Where settings come from, as values.
 #[derive(Clone)]
 pub struct Sources {
@@ -59,10 +67,26 @@ impl Sources {
     /// # Errors
     /// [`ConfigErrors`] where a file was named and is not there, or is there and cannot be read.
     pub fn from_system(flags: Flags) -> Result<Self, ConfigErrors> {
+        Self::from_system_where(flags, |_, fault| Err(fault))
+    }
+
+    /// The same, for who only asks a server: a file that nobody named and that cannot be read stands in nobody's way.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] where a file was named and cannot be read.
+    pub fn from_system_to_ask(flags: Flags) -> Result<Self, ConfigErrors> {
+        Self::from_system_where(flags, |is_named, fault| if is_named { Err(fault) } else { Ok(None) })
+    }
+
+    fn from_system_where(
+        flags: Flags,
+        unreadable: impl Fn(bool, Fault) -> Result<Option<ConfigFile>, Fault>,
+    ) -> Result<Self, ConfigErrors> {
         let base = etcetera::choose_base_strategy().ok();
         let env = environment();
         let config_dir = base.as_ref().map(BaseStrategy::config_dir);
-        let file = find_file(&flags, &env, config_dir).map_err(|fault| {
+        let found = find_file(&flags, &env, config_dir);
+        let file = found.or_else(|fault| unreadable(named(&flags, &env).is_some(), fault)).map_err(|fault| {
             let mut report = Report::default();
             report.error(fault);
             report.finish().expect_err("a fault was noted")
@@ -70,6 +94,12 @@ impl Sources {
         let state_dir = base.map(|base| base.state_dir().unwrap_or_else(|| base.data_dir()).join("almoner"));
         Ok(Self { file, env, flags, state_dir, read_key: read_key_file })
     }
+}
+
+/// The file that the flag names, else the variable.
+fn named(flags: &Flags, env: &[(String, String)]) -> Option<PathBuf> {
+    let variable = env.iter().find(|(name, value)| name == "ALMONER_CONFIG" && !value.is_empty());
+    flags.config.clone().or_else(|| variable.map(|(_, value)| value.into()))
 }
 
 /// The environment. What is not Unicode keeps a mark in its place, so that a path among it is refused, not mistaken.
@@ -85,9 +115,7 @@ fn find_file(
     env: &[(String, String)],
     config_dir: Option<PathBuf>,
 ) -> Result<Option<ConfigFile>, Fault> {
-    let variable = env.iter().find(|(name, value)| name == "ALMONER_CONFIG" && !value.is_empty());
-    let named = flags.config.clone().or_else(|| variable.map(|(_, value)| value.into()));
-    if let Some(path) = named {
+    if let Some(path) = named(flags, env) {
         return read_file(&path).map(Some).map_err(|error| unreadable(&path, &error));
     }
     let candidates = [Some(PathBuf::from(FILE_NAME)), config_dir.map(|dir| dir.join("almoner").join(FILE_NAME))];

@@ -1,9 +1,9 @@
 //! The ledger's facts in the form in which they travel.
 
-use almoner_api::{AccountInfo, CallInfo, HoldInfo, LimitInfo};
+use almoner_api::{AccountInfo, BudgetInfo, CallInfo, HoldInfo, LimitInfo};
 use almoner_ledger::{AccountView, Hold, LimitView};
 use almoner_store::{BoundPart, CallRecord, OutcomeRecord, VerdictRecord};
-use almoner_units::{AccountKey, Charge, LabelName, LabelValue, Meter, Timestamp};
+use almoner_units::{AccountKey, Budget, Charge, LabelName, LabelValue, Meter, Timestamp};
 use serde_json::{Map, Value, json};
 
 pub(crate) fn account(view: &AccountView) -> AccountInfo {
@@ -15,6 +15,15 @@ pub(crate) fn account(view: &AccountView) -> AccountInfo {
         level: view.level.to_string(),
         open_holds: view.open_holds,
         limits: view.limits.iter().map(limit).collect(),
+    }
+}
+
+/// A budget that is in force.
+pub(crate) fn budget(budget: &Budget) -> BudgetInfo {
+    BudgetInfo {
+        budget: budget.name.to_string(),
+        mode: budget.mode.to_string(),
+        limits: budget.limits.iter().map(ToString::to_string).collect(),
     }
 }
 

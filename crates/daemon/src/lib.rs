@@ -6,6 +6,7 @@
 mod activity;
 mod booked;
 mod clock;
+mod configured;
 mod control;
 mod describe;
 mod explain;
@@ -25,6 +26,7 @@ mod tests;
 mod upstream;
 mod world;
 
+pub use configured::config_info;
 pub use control::CONTROL_SOCKET;
 pub use known_bad::KnownBad;
 #[cfg(feature = "known-bad")]

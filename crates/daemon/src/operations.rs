@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use almoner_api::{Failure, KeySummary, Reply, Request, Status};
+use almoner_api::{BudgetInfo, ConfigInfo, Failure, KeySummary, Reply, Request, Status};
 use almoner_gateway::Gateway;
 use almoner_ledger::{AccountId, Hold, Who};
 use almoner_policy::{ACCOUNTS_MAX, most_touched, touched};
@@ -29,6 +29,7 @@ pub(crate) struct About {
     pub(crate) version: &'static str,
     pub(crate) listen: String,
     pub(crate) state_dir: PathBuf,
+    pub(crate) config: Option<ConfigInfo>,
     pub(crate) price_version: String,
     /// The providers for which the server has a credential of its own.
     pub(crate) credentials: Vec<String>,
@@ -101,6 +102,7 @@ impl Operations {
                 pid: std::process::id(),
                 listen: about.listen,
                 state_dir: about.state_dir.display().to_string(),
+                config: about.config,
                 closed: desk.closed().map(str::to_owned),
                 open_holds: desk.ledger.holds().len() as u64,
                 assumed_nano: assumed.iter().map(|assumed| assumed.hold.amount.usd().get()).sum(),
@@ -123,7 +125,7 @@ impl Operations {
             let of = |key: &AccountKey| wanted.as_ref().is_none_or(|name| *name == key.budget);
             Ok(views.iter().filter(|view| of(&view.key)).map(describe::account).collect())
         });
-        Ok(Reply::Accounts { accounts: accounts.await?? })
+        Ok(Reply::Accounts { accounts: accounts.await??, config: self.about.config.clone() })
     }
 
     async fn set_budget(
@@ -266,7 +268,7 @@ impl Operations {
         let new = made.ok_or_else(|| no("fault", "a key could not be named"))?;
         let stored = new.stored.clone();
         let gateway = Arc::clone(&self.gateway);
-        let name = self
+        let (name, beside) = self
             .at_desk(move |desk, now| {
                 let budget = if limits.is_empty() { None } else { Some(key_budget(&stored.id, limits, kill)?) };
                 // The budgets of other keys never meet it.
@@ -284,7 +286,10 @@ impl Operations {
                     desk.ledger.open(&account, &stored.id, now);
                 }
                 put_in_force(&gateway, desk);
-                Ok(name)
+                let beside = lasting_budgets(desk).filter(|budget| may_count(budget, &stored.labels));
+                let mut beside: Vec<BudgetInfo> = beside.map(describe::budget).collect();
+                beside.sort_unstable_by(|one, other| one.budget.cmp(&other.budget));
+                Ok((name, beside))
             })
             .await??;
         self.keyring.insert(&new.stored);
@@ -294,6 +299,8 @@ impl Operations {
             budget: name,
             listen: self.about.listen.clone(),
             credentials: self.about.credentials.clone(),
+            budgets: beside,
+            config: self.about.config.clone(),
         })
     }
 
@@ -360,6 +367,13 @@ fn put_in_force(gateway: &Gateway<RealWorld>, desk: &Desk) {
 /// The budgets that are not of one command's key.
 fn lasting_budgets(desk: &Desk) -> impl Iterator<Item = &Budget> {
     desk.ledger.budgets().filter(|budget| !budget.name.as_str().starts_with(EXEC_BUDGET))
+}
+
+/// Whether a budget may count a call with these labels and others that nobody knows yet.
+fn may_count(budget: &Budget, labels: &Labels) -> bool {
+    let mut known = budget.clone();
+    known.filter.retain(|(name, _)| labels.get(name).is_some());
+    known.counts(labels)
 }
 
 /// The budgets in force, by name.

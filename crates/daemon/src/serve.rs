@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::activity::Activity;
+use crate::configured::config_info;
 use crate::keeper::Keeper;
 use crate::keys::Keyring;
 use crate::known_bad::{self, KnownBad};
@@ -303,6 +304,7 @@ pub(crate) async fn join(
         version: options.version,
         listen: listen.to_string(),
         state_dir: settings.state_dir.clone(),
+        config: settings.file.as_ref().map(config_info),
         price_version: book.version().to_owned(),
         credentials: with_credential.map(|provider| provider.name.clone()).collect(),
     };
@@ -341,6 +343,10 @@ async fn introduce(settings: &Settings, operations: &Operations, keeper: &Keeper
     let about = &operations.about;
     say(format!("almoner {} listens on http://{}", about.version, about.listen));
     say(format!("state in {}", about.state_dir.display()));
+    match &about.config {
+        Some(config) => say(format!("configuration from {}", config.path)),
+        None => say("no configuration file".to_owned()),
+    }
     let assumed = keeper.operate(|desk, _| desk.journal.assumed_list().unwrap_or_default()).await.unwrap_or_default();
     if !assumed.is_empty() {
         let nano = assumed.iter().map(|assumed| assumed.hold.amount.usd().get()).fold(0, u64::saturating_add);

@@ -6,7 +6,7 @@ use almoner_api::{AccountInfo, Reply, Request};
 
 use super::labels;
 use crate::args::{Budgets, Common};
-use crate::client::{ask, unexpected, who};
+use crate::client::{Place, ask, ask_at, unexpected, who};
 use crate::fail::{Failed, Outcome};
 use crate::show;
 
@@ -28,7 +28,10 @@ pub(crate) fn run(common: &Common, command: Budgets) -> Outcome {
 }
 
 fn list(common: &Common, budget: Option<String>) -> Outcome {
-    let Reply::Accounts { accounts } = ask(common, &Request::Budgets { budget })? else { return Err(unexpected()) };
+    let place = Place::of(common)?;
+    let reply = ask_at(&place, common, &Request::Budgets { budget })?;
+    let Reply::Accounts { accounts, config } = reply else { return Err(unexpected()) };
+    place.warn(config.as_ref());
     if common.json {
         show::json(&accounts)?;
     } else {

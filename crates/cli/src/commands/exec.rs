@@ -9,14 +9,15 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
-use almoner_api::{KeySummary, Reply, Request};
-use almoner_config::{Flags, Settings};
-use almoner_units::counted;
+use almoner_api::{BudgetInfo, ConfigInfo, KeySummary, Reply, Request};
+use almoner_config::Flags;
+use almoner_units::{Mode, counted};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Common, Exec};
-use crate::client::{Client, settings, unexpected};
+use crate::client::{Client, Place, settings, unexpected};
 use crate::fail::{Failed, Manner, Outcome};
 use crate::show;
 
@@ -37,23 +38,34 @@ struct Allowance {
     secret: String,
     listen: String,
     credentials: Vec<String>,
+    budgets: Vec<BudgetInfo>,
+    config: Option<ConfigInfo>,
+    /// What whoever runs the command should know before it begins.
+    notes: Vec<String>,
 }
 
 pub(crate) fn run(common: &Common, exec: &Exec) -> Outcome {
-    let settings = settings(common, Flags::default())?;
     let limits = limits(exec)?;
     refuse_stray_flag(exec)?;
-    let mut client = connect_or_start(common, &settings)?;
-    let allowance = create_key(&mut client, exec, limits)?;
+    let place = Place::of(common)?;
+    let mut client = connect_or_start(common, &place.state)?;
+    let has_purse = !limits.is_empty();
+    let mut allowance = create_key(&mut client, exec, limits)?;
+    allowance.notes.extend(place.warning(allowance.config.as_ref()));
+    if !has_purse {
+        allowance.notes.push(bounded_by(&allowance.budgets));
+    }
+    tell_before(common, &allowance.notes);
+    let state = &place.state;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let code = match runtime.block_on(run_command(&settings.state_dir, exec, &allowance))? {
+    let code = match runtime.block_on(run_command(state, exec, &allowance))? {
         Ok(status) => {
-            summarise(common, &settings.state_dir, &allowance.name)?;
+            summarise(common, state, &allowance)?;
             exit_code(status)
         }
         Err(unstarted) => unstarted.report(if common.json { Manner::JsonAside } else { Manner::Words }),
     };
-    end_key(&settings.state_dir, allowance.name);
+    end_key(state, allowance.name);
     Ok(code)
 }
 
@@ -80,16 +92,18 @@ fn limits(exec: &Exec) -> Result<Vec<String>, Failed> {
 }
 
 /// The server of the state folder; started where none runs.
-fn connect_or_start(common: &Common, settings: &Settings) -> Result<Client, Failed> {
-    if let Ok(client) = Client::connect(&settings.state_dir) {
+fn connect_or_start(common: &Common, state: &Path) -> Result<Client, Failed> {
+    if let Ok(client) = Client::connect(state) {
         return Ok(client);
     }
-    let log = settings.state_dir.join(almoner_daemon::SERVE_LOG);
-    let mut server = start_server(common, settings, &log)?;
+    // Only who starts a server needs a configuration without a fault, and hears of one in full.
+    settings(common, Flags::default())?;
+    let log = state.join(almoner_daemon::SERVE_LOG);
+    let mut server = start_server(common, state, &log)?;
     let mut left = looks(START_MAX);
     while left > 0 {
         // Whoever lost the race to start finds the winner here.
-        if let Ok(client) = Client::connect(&settings.state_dir) {
+        if let Ok(client) = Client::connect(state) {
             return Ok(client);
         }
         if server.try_wait()?.is_some() {
@@ -121,11 +135,11 @@ fn pause(span: Duration) {
 }
 
 /// Starts a server that outlives us and ends by itself.
-fn start_server(common: &Common, settings: &Settings, log: &Path) -> Result<std::process::Child, Failed> {
-    almoner_daemon::prepare_state_dir(&settings.state_dir)?;
+fn start_server(common: &Common, state: &Path, log: &Path) -> Result<std::process::Child, Failed> {
+    almoner_daemon::prepare_state_dir(state)?;
     let log = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
     let mut command = std::process::Command::new(std::env::current_exe()?);
-    command.args(["serve", "--idle-exit", "10m", "--state"]).arg(&settings.state_dir);
+    command.args(["serve", "--idle-exit", "10m", "--state"]).arg(state);
     if let Some(config) = &common.config {
         command.arg("--config").arg(config);
     }
@@ -138,7 +152,9 @@ fn create_key(client: &mut Client, exec: &Exec, limits: Vec<String>) -> Result<A
     let note = exec.command.first().map(|name| name.to_string_lossy().chars().take(100).collect()).unwrap_or_default();
     let request = Request::CreateKey { limits, kill: exec.kill, ttl_ms: KEY_TTL_MS, note };
     match client.ask(&request)? {
-        Reply::Key { name, secret, listen, credentials, .. } => Ok(Allowance { name, secret, listen, credentials }),
+        Reply::Key { name, secret, listen, credentials, budgets, config, .. } => {
+            Ok(Allowance { name, secret, listen, credentials, budgets, config, notes: Vec::new() })
+        }
         _ => Err(unexpected()),
     }
 }
@@ -260,13 +276,40 @@ fn end_key(state: &Path, key: String) {
     drop(Client::connect(state).map(|mut client| client.ask(&Request::EndKey { key })));
 }
 
+/// By what a command without a purse is bounded, in words.
+fn bounded_by(budgets: &[BudgetInfo]) -> String {
+    let of = |budget: &BudgetInfo| {
+        let only = if budget.mode == Mode::Warn.name() { ", which only warns" } else { "" };
+        format!("`{}` ({}{only})", budget.budget, budget.limits.join(", "))
+    };
+    let named = budgets.iter().map(of).collect::<Vec<_>>().join(" and ");
+    let by = if budgets.is_empty() { "nothing: no budget is in force".to_owned() } else { named };
+    format!("without --budget or --tokens the command has no purse of its own; it is bounded by {by}")
+}
+
+/// Says on standard error what to know before the command begins; a program hears of it with the summary.
+#[allow(clippy::print_stderr)]
+fn tell_before(common: &Common, notes: &[String]) {
+    if !common.json {
+        notes.iter().for_each(|note| eprintln!("almoner: {note}"));
+    }
+}
+
+/// The summary for a program: what was used, what bounded it, and what to know.
+fn as_json(summary: &KeySummary, allowance: &Allowance) -> Result<Value, Failed> {
+    let mut facts = serde_json::to_value(summary)?;
+    facts["bounded_by"] = serde_json::to_value(&allowance.budgets)?;
+    facts["notes"] = allowance.notes.clone().into();
+    Ok(facts)
+}
+
 /// Says on standard error what the command has used; its own output stays its own.
 #[allow(clippy::print_stderr)]
-fn summarise(common: &Common, state: &Path, key: &str) -> Result<(), Failed> {
+fn summarise(common: &Common, state: &Path, allowance: &Allowance) -> Result<(), Failed> {
     let asked = Client::connect(state).map_err(Failed::from);
-    let reply = asked.and_then(|mut client| client.ask(&Request::KeySummary { key: key.to_owned() }));
+    let reply = asked.and_then(|mut client| client.ask(&Request::KeySummary { key: allowance.name.clone() }));
     match reply {
-        Ok(Reply::Summary(summary)) if common.json => eprintln!("{}", serde_json::to_string(&summary)?),
+        Ok(Reply::Summary(summary)) if common.json => eprintln!("{}", as_json(&summary, allowance)?),
         Ok(Reply::Summary(summary)) => eprintln!("almoner: {}", in_words(&summary)),
         Ok(_) => return Err(unexpected()),
         Err(_) => eprintln!("almoner: the server is gone, so what the command used cannot be told now"),
@@ -309,6 +352,9 @@ mod tests {
             secret: "alm_secret".to_owned(),
             listen: "127.0.0.1:4141".to_owned(),
             credentials: Vec::new(),
+            budgets: Vec::new(),
+            config: None,
+            notes: Vec::new(),
         };
         let told = environment(&allowance);
         for name in ["NO_PROXY", "no_proxy"] {

@@ -6,12 +6,14 @@ use almoner_api::{Reply, Request, Status};
 use almoner_units::counted;
 
 use crate::args::Common;
-use crate::client::{ask, unexpected};
+use crate::client::{Place, ask_at, unexpected};
 use crate::fail::Outcome;
 use crate::show;
 
 pub(crate) fn run(common: &Common) -> Outcome {
-    let Reply::Status(status) = ask(common, &Request::Status)? else { return Err(unexpected()) };
+    let place = Place::of(common)?;
+    let Reply::Status(status) = ask_at(&place, common, &Request::Status)? else { return Err(unexpected()) };
+    place.warn(status.config.as_ref());
     if common.json {
         show::json(&status)?;
     } else {
@@ -23,6 +25,8 @@ pub(crate) fn run(common: &Common) -> Outcome {
 fn print(status: &Status) {
     show::line(format!("almoner {} at http://{} (pid {})", status.version, status.listen, status.pid));
     show::line(format!("state in {}, {} in the journal", status.state_dir, counted(status.journal_seq, "fact")));
+    let config = status.config.as_ref().map_or("no configuration file", |config| &config.path);
+    show::line(format!("configuration: {config}"));
     if let Some(reason) = &status.closed {
         show::line(format!("CLOSED to new calls: {reason}"));
     }

@@ -4,7 +4,7 @@ use almoner_testkit::Patience;
 use serde_json::{Value, json};
 
 use crate::provider::{messages, messages_stream, truth, world};
-use crate::world::World;
+use crate::world::{Said, World};
 
 const TEAM: &str = "[[budget]]\nname = \"team\"\nlimit = [\"$1\", \"1M tokens / day\"]\nmode = \"stop-new\"\n";
 
@@ -275,4 +275,65 @@ fn check_error(world: &World, command: &[&str], code: &str, exit: i32) -> Value 
     assert_eq!(error["error"]["code"], code, "{command:?}: {said:?}");
     assert_eq!(words.is_empty(), is_exec, "{command:?}: {said:?}");
     error["error"].take()
+}
+
+/// Runs a command from a folder with a configuration of its own, and gives what it says beside its facts.
+#[track_caller]
+fn aside(world: &World, args: &[&str], config: &str) -> String {
+    let folder = world.path("elsewhere");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("almoner.toml"), config).unwrap();
+    let mut command = world.command(args);
+    command.current_dir(folder);
+    let said = Said::by(command);
+    assert_eq!(said.code, Some(0), "{args:?}: {said:?}");
+    said.err
+}
+
+#[test]
+fn a_configuration_that_is_not_in_force_is_told() {
+    let world = World::new(TEAM);
+    let server = world.serve();
+    let in_force = world.path("almoner.toml").canonicalize().unwrap().display().to_string();
+    assert!(world.ok(&["status"]).contains(&format!("configuration: {in_force}\n")));
+    assert_eq!(world.run(&["status"]).err, "");
+    for args in [&["status"][..], &["budgets", "list"], &["exec", "--budget", "$1", "--", "true"]] {
+        let told = aside(&world, args, "[[budget]]\nname = \"mine\"\nlimit = \"$1\"\n");
+        assert!(told.contains(&format!("the server runs with {in_force}; ")), "{args:?}: {told}");
+        assert!(told.contains("elsewhere/almoner.toml is not in force") && told.contains("--state"), "{told}");
+    }
+    // The same words in another place are the same configuration.
+    assert_eq!(aside(&world, &["status"], TEAM), "");
+    world.configure(&format!("max_output = 9000\n{TEAM}"));
+    let told = world.run(&["status"]).err;
+    assert!(told.contains(&format!("{in_force} has changed since the server read it")), "{told}");
+    server.stop();
+}
+
+#[test]
+fn a_broken_configuration_keeps_nobody_from_asking_the_server() {
+    let world = World::new(TEAM);
+    let server = world.serve();
+    let booked = world.json(&["usage", "add", "--cost", "$0.01", "--reason", "x"]);
+    let id = booked["message"].as_str().unwrap().rsplit(' ').next().unwrap().to_owned();
+    for broken in ["[budget]\nname = 5\n", "[[budget\n", "state = 5\nport = 4141\n"] {
+        for args in [
+            &["status"][..],
+            &["budgets", "list"],
+            &["budgets", "show", "team"],
+            &["holds", "list"],
+            &["explain", &id],
+            &["exec", "--budget", "$1", "--", "true"],
+        ] {
+            aside(&world, args, broken);
+        }
+    }
+    server.stop();
+    // Who would start a server with it hears what is wrong.
+    world.configure("[budget]\n");
+    for args in [&["exec", "--", "true"][..], &["status"]] {
+        assert!(world.fails(args).contains("write [[budget]] in TOML"), "{args:?}");
+    }
+    let complaint = world.fails(&["status", "--config", "nowhere.toml"]);
+    assert!(complaint.contains("nowhere.toml"), "{complaint}");
 }

@@ -40,6 +40,30 @@ async fn a_command_gets_an_address_and_a_key_and_its_exit_code_is_passed_on() {
     server.stop();
 }
 
+#[test]
+fn a_command_without_a_purse_is_told_what_bounds_it() {
+    let world = World::new(
+        "[[budget]]\nname = \"all\"\nlimit = [\"$100\", \"1M tokens / day\"]\n\
+         [[budget]]\nname = \"watched\"\nlimit = \"$5\"\nmode = \"warn\"\nwhere = { provider = \"anthropic\" }\n\
+         [[budget]]\nname = \"of another key\"\nlimit = \"$1\"\nwhere = { key = \"other\" }\n",
+    );
+    let server = world.serve();
+    let said = exec(&world, &[], "true");
+    let expected = "almoner: without --budget or --tokens the command has no purse of its own; it is bounded by \
+                    `all` ($100.00 / lifetime, 1M tokens / day) and `watched` ($5.00 / lifetime, which only warns)\n";
+    assert!(said.err.starts_with(expected), "{said:?}");
+    let said = exec(&world, &["--json"], "true");
+    let summary: Value = serde_json::from_str(&said.err).unwrap_or_else(|error| panic!("{error}: {said:?}"));
+    assert_eq!(summary["bounded_by"][0]["budget"], "all");
+    assert_eq!(summary["notes"].as_array().unwrap().len(), 1);
+    assert!(!exec(&world, &["--tokens", "1M"], "true").err.contains("no purse"));
+    server.stop();
+    let server = world.serve_with(&["--no-budgets"]);
+    let said = exec(&world, &[], "true");
+    assert!(said.err.contains("it is bounded by nothing: no budget is in force"), "{said:?}");
+    server.stop();
+}
+
 /// Makes a call with a key in each place where it may stand, and checks that it is on the key's budget.
 async fn check_key(place: &str) {
     let truth = truth().await;
