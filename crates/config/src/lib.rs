@@ -31,7 +31,7 @@ pub use load::{load, state_folder};
 pub use place::Location;
 pub use price::UserPrice;
 pub use problem::{ConfigErrors, Problem};
-pub use provider::{Credential, DialectName, ModelPattern, Provider};
+pub use provider::{Credential, DefaultTier, DialectName, ModelPattern, Provider};
 pub use sample::sample;
 pub use secret::{KeyFile, Secret};
 pub use settings::{BudgetsFrom, Settings};

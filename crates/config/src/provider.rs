@@ -89,6 +89,33 @@ impl ModelPattern {
     }
 }
 
+/// A class of service that an account can have by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultTier {
+    /// The list price.
+    Standard,
+    /// Cheaper and slower.
+    Flex,
+    /// Dearer and faster.
+    Priority,
+}
+
+/// The classes in the providers' words, the first of each for showing.
+const TIERS: [(&str, DefaultTier); 4] = [
+    ("default", DefaultTier::Standard),
+    ("flex", DefaultTier::Flex),
+    ("priority", DefaultTier::Priority),
+    ("standard", DefaultTier::Standard),
+];
+
+impl DefaultTier {
+    /// The name in config and messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        TIERS.iter().find(|(_, tier)| *tier == self).map_or("", |(name, _)| name)
+    }
+}
+
 /// Whom calls may be sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
@@ -104,6 +131,10 @@ pub struct Provider {
     pub models: Vec<ModelPattern>,
     /// Whether its calls cost nothing, as those of a local model.
     pub free: bool,
+    /// The class of service of calls that ask for none; `None` where nobody knows what the account has by default.
+    pub service_tier: Option<DefaultTier>,
+    /// Whether calls that do not say where they run may be billed at the surcharge for one region.
+    pub region_premium: bool,
 }
 
 /// What stands around the providers and decides about them.
@@ -115,7 +146,7 @@ pub(crate) struct Around<'a> {
     pub(crate) read_key: fn(&Path) -> std::io::Result<KeyFile>,
 }
 
-const KEYS: [&str; 6] = ["name", "dialects", "base_url", "key", "models", "free"];
+const KEYS: [&str; 8] = ["name", "dialects", "base_url", "key", "models", "free", "service_tier", "region_premium"];
 
 /// The providers that are known without a file, where each is reached, and the variable that holds its key.
 const BUILT_IN: [(&str, &str, &str, &[DialectName]); 2] = [
@@ -160,6 +191,8 @@ fn built_in(
         key,
         models: Vec::new(),
         free: false,
+        service_tier: None,
+        region_premium: true,
     })
 }
 
@@ -190,15 +223,34 @@ fn provider(node: &Node, around: &Around<'_>, report: &mut Report) -> Option<Pro
     let url = fields.need("base_url", report).and_then(|node| base_url(node, around, report));
     let key = key(&fields, around, report);
     let models = fields.get("models").map_or(Some(Vec::new()), |node| models(node, report));
-    let free = fields.get("free").map_or(Some(false), |node| report.take(value::truth(node)));
+    let truth = |key, default, report: &mut Report| {
+        fields.get(key).map_or(Some(default), |node| report.take(value::truth(node)))
+    };
+    let (free, premium) = (truth("free", false, report), truth("region_premium", true, report));
+    let tier = fields.get("service_tier").map(|node| report.take(value::choice(node, "service tier", &TIERS)));
+    let tier = tier.map_or(Some(None), |tier| tier.map(Some));
     let (name, (key, from)) = (name?, key?);
-    let shown =
-        [("base_url", url.clone()), ("key", Some(from.to_string())), ("free", free.map(|free| free.to_string()))];
+    let shown = [
+        ("base_url", url.clone()),
+        ("key", Some(from.to_string())),
+        ("free", free.map(|free| free.to_string())),
+        ("service_tier", tier.map(|tier| tier.map_or("not known", DefaultTier::name).to_owned())),
+        ("region_premium", premium.map(|premium| premium.to_string())),
+    ];
     for (key, shown) in shown {
         let origin = fields.get(key).map_or(Origin::Default, |node| Origin::File(report.texts.locate(&node.place)));
         report.note(format!("provider.{name}.{key}"), &shown.unwrap_or_default(), origin);
     }
-    Some(Provider { name, dialects: dialects?, base_url: url?, key, models: models?, free: free? })
+    Some(Provider {
+        name,
+        dialects: dialects?,
+        base_url: url?,
+        key,
+        models: models?,
+        free: free?,
+        service_tier: tier?,
+        region_premium: premium?,
+    })
 }
 
 /// A provider's name is a word, because it is also a label's value and a part of messages.

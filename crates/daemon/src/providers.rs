@@ -1,9 +1,9 @@
 //! From the settings to the providers and prices that the gateway works with.
 
-use almoner_config::{Credential as Configured, DialectName, Settings};
+use almoner_config::{Credential as Configured, DefaultTier, DialectName, Settings};
 use almoner_gateway::dialect::Dialect;
-use almoner_gateway::{Credential, Provider};
-use almoner_policy::{PriceBook, UserPrice};
+use almoner_gateway::{Credential, Pinned, Provider};
+use almoner_policy::{PriceBook, Tier, UserPrice};
 use almoner_rehearsal::{INPUT_PRICE, MODEL, OUTPUT_PRICE};
 
 use crate::upstream::{NoWay, Way};
@@ -47,6 +47,7 @@ fn rehearsal() -> Provider<Way> {
         credential: Credential::new("rehearsal"),
         models: Box::new(|model| model == MODEL),
         free: false,
+        pinned: Pinned::default(),
         way: Way::Rehearsal,
     }
 }
@@ -67,8 +68,18 @@ fn configured(
         credential,
         models: serves(provider, settings, book),
         free: provider.free,
+        pinned: Pinned { service_tier: provider.service_tier.map(tier), is_global: !provider.region_premium },
         way: Way::to(&provider.base_url, settings.connect_max)?,
     })
+}
+
+/// The price book's tier of an account's default.
+const fn tier(default: DefaultTier) -> Tier {
+    match default {
+        DefaultTier::Standard => Tier::Standard,
+        DefaultTier::Flex => Tier::Flex,
+        DefaultTier::Priority => Tier::Priority,
+    }
 }
 
 /// The dialects that have a route today.

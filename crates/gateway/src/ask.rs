@@ -199,11 +199,13 @@ fn hold_max<W: World>(gateway: &Gateway<W>) -> Span {
 
 pub(crate) fn settings<W: World>(gateway: &Gateway<W>, understood: &Understood) -> BoundSettings {
     let overheads = gateway.overheads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let pinned = gateway.providers[understood.provider].pinned;
     BoundSettings {
         max_output: gateway.settings.max_output,
         default_output: gateway.settings.default_output,
         overhead: overheads.of(&understood.call.model),
-        ..BoundSettings::default()
+        service_tier: pinned.service_tier,
+        is_global: pinned.is_global,
     }
 }
 

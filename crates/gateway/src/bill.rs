@@ -1,10 +1,11 @@
 //! From what an answer told to what is booked.
 
 use almoner_meter::Reading;
-use almoner_policy::{Extras, Price, PriceBook, Shape, cost};
+use almoner_policy::{Extras, Price, PriceBook, Shape, TierAnswer, cost};
 use almoner_units::{Charge, NanoUsd, Timestamp, Usage};
 
 use crate::port::End;
+use crate::provider::Pinned;
 use crate::relay::Home;
 
 /// What is booked for one answer.
@@ -35,17 +36,43 @@ pub(crate) struct Asked {
     service_tier: Option<String>,
     fast: bool,
     regional: bool,
+    /// What the config says of what was not asked for.
+    pinned: Pinned,
 }
 
 impl Asked {
-    pub(crate) fn by(shape: &Shape) -> Self {
+    pub(crate) fn by(shape: &Shape, pinned: Pinned) -> Self {
+        // `auto` leaves it to the account, as saying nothing does.
+        let asks = shape.service_tier.as_deref().is_some_and(|tier| tier != "auto");
+        let pinned = Pinned {
+            service_tier: pinned.service_tier.filter(|_| !asks),
+            is_global: pinned.is_global && shape.regional.is_none(),
+        };
+        let default = pinned.service_tier.map(|tier| tier.name().to_owned());
         Self {
             choices: shape.choices.max(1),
-            service_tier: shape.service_tier.clone(),
+            service_tier: default.or_else(|| shape.service_tier.clone()),
             fast: shape.fast,
             regional: shape.regional == Some(true),
+            pinned,
         }
     }
+
+    /// What an answer says otherwise than the config does: where it cost more than its bound, this is why.
+    pub(crate) fn belied_by(&self, reading: &Reading, price: Option<&Price>) -> Option<&'static str> {
+        let billed = reading.service_tier.as_deref().and_then(|name| Some(price?.tier(name)));
+        let is_other = |pinned| billed.is_some_and(|billed| billed != TierAnswer::Known(pinned));
+        if self.pinned.service_tier.is_some_and(is_other) {
+            return Some("the provider used another service tier than the config's `service_tier`");
+        }
+        let is_elsewhere = self.pinned.is_global && reading.region.as_deref().is_some_and(is_somewhere);
+        is_elsewhere.then_some("the provider bills for a region, and the config says `region_premium = false`")
+    }
+}
+
+/// Whether a region that an answer names is a region.
+fn is_somewhere(region: &str) -> bool {
+    !["global", "not_available"].contains(&region)
 }
 
 /// What is booked for an answer that came home so. Usage counts only from an answer that told it to its end: what a
@@ -107,12 +134,11 @@ fn price_all(reading: &Reading, tariff: Tariff<'_>) -> Result<Option<NanoUsd>, S
 
 /// What decides the rate of an answer: what it says of itself, and where it says nothing, what was asked.
 fn extras(reading: &Reading, asked: &Asked) -> Extras {
-    let is_somewhere = |region: &String| !["global", "not_available"].contains(&region.as_str());
     Extras {
         service_tier: reading.service_tier.clone().or_else(|| asked.service_tier.clone()),
         batch: false,
         fast: reading.speed.as_ref().map_or(asked.fast, |speed| speed == "fast"),
-        regional: reading.region.as_ref().map_or(asked.regional, is_somewhere),
+        regional: reading.region.as_deref().map_or(asked.regional, is_somewhere),
         web_searches: reading.server_tools.map_or(0, |tools| tools.web_search_requests),
         audio_input: reading.input_audio_tokens.unwrap_or(0),
     }
@@ -143,12 +169,13 @@ fn add(one: &Usage, other: &Usage) -> Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use almoner_policy::Tier;
     use almoner_units::{Meter, PicoUsdPerToken};
 
     const NOW: Timestamp = Timestamp::from_ms(1_795_500_000_000);
 
     fn priced(reading: Reading, broke: Option<&str>, price: &Price, asked: &Shape) -> Bill {
-        let asked = &Asked::by(asked);
+        let asked = &Asked::by(asked, Pinned::default());
         let tariff = Tariff { book: PriceBook::shipped(), provider: "anthropic", price: Some(price), asked, at: NOW };
         bill(&Home { reading, broke: broke.map(str::to_owned), ended: broke.is_none() }, tariff)
     }
@@ -235,6 +262,32 @@ mod tests {
         let silent = priced(whole(), None, gpt, &asked);
         let named = priced(Reading { service_tier: Some("default".to_owned()), ..whole() }, None, gpt, &asked);
         assert_eq!(silent.cost.map(NanoUsd::get), named.cost.map(|cost| cost.get() * 2));
+    }
+
+    #[test]
+    fn the_tier_that_the_config_pins_is_booked_until_an_answer_says_otherwise() {
+        let gpt = PriceBook::shipped().find(None, "gpt-5", NOW).unwrap();
+        let asked = |tier: Option<&str>, pinned| {
+            let shape = Shape { service_tier: tier.map(str::to_owned), ..Shape::default() };
+            Asked::by(&shape, Pinned { service_tier: Some(pinned), is_global: true })
+        };
+        let cost = |asked: &Asked, said: Option<&str>| {
+            let reading = Reading { service_tier: said.map(str::to_owned), ..whole() };
+            let tariff = Tariff { book: PriceBook::shipped(), provider: "openai", price: Some(gpt), asked, at: NOW };
+            let cost = bill(&Home { reading: reading.clone(), broke: None, ended: true }, tariff).cost.unwrap();
+            (cost.to_string(), asked.belied_by(&reading, Some(gpt)).is_some())
+        };
+        let (plain, twice) = ("$0.00135".to_owned(), "$0.0027".to_owned());
+        assert_eq!(cost(&asked(None, Tier::Standard), None), (plain.clone(), false));
+        assert_eq!(cost(&asked(None, Tier::Standard), Some("default")), (plain.clone(), false));
+        assert_eq!(cost(&asked(None, Tier::Standard), Some("priority")), (twice.clone(), true));
+        assert_eq!(cost(&asked(Some("auto"), Tier::Priority), None), (twice.clone(), false));
+        assert_eq!(cost(&asked(None, Tier::Priority), Some("default")), (plain, true));
+        // What the call asks for itself is its own business.
+        assert_eq!(cost(&asked(Some("priority"), Tier::Standard), Some("priority")), (twice, false));
+        let abroad = Reading { region: Some("us".to_owned()), ..whole() };
+        let why = asked(None, Tier::Standard).belied_by(&abroad, Some(gpt)).unwrap();
+        assert!(why.contains("region_premium"), "{why}");
     }
 
     #[test]

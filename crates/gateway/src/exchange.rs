@@ -78,7 +78,7 @@ impl<W: World> Running<W> {
             report,
             provider: understood.provider,
             price: understood.price.clone(),
-            asked: Asked::by(&understood.call.shape),
+            asked: Asked::by(&understood.call.shape, gateway.providers[understood.provider].pinned),
             is_told: understood.endpoint.asks != Asks::Count,
         };
         Self { gateway, understood, account, cut, _uncut: Some(uncut), fullness, cap }
@@ -354,7 +354,8 @@ impl<W: World> Account<W> {
             let over = charge.saturating_sub(&self.amount);
             outcome.overrun = over;
             if over != Charge::ZERO {
-                outcome.note = overrun_cause(&over).to_owned();
+                let belied = reading.and_then(|reading| self.asked.belied_by(reading, self.price.as_ref()));
+                outcome.note = overrun_cause(&over, belied).to_owned();
                 self.learn(charge);
             }
         }
@@ -375,12 +376,12 @@ impl<W: World> Account<W> {
 }
 
 /// Why a call cost more than its bound, by the meter that passed it.
-fn overrun_cause(over: &Charge) -> &'static str {
+fn overrun_cause(over: &Charge, belied: Option<&'static str>) -> &'static str {
     use almoner_units::Meter::{InputTokens, OutputTokens};
     match (over[InputTokens] > 0, over[OutputTokens] > 0) {
         (_, true) => "the provider passed the output cap",
         (true, false) => "the input was more than its bound",
-        (false, false) => "the price was more than its bound",
+        (false, false) => belied.unwrap_or("the price was more than its bound"),
     }
 }
 

@@ -27,7 +27,7 @@ mod who;
 pub use port::{
     Admitted, Decision, DeskError, End, KeyFacts, Keys, Purse, Question, Recorder, Refused, Upstream, UpstreamError,
 };
-pub use provider::{Credential, Provider};
+pub use provider::{Credential, Pinned, Provider};
 pub use relay::{BoxError, ClientBody, Patience, UpstreamBody};
 pub use report::{Outcome, Report, Verdict};
 pub use settings::GatewaySettings;

@@ -1,5 +1,6 @@
 //! Providers: where a call can go, and with which credential.
 
+use almoner_policy::Tier;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::dialect::{CredentialPlace, Dialect};
@@ -19,8 +20,19 @@ pub struct Provider<U: Upstream> {
     pub models: Box<dyn Fn(&str) -> bool + Send + Sync>,
     /// Whether nothing it does costs anything.
     pub free: bool,
+    /// What is known of the account behind the credential.
+    pub pinned: Pinned,
     /// The way to it.
     pub way: U,
+}
+
+/// What somebody who knows the account says of the calls that ask for nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pinned {
+    /// Their class of service; `None`: any that the provider may choose unasked.
+    pub service_tier: Option<Tier>,
+    /// Whether none of them is billed at the surcharge for one region.
+    pub is_global: bool,
 }
 
 /// A secret that is shown to a provider and to nobody else.

@@ -178,6 +178,11 @@ fn bad_providers() {
     let with = |rest: &str| format!("[[provider]]\nname = 'a'\ndialects = ['anthropic']\n{rest}");
     let at = |url: &str| with(&format!("base_url = '{url}'"));
     let keyed = |key: &str| with(&format!("base_url = 'https://a'\nkey = {key}"));
+    toml(
+        &with("base_url = 'https://a'\nservice_tier = 'prioritty'"),
+        "5:16",
+        "`prioritty` is no service tier; write default, flex, priority, standard",
+    );
     toml(&with(""), "1:1", "a provider needs `base_url`");
     toml(&at("a.example"), "4:12", "a base URL begins with `https://` or `http://`");
     toml(

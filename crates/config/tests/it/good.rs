@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use almoner_config::{BudgetsFrom, Credential, DialectName, Flags, Settings, load, sample};
+use almoner_config::{BudgetsFrom, Credential, DefaultTier, DialectName, Flags, Settings, load, sample};
 use almoner_units::{Budget, Mode, Span};
 
 use crate::{env, load_toml, sources};
@@ -90,6 +90,8 @@ fn every_key_of_a_provider_is_read() {
         key = { env = "A_KEY" }
         models = ["qwen3*", "exact"]
         free = true
+        service_tier = "default"
+        region_premium = false
         [[provider]]
         name = "b"
         dialects = ["gemini"]
@@ -102,6 +104,8 @@ fn every_key_of_a_provider_is_read() {
     let [a, b] = &settings.providers[..] else { panic!("two providers") };
     assert_eq!((a.name.as_str(), a.base_url.as_str(), a.free), ("a", "https://a.example/api", true));
     assert_eq!(a.dialects, DialectName::ALL);
+    assert_eq!((a.service_tier, a.region_premium), (Some(DefaultTier::Standard), false));
+    assert_eq!((b.service_tier, b.region_premium), (None, true));
     assert!(a.models[0].matches("qwen3:8b") && a.models[1].matches("exact"));
     let secret = |key: &Credential| match key {
         Credential::Secret(secret) => secret.expose().to_owned(),

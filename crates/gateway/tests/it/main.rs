@@ -6,5 +6,6 @@
 mod border;
 mod counting;
 mod names;
+mod pinned;
 mod ways_out;
 mod world;

@@ -10,7 +10,7 @@ use std::task::Poll;
 use almoner_gateway::dialect::Dialect;
 use almoner_gateway::{
     Admitted, ClientBody, Credential, Decision, DeskError, End, Gateway, GatewaySettings, KeyFacts, Keys, Patience,
-    Provider, Purse, Question, Recorder, Refused, Report, Upstream, UpstreamBody, UpstreamError, World,
+    Pinned, Provider, Purse, Question, Recorder, Refused, Report, Upstream, UpstreamBody, UpstreamError, World,
 };
 use almoner_ledger::{Ledger, Patience as Waits, Reserve, Verdict, Who};
 use almoner_policy::PriceBook;
@@ -172,6 +172,11 @@ pub(crate) fn budget(name: &str, limit: &str, mode: Mode) -> Budget {
 
 impl Bench {
     pub(crate) fn new(budgets: Vec<Budget>) -> Self {
+        Self::at(Pinned::default(), budgets)
+    }
+
+    /// One in whose config the providers' accounts are described so.
+    pub(crate) fn at(pinned: Pinned, budgets: Vec<Budget>) -> Self {
         let shared = Shared::default();
         budgets.iter().for_each(|budget| shared.state().ledger.set_budget(budget.clone(), Who("test".into()), NOW));
         let provider = |name: &str, dialect| Provider {
@@ -181,6 +186,7 @@ impl Bench {
             credential: Credential::new("sk-own"),
             models: Box::new(|_| true),
             free: false,
+            pinned,
             way: shared.clone(),
         };
         let second = Span::from_secs(1);
