@@ -213,10 +213,8 @@ impl<W: World> Gateway<W> {
         match timeout(time, limited.collect()).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Answer::TooLarge { bytes_max }),
-            Ok(Err(error)) => Err(Answer::Forbidden(format!("the request broke off: {error}"))),
-            Err(_) => {
-                Err(Answer::Forbidden(format!("the request did not arrive within {}", self.settings.receive_max)))
-            }
+            Ok(Err(error)) => Err(Answer::BrokeOff(error.to_string())),
+            Err(_) => Err(Answer::TooSlow { within: self.settings.receive_max }),
         }
     }
 

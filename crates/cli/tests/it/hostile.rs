@@ -86,9 +86,12 @@ async fn who_sends_slowly_is_not_waited_for_for_ever() {
     assert_ne!(status(&answer), 200, "{answer}");
     let mut slow_body = connect(server.addr);
     let headers = [("host", "localhost"), ("content-type", "application/json"), ("content-length", "1000")];
-    slow_body.write_all(&request(POST, &headers, "{")).unwrap();
+    let mut head = format!("{POST}\r\n");
+    headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+    slow_body.write_all(format!("{head}\r\n{{").as_bytes()).unwrap();
+    // It ends by itself, though nobody asked for that.
     let answer = read(slow_body);
-    assert!((400..500).contains(&status(&answer)), "{answer}");
+    assert!(status(&answer) == 408 && answer.contains("connection: close"), "{answer}");
     assert_eq!(truth.totals().billed, 0);
     server.stop();
 }

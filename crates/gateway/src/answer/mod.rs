@@ -67,6 +67,13 @@ pub enum Answer {
         /// How many bytes are read.
         bytes_max: u64,
     },
+    /// The body did not arrive in time.
+    TooSlow {
+        /// How long it was waited for.
+        within: Span,
+    },
+    /// The body ended before its end.
+    BrokeOff(String),
     /// The ledger takes no new holds.
     LedgerClosed {
         /// Why.
@@ -119,10 +126,11 @@ impl Answer {
             Self::NoMoney(_) | Self::CutShort { .. } | Self::Stopped(_) => dialect.tongue().no_money,
             Self::SlowDown { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Policy { .. } | Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::BadBody(_) => StatusCode::BAD_REQUEST,
+            Self::BadBody(_) | Self::BrokeOff(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::LedgerClosed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Elsewhere(_) | Self::Unreachable(_) => StatusCode::BAD_GATEWAY,
             Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
@@ -144,6 +152,8 @@ impl Answer {
             Self::Forbidden(_) => "forbidden",
             Self::NotFound(_) => "not_found",
             Self::TooLarge { .. } => "too_large",
+            Self::TooSlow { .. } => "too_slow",
+            Self::BrokeOff(_) => "broke_off",
             Self::LedgerClosed { .. } => "ledger_closed",
             Self::Elsewhere(_) => "elsewhere",
             Self::Unreachable(_) => "unreachable",
@@ -169,6 +179,8 @@ impl Answer {
             Self::TooLarge { bytes_max } => {
                 format!("the request is larger than the {bytes_max} bytes that are read; send less")
             }
+            Self::TooSlow { within } => format!("the request did not arrive within {within}; send it again"),
+            Self::BrokeOff(why) => format!("the request broke off: {why}; send it again"),
             Self::LedgerClosed { why, after } => {
                 format!("no call is let through, because its hold could not be kept: {why}; try again in {after}")
             }
@@ -200,6 +212,11 @@ impl Answer {
             Self::SlowDown { after, .. } | Self::LedgerClosed { after, .. } => Some(*after),
             _ => None,
         }
+    }
+
+    /// Whether the rest of the request is left unread, so that nothing more can be said on its connection.
+    const fn hangs_up(&self) -> bool {
+        matches!(self, Self::TooSlow { .. } | Self::BrokeOff(_))
     }
 
     /// Whether asking again with the same words is in vain.

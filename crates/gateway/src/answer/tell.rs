@@ -65,6 +65,9 @@ pub(super) fn refused(headers: &mut HeaderMap, answer: &Answer, call: Option<Cal
     if let Some(call) = call {
         headers.insert(CALL, safe(&call.to_string()));
     }
+    if answer.hangs_up() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if answer.is_final() {
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }

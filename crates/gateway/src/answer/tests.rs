@@ -88,6 +88,12 @@ fn each_answer_has_the_form_that_ends_or_slows_its_client() {
     check(&none, Chat, "404 invalid_request_error not_found retry=false after=- fault=client");
     let large = Answer::TooLarge { bytes_max: 1 };
     check(&large, Anthropic, "413 error request_too_large retry=false after=- fault=client");
+    let slow = Answer::TooSlow { within: Span::from_secs(30) };
+    check(&slow, Anthropic, "408 error timeout_error retry=- after=- fault=client");
+    check(&slow, Chat, "408 invalid_request_error too_slow retry=- after=- fault=client");
+    let broken = Answer::BrokeOff("unexpected end of file".to_owned());
+    check(&broken, Anthropic, "400 error invalid_request_error retry=- after=- fault=client");
+    check(&broken, Chat, "400 invalid_request_error broke_off retry=- after=- fault=client");
     let gone = Answer::Unreachable("refused".to_owned());
     check(&gone, Anthropic, "502 error api_error retry=- after=- fault=provider");
     let stopped = Answer::Stopped("its budget is spent".to_owned());

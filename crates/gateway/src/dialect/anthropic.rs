@@ -52,11 +52,11 @@ const fn kind(answer: &Answer) -> &'static str {
         Answer::NoMoney(_) | Answer::CutShort { .. } | Answer::Stopped(_) => "billing_error",
         Answer::SlowDown { .. } => "rate_limit_error",
         Answer::Policy { .. } | Answer::Forbidden(_) => "permission_error",
-        Answer::BadBody(_) => "invalid_request_error",
+        Answer::BadBody(_) | Answer::BrokeOff(_) => "invalid_request_error",
         Answer::Unauthorized(_) => "authentication_error",
         Answer::NotFound(_) => "not_found_error",
         Answer::TooLarge { .. } => "request_too_large",
-        Answer::TimedOut(_) => "timeout_error",
+        Answer::TimedOut(_) | Answer::TooSlow { .. } => "timeout_error",
         Answer::LedgerClosed { .. } | Answer::Elsewhere(_) | Answer::Unreachable(_) | Answer::Fault(_) => "api_error",
     }
 }

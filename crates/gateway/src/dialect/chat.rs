@@ -55,7 +55,11 @@ const fn kind(answer: &Answer) -> (&'static str, &'static str) {
         }
         Answer::SlowDown { .. } => ("rate_limit_exceeded", "rate_limit_exceeded"),
         Answer::Policy { .. } | Answer::Forbidden(_) => ("permission_error", answer.code()),
-        Answer::BadBody(_) | Answer::NotFound(_) | Answer::TooLarge { .. } => ("invalid_request_error", answer.code()),
+        Answer::BadBody(_)
+        | Answer::BrokeOff(_)
+        | Answer::NotFound(_)
+        | Answer::TooLarge { .. }
+        | Answer::TooSlow { .. } => ("invalid_request_error", answer.code()),
         Answer::Unauthorized(_) => ("authentication_error", "invalid_api_key"),
         Answer::LedgerClosed { .. }
         | Answer::Elsewhere(_)

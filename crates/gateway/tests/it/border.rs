@@ -1,17 +1,21 @@
 //! What may come in, and what goes on.
 
+use std::sync::Arc;
+
 use http_body_util::Full;
+use http_body_util::channel::Channel;
 use hyper::Request;
+use hyper::body::Bytes;
 
 use almoner_gateway::Verdict;
 use almoner_units::Mode;
 
-use crate::world::{Bench, budget, post, read, settle_down};
+use crate::world::{Bench, BoxError, budget, post, read, settle_down};
 
 const WHOLE: &str = "{\"type\":\"message\",\"model\":\"claude-opus-5\",\"stop_reason\":\"end_turn\",\
                      \"usage\":{\"input_tokens\":10,\"output_tokens\":10}}";
 
-fn get(path: &str, host: &str) -> Request<Full<hyper::body::Bytes>> {
+fn get(path: &str, host: &str) -> Request<Full<Bytes>> {
     Request::get(path).header("host", host).body(Full::default()).unwrap()
 }
 
@@ -88,4 +92,29 @@ async fn where_no_budget_counts_a_call_the_ledger_is_not_asked() {
     let state = bench.shared.state();
     assert_eq!((state.ledger.seq(), state.ends.len()), (0, 0));
     assert!(matches!(state.reports[0].verdict, Verdict::Unbudgeted));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_to_its_end_is_told_so_on_a_connection_that_then_ends() {
+    let bench = Bench::dollar();
+    for path in ["/v1/messages", "/v1/chat/completions"] {
+        for (breaks, expected) in [(false, (408, "too_slow")), (true, (400, "broke_off"))] {
+            let (mut sender, body) = Channel::<Bytes, BoxError>::new(1);
+            let request = Request::post(path).header("host", "localhost").header("content-type", "application/json");
+            let asking = tokio::spawn(Arc::clone(&bench.gateway).handle(request.body(body).unwrap()));
+            sender.send_data(Bytes::from_static(b"{")).await.unwrap();
+            // Else it stays, and never sends the rest.
+            let _stays = if breaks {
+                sender.abort("reset".into());
+                None
+            } else {
+                Some(sender)
+            };
+            let answer = asking.await.unwrap();
+            let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+            assert_eq!((answer.status().as_u16(), header("x-almoner-code").unwrap()), expected, "{path}");
+            assert_eq!(header("connection"), Some("close"), "{path}");
+        }
+    }
+    assert!(bench.shared.state().sent.is_empty());
 }
