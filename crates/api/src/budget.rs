@@ -15,10 +15,15 @@ pub struct AccountInfo {
     pub mode: String,
     /// The highest level of its limits.
     pub level: String,
+    /// Whether anything was ever counted on it. A budget in force that has no account yet stands in the list with `*`
+    /// for each value of its labels, and nothing used.
+    pub open: bool,
     /// How many calls are in flight on it.
     pub open_holds: u32,
     /// Its limits.
     pub limits: Vec<LimitInfo>,
+    /// Why more is charged than a limit allows, as far as that is known, where it is so.
+    pub over_because: Option<String>,
 }
 
 /// One budget that is in force.

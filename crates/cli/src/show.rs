@@ -27,18 +27,34 @@ fn inert(text: &str) -> String {
 /// Prints accounts, one limit a line.
 pub(crate) fn accounts(accounts: &[AccountInfo]) {
     for account in accounts {
-        let in_flight =
-            if account.open_holds > 0 { format!(", {} in flight", account.open_holds) } else { String::new() };
-        line(format!("{} ({}, level {}{in_flight})", account.account, account.mode, account.level));
-        account.limits.iter().for_each(|limit| line(format!("  {}", of_limit(limit))));
+        line(format!("{} ({}, {})", account.account, account.mode, state_of(account)));
+        for limit in &account.limits {
+            line(format!("  {}", of_limit(limit)));
+            over(account, limit).iter().for_each(line);
+        }
     }
 }
 
-/// `$0.12 of $1.00 / day spent, $0.88 left`, with what is held, assumed or over only where it is so.
+/// `level soft, 2 in flight`.
+fn state_of(account: &AccountInfo) -> String {
+    match (account.open, account.open_holds) {
+        (false, _) => "nothing counted yet".to_owned(),
+        (true, 0) => format!("level {}", account.level),
+        (true, holds) => format!("level {}, {holds} in flight", account.level),
+    }
+}
+
+/// By how much a limit is exceeded and why, where it is.
+fn over(account: &AccountInfo, limit: &LimitInfo) -> Option<String> {
+    let because = account.over_because.as_deref().map_or_else(String::new, |because| format!(": {because}"));
+    (limit.over > 0).then(|| format!("    OVER its limit by {}{because}", amount_of(&limit.meter, limit.over)))
+}
+
+/// `$0.12 of $1.00 / day spent, $0.88 left`, with what is held or assumed only where it is so.
 fn of_limit(limit: &LimitInfo) -> String {
     let show = |amount| amount_of(&limit.meter, amount);
     let mut text = format!("{}: {} spent", limit.limit, show(limit.spent));
-    for (word, amount) in [("assumed", limit.assumed), ("held", limit.held), ("over", limit.over)] {
+    for (word, amount) in [("assumed", limit.assumed), ("held", limit.held)] {
         if amount > 0 {
             text.push_str(&format!(", {} {word}", show(amount)));
         }

@@ -3,19 +3,61 @@
 use almoner_api::{AccountInfo, BudgetInfo, CallInfo, HoldInfo, LimitInfo};
 use almoner_ledger::{AccountView, Hold, LimitView};
 use almoner_store::{BoundPart, CallRecord, OutcomeRecord, VerdictRecord};
-use almoner_units::{AccountKey, Budget, Charge, LabelName, LabelValue, Meter, Timestamp};
+use almoner_units::{AccountKey, Budget, Charge, LabelName, LabelValue, Level, Limit, Meter, Timestamp};
 use serde_json::{Map, Value, json};
 
-pub(crate) fn account(view: &AccountView) -> AccountInfo {
+/// An account; `why_over` says why it is over a limit, where it is.
+pub(crate) fn account(view: &AccountView, why_over: impl FnOnce(&AccountView) -> String) -> AccountInfo {
+    let is_over = view.limits.iter().any(|limit| over(limit) > 0);
     AccountInfo {
         account: view.key.to_string(),
         budget: view.key.budget.to_string(),
         per: pairs(view.key.per.iter()),
         mode: view.mode.to_string(),
         level: view.level.to_string(),
+        open: true,
         open_holds: view.open_holds,
         limits: view.limits.iter().map(limit).collect(),
+        over_because: is_over.then(|| why_over(view)),
     }
+}
+
+/// A budget of which no account is open yet, as the account that it will open.
+pub(crate) fn unopened(budget: &Budget) -> AccountInfo {
+    let per: Vec<(String, String)> = budget.per.iter().map(|label| (label.to_string(), "*".to_owned())).collect();
+    let labels: Vec<String> = per.iter().map(|(label, value)| format!("{label}={value}")).collect();
+    let labels = if labels.is_empty() { String::new() } else { format!(" [{}]", labels.join(", ")) };
+    AccountInfo {
+        account: format!("{}{labels}", budget.name),
+        budget: budget.name.to_string(),
+        per,
+        mode: budget.mode.to_string(),
+        level: Level::None.to_string(),
+        open: false,
+        open_holds: 0,
+        limits: budget.limits.iter().map(untouched).collect(),
+        over_because: None,
+    }
+}
+
+fn untouched(limit: &Limit) -> LimitInfo {
+    LimitInfo {
+        limit: limit.to_string(),
+        meter: limit.meter.to_string(),
+        amount: limit.amount,
+        spent: 0,
+        assumed: 0,
+        held: 0,
+        left: limit.amount,
+        over: 0,
+        level: Level::None.to_string(),
+        resets_at: None,
+    }
+}
+
+/// How much is charged beyond a limit.
+pub(crate) fn over(view: &LimitView) -> u64 {
+    view.charged().saturating_sub(view.limit.amount)
 }
 
 /// A budget that is in force.
@@ -36,7 +78,7 @@ fn limit(view: &LimitView) -> LimitInfo {
         assumed: view.assumed,
         held: view.held,
         left: view.left(),
-        over: view.charged().saturating_sub(view.limit.amount),
+        over: over(view),
         level: view.level.to_string(),
         resets_at: view.resets_at.map(|at| at.to_string()),
     }

@@ -15,6 +15,7 @@ mod keys;
 mod known_bad;
 mod offline;
 mod operations;
+mod over;
 mod providers;
 mod purse;
 mod recorder;

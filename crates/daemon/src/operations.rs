@@ -1,9 +1,10 @@
 //! The operations of the control interface, done on the keeper's thread where they touch the ledger.
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use almoner_api::{BudgetInfo, ConfigInfo, Failure, KeySummary, Reply, Request, Status};
+use almoner_api::{AccountInfo, BudgetInfo, ConfigInfo, Failure, KeySummary, Reply, Request, Status};
 use almoner_gateway::Gateway;
 use almoner_ledger::{AccountId, Hold, Who};
 use almoner_policy::{ACCOUNTS_MAX, most_touched, touched};
@@ -16,9 +17,10 @@ use almoner_units::{
 use crate::activity::Activity;
 use crate::keeper::{Desk, Keeper, NotDone};
 use crate::keys::{self, Keyring};
+use crate::over::{Overs, Reasons};
 use crate::recorder::Recorder;
 use crate::world::RealWorld;
-use crate::{booked, clock, describe, explain};
+use crate::{booked, clock, describe, explain, over};
 
 /// What the budget of a command's key is called, before the key's name.
 pub(crate) const EXEC_BUDGET: &str = "exec ";
@@ -43,6 +45,8 @@ pub(crate) struct Operations {
     pub(crate) keyring: Keyring,
     pub(crate) recorder: Recorder,
     pub(crate) activity: Activity,
+    /// Why accounts are over their limits.
+    pub(crate) reasons: Reasons,
 }
 
 /// Why an operation is not done.
@@ -64,14 +68,20 @@ impl Operations {
         let done = match request {
             Request::Status => self.status().await,
             Request::Budgets { budget } => self.budgets(budget).await,
-            Request::SetBudget { budget, limits, mode, by } => self.set_budget(budget, limits, mode, by).await,
+            Request::SetBudget { budget, limits, mode, by } => {
+                self.noting("`budgets set` lowered its limit", self.set_budget(budget, limits, mode, by)).await
+            }
             Request::ResetBudget { budget, per, reason, by } => self.reset_budget(budget, per, reason, by).await,
             Request::AddUsage { labels, input, output, cost_nano, reason, by } => {
-                self.add_usage(labels, (input, output, cost_nano), reason, by).await
+                let why = format!("`usage add` booked usage that did not pass here ({reason})");
+                self.noting(&why, self.add_usage(labels, (input, output, cost_nano), reason, by)).await
             }
             Request::Explain { id } => self.explain(id).await,
             Request::Holds => self.holds().await,
-            Request::Correct { id, cost_nano, reason, by } => self.correct(id, cost_nano, reason, by).await,
+            Request::Correct { id, cost_nano, reason, by } => {
+                let why = format!("`correct` brought the truth about call {id}");
+                self.noting(&why, self.correct(id, cost_nano, reason, by)).await
+            }
             Request::CreateKey { limits, kill, ttl_ms, note } => self.create_key(limits, kill, ttl_ms, note).await,
             Request::KeySummary { key } => self.key_summary(key).await,
             Request::EndKey { key } => self.end_key(key).await,
@@ -91,9 +101,31 @@ impl Operations {
         })
     }
 
+    /// Does what may bring accounts over their limits, and remembers that it was this.
+    async fn noting(&self, why: &str, work: impl Future<Output = Result<Reply, No>>) -> Result<Reply, No> {
+        let before = self.overs().await?;
+        let done = work.await?;
+        self.reasons.note(&before, &self.overs().await?, &format!("{why}, at {}", clock::read().wall));
+        Ok(done)
+    }
+
+    /// The accounts that are over a limit.
+    async fn overs(&self) -> Result<Overs, No> {
+        self.at_desk(|desk, now| over::overs(&desk.ledger.views(now))).await
+    }
+
+    /// Remembers which accounts were over a limit before anything was asked of this server.
+    pub(crate) async fn note_start(&self) {
+        // Where the desk is gone already, nobody will ask.
+        let after = self.overs().await.unwrap_or_default();
+        let why = "it was so when the server started: a limit was lowered in the configuration, or what is counted was \
+                   booked before";
+        self.reasons.note(&Overs::new(), &after, why);
+    }
+
     async fn status(&self) -> Result<Reply, No> {
         let causes = self.recorder.causes();
-        let about = self.about.clone();
+        let (about, reasons) = (self.about.clone(), self.reasons.clone());
         let status = self.at_desk(move |desk, now| {
             let assumed = desk.journal.assumed_list().unwrap_or_default();
             let (seq, head) = desk.journal.head();
@@ -112,18 +144,19 @@ impl Operations {
                 journal_seq: seq,
                 journal_head: head.to_string(),
                 price_version: about.price_version,
-                accounts: desk.ledger.views(now).iter().map(describe::account).collect(),
+                accounts: accounts(desk, now, &reasons),
             }
         });
         Ok(Reply::Status(Box::new(status.await?)))
     }
 
     async fn budgets(&self, budget: Option<String>) -> Result<Reply, No> {
+        let reasons = self.reasons.clone();
         let accounts = self.at_desk(move |desk, now| {
             let wanted = budget.map(|name| known_budget(desk, &name).map(|budget| budget.name)).transpose()?;
-            let views = desk.ledger.views(now);
-            let of = |key: &AccountKey| wanted.as_ref().is_none_or(|name| *name == key.budget);
-            Ok(views.iter().filter(|view| of(&view.key)).map(describe::account).collect())
+            let mut accounts = accounts(desk, now, &reasons);
+            accounts.retain(|account| wanted.as_ref().is_none_or(|name| name.as_str() == account.budget));
+            Ok(accounts)
         });
         Ok(Reply::Accounts { accounts: accounts.await??, config: self.about.config.clone() })
     }
@@ -344,6 +377,7 @@ impl Operations {
     async fn key_summary(&self, key: String) -> Result<Reply, No> {
         let mut summary: KeySummary = self.recorder.of_key(&key);
         let budget = format!("{EXEC_BUDGET}{key}");
+        let reasons = self.reasons.clone();
         let accounts = self.at_desk(move |desk, now| {
             // An account that spent nothing may have been swept away; what is left of it is told all the same.
             let labels: Labels = parse_labels(&[("key".to_owned(), key.clone())])?.into_iter().collect();
@@ -351,11 +385,23 @@ impl Operations {
                 desk.ledger.open(account, &key, now);
             }
             let views = desk.ledger.views(now);
-            Ok::<_, No>(views.iter().filter(|view| view.key.budget.as_str() == budget).map(describe::account).collect())
+            let of_key = views.iter().filter(|view| view.key.budget.as_str() == budget);
+            Ok::<_, No>(of_key.map(|view| describe::account(view, |view| reasons.of(view))).collect())
         });
         summary.accounts = accounts.await??;
         Ok(Reply::Summary(Box::new(summary)))
     }
+}
+
+/// Every account, and every budget that has none yet, by budget and labels.
+fn accounts(desk: &Desk, now: Timestamp, reasons: &Reasons) -> Vec<AccountInfo> {
+    let views = desk.ledger.views(now);
+    let is_unopened = |budget: &&Budget| !views.iter().any(|view| view.key.budget == budget.name);
+    let opened = views.iter().map(|view| describe::account(view, |view| reasons.of(view)));
+    let mut accounts: Vec<AccountInfo> =
+        opened.chain(lasting_budgets(desk).filter(is_unopened).map(describe::unopened)).collect();
+    accounts.sort_by(|one, other| (&one.budget, &one.account).cmp(&(&other.budget, &other.account)));
+    accounts
 }
 
 /// Tells the gateway which budgets are in force. It is told at the desk, so that it hears of changes in their order: of

@@ -25,6 +25,7 @@ use crate::keeper::Keeper;
 use crate::keys::Keyring;
 use crate::known_bad::{self, KnownBad};
 use crate::operations::{About, EXEC_BUDGET, Operations, all_budgets};
+use crate::over::Reasons;
 use crate::providers::{price_book, providers};
 use crate::recorder::Recorder;
 use crate::server::{self, Limits};
@@ -318,7 +319,10 @@ pub(crate) async fn join(
     gateway.set_budgets(budgets);
     let activity = Activity::default();
     activity.note();
-    Ok(Operations { about, keeper: keeper.clone(), gateway: Arc::new(gateway), keyring, recorder, activity })
+    let (keeper, gateway, reasons) = (keeper.clone(), Arc::new(gateway), Reasons::default());
+    let operations = Operations { about, keeper, gateway, keyring, recorder, activity, reasons };
+    operations.note_start().await;
+    Ok(operations)
 }
 
 fn gateway_settings(settings: &Settings) -> GatewaySettings {

@@ -42,7 +42,7 @@ fn list(common: &Common, budget: Option<String>) -> Outcome {
 
 fn print(accounts: &[AccountInfo]) {
     if accounts.is_empty() {
-        show::line("no account is open yet; a budget opens one when its first call comes");
+        show::line("no budget is in force: every call passes");
     }
     show::accounts(accounts);
 }

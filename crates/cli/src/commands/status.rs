@@ -36,15 +36,19 @@ fn print(status: &Status) {
         let calls = counted(status.assumed_holds, "call");
         show::line(format!("{held} is charged without news over {calls}; `almoner holds list` names them"));
     }
-    causes("overrun", &status.overrun_nano, show::dollars);
+    causes("spent beyond holds", &status.overrun_nano, show::dollars);
     causes("unbounded", &status.unbounded, |calls| counted(calls, "call"));
+    let over = status.accounts.iter().filter(|account| account.over_because.is_some()).count() as u64;
+    if over > 0 {
+        show::line(format!("{} over a limit, marked OVER below", counted(over, "account")));
+    }
     show::accounts(&status.accounts);
 }
 
 /// What should read 0, and what brought it about where it does not.
 fn causes(what: &str, causes: &[(String, u64)], amount: impl Fn(u64) -> String) {
     if causes.is_empty() {
-        show::line(format!("{what}: 0"));
+        show::line(format!("{what}: {}", amount(0)));
     }
     for (cause, count) in causes {
         show::line(format!("{what}: {} ({cause})", amount(*count)));

@@ -51,8 +51,6 @@ async fn budgets_are_listed_raised_and_begun_anew() {
     let truth = truth().await;
     let world = world(&truth, "", TEAM);
     let server = world.serve();
-    assert!(world.ok(&["budgets", "list"]).contains("no account is open yet"));
-    assert_eq!(world.json(&["budgets", "list"]), json!([]));
     let added = world.ok(&["usage", "add", "--input", "7", "--output", "5", "--cost", "$0.99", "--reason", "by hand"]);
     assert!(added.starts_with("booked $0.99, 12 tokens on 1 account as "), "{added}");
 
@@ -275,6 +273,71 @@ fn check_error(world: &World, command: &[&str], code: &str, exit: i32) -> Value 
     assert_eq!(error["error"]["code"], code, "{command:?}: {said:?}");
     assert_eq!(words.is_empty(), is_exec, "{command:?}: {said:?}");
     error["error"].take()
+}
+
+#[test]
+fn every_budget_in_force_is_shown_also_before_its_first_call() {
+    let world = World::new("");
+    let server = world.serve();
+    let listed = "\
+all sessions (throttle, nothing counted yet)
+  500k uncached_tokens / sliding 1h: 0 uncached_tokens spent, 500000 uncached_tokens left
+  5M uncached_tokens / day: 0 uncached_tokens spent, 5000000 uncached_tokens left
+  $1000.00 / month: $0.00 spent, $1000.00 left
+each session [session=*] (throttle, nothing counted yet)
+  100k uncached_tokens / sliding 1h: 0 uncached_tokens spent, 100000 uncached_tokens left
+  $5.00 / sliding 1h: $0.00 spent, $5.00 left
+  1M uncached_tokens / day: 0 uncached_tokens spent, 1000000 uncached_tokens left
+  $50.00 / day: $0.00 spent, $50.00 left
+";
+    assert_eq!(world.ok(&["budgets", "list"]), listed);
+    let status = world.ok(&["status"]);
+    assert!(
+        status.ends_with(&format!("0 calls in flight\nspent beyond holds: $0.00\nunbounded: 0 calls\n{listed}")),
+        "{status}"
+    );
+    let accounts = world.json(&["budgets", "show", "each session"]);
+    assert_eq!((&accounts[0]["open"], &accounts[0]["per"]), (&false.into(), &json!([["session", "*"]])));
+    assert_eq!(accounts[0]["limits"][1]["left"], 5_000_000_000_u64);
+    // The first account takes the place of what it will be.
+    world.ok(&["usage", "add", "--cost", "$1", "--reason", "x", "--label", "session=a"]);
+    let listed = world.ok(&["budgets", "list"]);
+    assert!(listed.contains("each session [session=a] (throttle, level none)") && !listed.contains('*'), "{listed}");
+    server.stop();
+    let server = world.serve_with(&["--no-budgets"]);
+    assert_eq!(world.ok(&["budgets", "list"]), "no budget is in force: every call passes\n");
+    assert_eq!(world.json(&["budgets", "list"]), json!([]));
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_account_over_its_limit_says_by_how_much_and_why() {
+    let world = World::new(&format!("{TEAM}[[budget]]\nname = \"watched\"\nlimit = \"$0.10\"\nmode = \"warn\"\n"));
+    let server = world.serve();
+    let over = |by: &str, why: &str| {
+        let status = world.ok(&["status"]);
+        let line = status.lines().find(|line| line.contains(&format!("OVER its limit by {by}: ")));
+        assert!(line.is_some_and(|line| line.contains(why)), "{by} {why}: {status}");
+    };
+    world.ok(&["usage", "add", "--cost", "$0.60", "--reason", "ran outside"]);
+    over("$0.50", "its mode is `warn`, which lets calls go on");
+    assert!(world.ok(&["status"]).contains("1 account over a limit"));
+    world.ok(&["budgets", "set", "team", "$0.20", "1M tokens / day"]);
+    over("$0.40", "`budgets set` lowered its limit, at ");
+    world.ok(&["usage", "add", "--cost", "$0.10", "--reason", "ran outside"]);
+    over("$0.50", "`usage add` booked usage that did not pass here (ran outside), at ");
+    assert!(world.ok(&["status"]).contains("spent beyond holds: $0.00\n"), "no hold was exceeded");
+    let team = &world.json(&["budgets", "show", "team"])[0];
+    assert!(team["over_because"].as_str().unwrap().contains("`usage add`"), "{team}");
+    assert_eq!(team["limits"][0]["over"], 500_000_000);
+    // A limit that a new configuration lowers is told as such.
+    server.stop();
+    world.configure(&TEAM.replace("$1", "$0.50"));
+    let server = world.serve();
+    over("$0.20", "it was so when the server started: a limit was lowered in the configuration");
+    world.ok(&["budgets", "set", "team", "$1"]);
+    assert!(!world.ok(&["status"]).contains("OVER"));
+    server.stop();
 }
 
 /// Runs a command from a folder with a configuration of its own, and gives what it says beside its facts.
