@@ -86,7 +86,7 @@ pub struct Bound {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unboundable {
     /// A tool that the provider runs as often as it likes.
-    #[error("the provider may use `{0}` without limit; give the tool a `max_uses`, or leave it out")]
+    #[error("the provider may use `{0}` without limit; {advice}, or leave it out", advice = advice(.0))]
     NoLimit(String),
     /// A tool whose use has a price that is not known.
     #[error("what a use of `{tool}` costs on `{model}` is not known; add it to a [[price]], or leave the tool out")]
@@ -115,6 +115,21 @@ pub enum Unboundable {
     /// The sum is more than the ledger can count.
     #[error("the request may cost more than the ledger can count")]
     TooLarge,
+}
+
+/// What to do instead of using what has no limit. None of these tells how often it runs in one call: Anthropic's loop
+/// ends at an iteration limit that its documents do not number, and OpenAI's chat answers do not count their searches.
+fn advice(name: &str) -> &'static str {
+    let table = [
+        ("mcp", "connect to the MCP server from the client, and pass its tools as your own"),
+        ("code_execution", "run the code in the client, with a tool of your own"),
+        ("tool_search", "search in the client and answer with `tool_reference` blocks, or load every tool"),
+        ("web_search_options", "search with a tool of your own"),
+        ("compaction", "use `context_management` with a `compact_20260112` edit, which has a bound"),
+        ("web_", "let the model alone use it (`\"allowed_callers\": [\"direct\"]`)"),
+    ];
+    let known = table.into_iter().find(|(start, _)| name.starts_with(start));
+    known.map_or("put the call under a budget of mode `warn`, which counts and does not refuse", |(_, advice)| advice)
 }
 
 /// What a request can cost at most, by its bytes.
@@ -178,7 +193,8 @@ fn sum(parts: &[(String, u64)]) -> u64 {
 
 fn bound_of(shape: &Shape, price: &Price, settings: &BoundSettings, measured: &Measured) -> Result<Bound, Unboundable> {
     let first = first_input(shape, price, measured)?;
-    let tools = tools_input(shape, price)?;
+    let mut tools = tools_input(shape, price)?;
+    add_compactions(&mut tools, shape, price, first.tokens)?;
     let input = first.tokens.saturating_add(tools.tokens);
     let (reach, unbounded) = reach(shape, price, settings, input)?;
     let input_price = dearest(shape, price, |price| price.dearest_input(&reach));
@@ -299,7 +315,7 @@ fn window(shape: &Shape, price: &Price, what: &str) -> Result<u64, Unboundable> 
     known_window(shape, price).or_else(local).ok_or_else(no_window)
 }
 
-/// What the provider's own tools add: a whole window for each sampling after the first.
+/// What the provider's own doings add: a whole window for each sampling after the first.
 struct ToolsInput {
     tokens: u64,
     samplings: u64,
@@ -324,6 +340,23 @@ fn tools_input(shape: &Shape, price: &Price) -> Result<ToolsInput, Unboundable> 
         all.parts.push((format!("{uses} uses of {}", tool.name), tokens));
     }
     Ok(all)
+}
+
+/// Adds the summaries that the provider writes of a long context. It looks at the length at the beginning of every
+/// sampling, so there is one before each at most, which reads a window and writes what the model can write at once:
+/// nobody says that the caller's cap holds for it. A context that cannot get so long is never compacted.
+fn add_compactions(all: &mut ToolsInput, shape: &Shape, price: &Price, first: u64) -> Result<(), Unboundable> {
+    let Some(compacts_at) = shape.compacts_at else { return Ok(()) };
+    if first < compacts_at && all.samplings == 1 {
+        return Ok(());
+    }
+    let (summaries, window) = (all.samplings, window(shape, price, "compaction")?);
+    let tokens = window.saturating_mul(summaries);
+    all.tokens = all.tokens.saturating_add(tokens);
+    all.samplings = all.samplings.saturating_add(summaries);
+    all.output = all.output.saturating_add(price.max_output().unwrap_or(window).saturating_mul(summaries));
+    all.parts.push((format!("{summaries} compactions"), tokens));
+    Ok(())
 }
 
 /// The output of a model that a tool brings in, which no cap of this call holds.

@@ -179,6 +179,9 @@ const OWN_DESCRIPTIONS: usize = 16 * OWN_DESCRIPTION;
 /// one for its value.
 const OWN_LIMIT: usize = 13 + 2;
 
+/// From how many tokens of input on a context is compacted where its edit does not say.
+const COMPACTS_AT: u64 = 150_000;
+
 /// Reads the body of a request.
 fn read(request: &Request<'_>) -> Result<Call, BadBody> {
     let root = request.root;
@@ -347,7 +350,7 @@ impl Reader {
     fn limited_tool(&mut self, tool: &Object<'_>, kind: &str) -> Result<(), BadBody> {
         self.sheet.weight.add_hidden(OWN_DESCRIPTION);
         if !DIRECT_TOOLS.contains(&kind) && !is_only_direct(tool) {
-            self.sheet.server_tool(&format!("{kind}, unless its allowed_callers are `direct` alone"), None);
+            self.sheet.server_tool(kind, None);
             return Ok(());
         }
         let max_uses = count(tool, "max_uses")?;
@@ -390,19 +393,35 @@ impl Reader {
         self.context_edits(root)
     }
 
-    /// Clearing costs nothing; compacting is a sampling of its own, as often as Anthropic likes.
+    /// Clearing costs nothing; compacting is a sampling of its own.
     fn context_edits(&mut self, root: &Object<'_>) -> Result<(), BadBody> {
         let Some(management) = root.told("context_management") else { return Ok(()) };
         let management = management.object("context_management")?;
         for edit in management.told("edits").into_iter().flat_map(Value::items) {
-            let kind = edit.object("context_management.edits[]")?;
-            let kind = word(&kind, "type")?.unwrap_or_default();
-            match before_date(&kind, '_') {
-                "clear_tool_uses" | "clear_thinking" => {}
-                "compact" => self.sheet.server_tool(&kind, None),
+            let edit = edit.object("context_management.edits[]")?;
+            let kind = word(&edit, "type")?.unwrap_or_default();
+            match (&*kind, before_date(&kind, '_')) {
+                (_, "clear_tool_uses" | "clear_thinking") => {}
+                ("compact_20260112", _) => self.compaction(&edit)?,
+                (_, "compact") => self.sheet.server_tool("compaction", None),
                 _ => self.sheet.unknown(&format!("context edit {kind}")),
             }
         }
+        Ok(())
+    }
+
+    /// A trigger of another kind than the one that is known may be pulled at any length.
+    fn compaction(&mut self, edit: &Object<'_>) -> Result<(), BadBody> {
+        let trigger = edit.told("trigger").map(|trigger| trigger.object("trigger")).transpose()?;
+        let at = match trigger {
+            None => COMPACTS_AT,
+            Some(trigger) if word(&trigger, "type")?.as_deref() == Some("input_tokens") => {
+                count(&trigger, "value")?.unwrap_or(COMPACTS_AT)
+            }
+            Some(_) => 0,
+        };
+        let shape = &mut self.sheet.shape;
+        shape.compacts_at = Some(shape.compacts_at.map_or(at, |other| other.min(at)));
         Ok(())
     }
 

@@ -241,21 +241,30 @@ fn tools_that_the_provider_runs_are_limited_or_named() {
     let named = [("code_execution_20260120".to_owned(), None), ("brand_new_20270101".to_owned(), None)];
     assert_eq!(limits(&code), named);
     let by_code = tools(r#"{"type":"web_search_20260209","max_uses":8}"#);
-    let name = "web_search_20260209, unless its allowed_callers are `direct` alone".to_owned();
-    assert_eq!(limits(&by_code), [(name, None)]);
+    assert_eq!(limits(&by_code), [("web_search_20260209".to_owned(), None)]);
     let direct = tools(r#"{"type":"web_search_20260209","max_uses":8,"allowed_callers":["direct"]}"#);
     assert_eq!(limits(&direct), [("web_search_20260209".to_owned(), Some(8))]);
     let own = tools(r#"{"type":"bash_20250124","name":"bash"},{"type":"custom","name":"x"},{"name":"y"}"#);
     assert_eq!((limits(&own).len(), own.shape.tools), (0, 3));
     let servers = call(ANTHROPIC, &ask(r#","mcp_servers":[{"type":"url","url":"https://x"}]"#));
     assert_eq!(limits(&servers), [("mcp_servers".to_owned(), None)]);
-    let compact = call(ANTHROPIC, &ask(r#","context_management":{"edits":[{"type":"compact_20260112"}]}"#));
-    assert_eq!(limits(&compact), [("compact_20260112".to_owned(), None)]);
+    let later = call(ANTHROPIC, &ask(r#","context_management":{"edits":[{"type":"compact_20270101"}]}"#));
+    assert_eq!((limits(&later), later.shape.compacts_at), (vec![("compaction".to_owned(), None)], None));
     let clear =
         call(ANTHROPIC, &ask(r#","context_management":{"edits":[{"type":"clear_thinking_20251015","keep":"all"}]}"#));
     assert_eq!((limits(&clear).len(), clear.shape.unknown.len()), (0, 0));
     let chat = call(CHAT, &ask(r#","tools":[{"type":"function"},{"type":"live_search"}],"web_search_options":{}"#));
     assert_eq!(limits(&chat), [("live_search".to_owned(), None), ("web_search_options".to_owned(), None)]);
+}
+
+#[test]
+fn a_context_is_compacted_from_the_length_that_its_edit_names() {
+    let edits = |edits: &str| call(ANTHROPIC, &ask(&format!(",\"context_management\":{{\"edits\":[{edits}]}}"))).shape;
+    let compact = |more: &str| edits(&format!(r#"{{"type":"compact_20260112"{more}}}"#)).compacts_at;
+    assert_eq!(compact(""), Some(150_000));
+    assert_eq!(compact(r#","trigger":{"type":"input_tokens","value":60000},"instructions":"Short.""#), Some(60_000));
+    assert_eq!(compact(r#","trigger":{"type":"moon_phase","value":60000}"#), Some(0));
+    assert_eq!(edits(r#"{"type":"clear_tool_uses_20250919"}"#).compacts_at, None);
 }
 
 #[test]

@@ -43,6 +43,9 @@ pub struct Shape {
     pub fast: bool,
     /// Whether inference in one region was asked for; `None`: nothing was said, and the account's default holds.
     pub regional: Option<bool>,
+    /// From how many tokens of input on the provider writes a summary first, which is a sampling of its own; `None`:
+    /// it was not asked to.
+    pub compacts_at: Option<u64>,
     /// The tools that the provider runs itself.
     pub server_tools: Vec<ServerTool>,
     /// Members of the body and names of betas that nobody here knows.
@@ -55,6 +58,7 @@ impl Shape {
     pub fn without_the_boundless(&self) -> Self {
         let mut shape = self.clone();
         shape.server_tools.clear();
+        shape.compacts_at = None;
         shape.opaque.clear();
         (shape.images, shape.pages, shape.documents, shape.sounds) = (0, 0, 0, 0);
         (shape.service_tier, shape.fast) = (None, false);

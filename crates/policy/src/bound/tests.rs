@@ -152,6 +152,51 @@ fn check_refused(model: &Price, shape: &Shape, says: &str) {
     assert!(error.contains(says), "{error}");
 }
 
+/// What makes the provider sample more than once, with its bound in tokens of input and of output past the cap, or what
+/// a person is told to do instead. `hi` is 1,034 tokens; a window of Opus 5 is a million, and it writes 128,000 at most.
+#[test]
+fn what_samples_more_than_once_is_bounded_or_refused_with_advice() {
+    let with = |name: &str, max_uses| {
+        let tool = ServerTool { name: name.to_owned(), max_uses, brings: None };
+        Shape { server_tools: vec![tool], ..said("hi") }
+    };
+    let compacting = |shape: Shape| Shape { compacts_at: Some(150_000), ..shape };
+    let long = Shape { text_bytes: 200_000, ..said("") };
+    let million = 1_000_000;
+    let bounded = [
+        // platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool: `max_uses`.
+        (with("web_search_20250305", Some(2)), 1_034 + 2 * million, 3 * 16),
+        // …/tool-use/web-fetch-tool: `max_uses`.
+        (with("web_fetch_20250910", Some(1)), 1_034 + million, 2 * 16),
+        // …/build-with-claude/compaction-threshold: one more sampling, from 150,000 tokens of input on unless `trigger`
+        // says another; looked at anew before every sampling.
+        (compacting(said("hi")), 1_034, 16),
+        (compacting(long.clone()), 201_032 + million, 2 * 16 + 128_000),
+        (compacting(with("web_search_20250305", Some(1))), 1_034 + 3 * million, 4 * 16 + 2 * 128_000),
+    ];
+    for (shape, input, beyond) in bounded {
+        let bound = bound(&shape, &price("claude-opus-5"), &BoundSettings::default()).unwrap();
+        assert_eq!(bound.input_tokens_max, input, "{:?}", bound.parts);
+        assert_eq!(bound.ask.fixed[Meter::OutputTokens], beyond, "{:?}", bound.parts);
+    }
+    // …/api/handling-stop-reasons: the loop of the provider's tools ends at an iteration limit without a number.
+    for (name, advice) in [
+        ("mcp_servers", "connect to the MCP server from the client"),
+        ("mcp_toolset", "connect to the MCP server from the client"),
+        ("code_execution_20260120", "run the code in the client"),
+        ("tool_search_tool_regex_20251119", "`tool_reference` blocks"),
+        ("compaction", "`compact_20260112` edit"),
+        ("web_search_20260209", "`\"allowed_callers\": [\"direct\"]`"),
+        // developers.openai.com/api/docs/pricing: a price for each call of the tool, and no word on how many there are.
+        ("web_search_options", "search with a tool of your own"),
+        ("a tool of tomorrow", "budget of mode `warn`"),
+    ] {
+        check_refused(&price("claude-opus-5"), &with(name, None), advice);
+    }
+    let own = Price::flat(PicoUsdPerToken::new(1), PicoUsdPerToken::new(1));
+    check_refused(&own, &compacting(long), "compaction can fill the context window");
+}
+
 #[test]
 fn what_has_no_bound_is_refused_by_name() {
     let opus = price("claude-opus-5");
