@@ -12,7 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
 use crate::operations::Operations;
-use crate::server::told;
+use crate::server::{Phase, reached};
 
 /// The name of the socket in the state folder.
 pub const CONTROL_SOCKET: &str = "control.sock";
@@ -32,8 +32,8 @@ pub(crate) fn listen(state: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers whoever connects, until `stop` says so.
-pub(crate) async fn serve(listener: UnixListener, operations: Arc<Operations>, mut stop: watch::Receiver<bool>) {
+/// Answers whoever connects, until the server is over.
+pub(crate) async fn serve(listener: UnixListener, operations: Arc<Operations>, mut phase: watch::Receiver<Phase>) {
     loop {
         tokio::select! {
             accepted = listener.accept() => {
@@ -43,7 +43,7 @@ pub(crate) async fn serve(listener: UnixListener, operations: Arc<Operations>, m
                     tokio::spawn(async move { drop(converse(stream, &operations).await) });
                 }
             }
-            () = told(&mut stop) => return,
+            () = reached(&mut phase, Phase::Over) => return,
         }
     }
 }

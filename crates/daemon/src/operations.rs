@@ -66,6 +66,9 @@ impl Operations {
     pub(crate) async fn run(&self, request: Request) -> Reply {
         self.activity.note();
         let done = match request {
+            Request::CreateKey { .. } if self.gateway.is_stopping() => {
+                Err(no("stopping", "the server was told to stop and takes no new call; ask again when it has ended"))
+            }
             Request::Status => self.status().await,
             Request::Budgets { budget } => self.budgets(budget).await,
             Request::SetBudget { budget, limits, mode, by } => {
@@ -126,17 +129,19 @@ impl Operations {
     async fn status(&self) -> Result<Reply, No> {
         let causes = self.recorder.causes();
         let (about, reasons) = (self.about.clone(), self.reasons.clone());
+        let is_stopping = self.gateway.is_stopping();
         let status = self.at_desk(move |desk, now| {
             let assumed = desk.journal.assumed_list().unwrap_or_default();
             let (seq, head) = desk.journal.head();
+            let open_holds = desk.ledger.holds().len() as u64;
             Status {
                 version: about.version.to_owned(),
                 pid: std::process::id(),
                 listen: about.listen,
                 state_dir: about.state_dir.display().to_string(),
                 config: about.config,
-                closed: desk.closed().map(str::to_owned),
-                open_holds: desk.ledger.holds().len() as u64,
+                closed: if is_stopping { Some(draining(open_holds)) } else { desk.closed().map(str::to_owned) },
+                open_holds,
                 assumed_nano: assumed.iter().map(|assumed| assumed.hold.amount.usd().get()).sum(),
                 assumed_holds: assumed.len() as u64,
                 overrun_nano: causes.overrun_nano.into_iter().collect(),
@@ -408,6 +413,12 @@ fn accounts(desk: &Desk, now: Timestamp, reasons: &Reasons) -> Vec<AccountInfo> 
 /// two that change at once, none may undo the other's budget.
 fn put_in_force(gateway: &Gateway<RealWorld>, desk: &Desk) {
     gateway.set_budgets(all_budgets(desk));
+}
+
+/// What a server says of itself that was told to stop.
+fn draining(running: u64) -> String {
+    let calls = if running == 1 { "call" } else { "calls" };
+    format!("draining, {running} {calls} running; the server was told to stop, and ends with them")
 }
 
 /// The budgets that are not of one command's key.

@@ -16,8 +16,7 @@ use almoner_store::{AppendError, History, Journal, OpenError, ReadError};
 use almoner_units::{Budget, CallId, NanoUsd, Span, Timestamp, Zone, counted};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{oneshot, watch};
 
 use crate::activity::Activity;
 use crate::configured::config_info;
@@ -28,7 +27,7 @@ use crate::operations::{About, EXEC_BUDGET, Operations, all_budgets};
 use crate::over::Reasons;
 use crate::providers::{price_book, providers};
 use crate::recorder::Recorder;
-use crate::server::{self, Limits};
+use crate::server::{self, Limits, Phase};
 use crate::world::RealWorld;
 use crate::{clock, control};
 
@@ -263,7 +262,8 @@ async fn run(
     let socket = control::listen(&settings.state_dir)
         .map_err(|source| ServeError::State { path: settings.state_dir.clone(), source })?;
     introduce(settings, &operations, keeper, say).await;
-    let (stop, stopping) = watch::channel(false);
+    let (phase, phases) = watch::channel(Phase::Serving);
+    let (drained, all_drained) = oneshot::channel();
     let gateway = Arc::clone(&operations.gateway);
     let activity = operations.activity.clone();
     let limits = Limits {
@@ -274,17 +274,19 @@ async fn run(
         activity.note();
         Arc::clone(&gateway).handle(request)
     };
-    let listening = tokio::spawn(server::serve(listener, limits, handle, stopping.clone()));
+    let listening = tokio::spawn(server::serve(listener, limits, handle, phases.clone(), drained));
     tokio::spawn(keep_shown(keeper.clone(), recorder.clone(), unseen));
-    let controlling = tokio::spawn(control::serve(socket, Arc::clone(&operations), stopping));
+    let controlling = tokio::spawn(control::serve(socket, Arc::clone(&operations), phases));
     let why = until_told(options, keeper, &operations, &mut signals).await;
     say(format!("{why}; running calls may finish within {}", settings.drain_max));
-    stop.send_replace(true);
+    operations.gateway.stop();
+    phase.send_replace(Phase::Draining);
     tokio::select! {
-        () = drain(listening, keeper, settings.drain_max) => {}
+        () = drain(all_drained, keeper, settings.drain_max) => {}
         why = signals.next() => say(format!("{why} again; what runs is charged until its cost is known")),
     }
-    drop(controlling.await);
+    phase.send_replace(Phase::Over);
+    drop((listening.await, controlling.await));
     show(keeper, &recorder).await;
     drop(std::fs::remove_file(settings.state_dir.join(control::CONTROL_SOCKET)));
     Ok(())
@@ -419,9 +421,9 @@ async fn open_holds(keeper: &Keeper) -> usize {
 }
 
 /// Waits until every client has its answer and every call has ended, but not for ever.
-async fn drain(listening: JoinHandle<()>, keeper: &Keeper, most: Span) {
+async fn drain(clients: oneshot::Receiver<()>, keeper: &Keeper, most: Span) {
     let drained = async {
-        drop(listening.await);
+        drop(clients.await);
         while open_holds(keeper).await > 0 {
             tokio::time::sleep(DRAIN_LOOK).await;
         }

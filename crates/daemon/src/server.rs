@@ -11,10 +11,12 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 /// How many connections may be open at once.
 const CONNECTIONS_MAX: u32 = 10_000;
+/// How many connections may be open at once that came while the server drains.
+const LATE_MAX: usize = 256;
 /// How long to wait before taking the next connection after the operating system could give none.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
@@ -25,25 +27,69 @@ pub(crate) struct Limits {
     pub(crate) header_time: Duration,
 }
 
-/// Serves until `stop` says so; then takes no more requests, and ends when those that are running have their answers.
-pub(crate) async fn serve<H, F>(listener: TcpListener, limits: Limits, handle: H, mut stop: watch::Receiver<bool>)
-where
+/// How far a server has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// It takes calls.
+    Serving,
+    /// It was told to stop: what runs goes on, and whoever comes is told.
+    Draining,
+    /// It is over.
+    Over,
+}
+
+/// Serves until it is over. While it drains, connections end with the answer that they wait for, and whoever connects
+/// is still answered, once; `drained` hears when everybody from before has their answer.
+pub(crate) async fn serve<H, F>(
+    listener: TcpListener,
+    limits: Limits,
+    handle: H,
+    mut phase: watch::Receiver<Phase>,
+    drained: oneshot::Sender<()>,
+) where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<ClientBody>> + Send + 'static,
 {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
+    take(&listener, &room, limits, &handle, &mut phase, Phase::Draining).await;
+    let ended = async {
+        // Every place is free again once every connection has ended.
+        drop(room.acquire_many(CONNECTIONS_MAX).await);
+        // Nobody hears it where the drain has ended without.
+        let _ = drained.send(());
+        std::future::pending::<()>().await;
+    };
+    let late = Arc::new(Semaphore::new(LATE_MAX));
+    tokio::select! {
+        () = take(&listener, &late, limits, &handle, &mut phase, Phase::Over) => {}
+        () = ended => {}
+    }
+}
+
+/// Takes connections while there is room, until the server comes so far.
+async fn take<H, F>(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+    limits: Limits,
+    handle: &H,
+    phase: &mut watch::Receiver<Phase>,
+    until: Phase,
+) where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<ClientBody>> + Send + 'static,
+{
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = told(&mut stop) => break,
+            () = reached(phase, until) => return,
         };
         match accepted {
             // A connection too many is closed at once: its client can try again, and those that run are not slowed.
             Ok((stream, _)) => {
-                if let Ok(place) = Arc::clone(&room).try_acquire_owned() {
-                    let (handle, stop) = (handle.clone(), stop.clone());
+                if let Ok(place) = Arc::clone(room).try_acquire_owned() {
+                    let (handle, phase) = (handle.clone(), phase.clone());
                     tokio::spawn(async move {
-                        connection(stream, limits, handle, stop).await;
+                        connection(stream, limits, handle, phase, until).await;
                         drop(place);
                     });
                 }
@@ -51,12 +97,9 @@ where
             Err(_) => tokio::time::sleep(BACK_OFF).await,
         }
     }
-    drop(listener);
-    // Every place is free again once every connection has ended.
-    drop(room.acquire_many(CONNECTIONS_MAX).await);
 }
 
-async fn connection<H, F>(stream: TcpStream, limits: Limits, handle: H, mut stop: watch::Receiver<bool>)
+async fn connection<H, F>(stream: TcpStream, limits: Limits, handle: H, mut phase: watch::Receiver<Phase>, until: Phase)
 where
     H: Fn(Request<Incoming>) -> F + Send + 'static,
     F: Future<Output = Response<ClientBody>> + Send + 'static,
@@ -71,18 +114,20 @@ where
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(limits.header_bytes);
     // A client that closes its half of the connection may still read its answer.
     builder.half_close(false).max_headers(200);
+    // Who comes while the server drains has one answer to get.
+    builder.keep_alive(until == Phase::Draining);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => {}
-        () = told(&mut stop) => {
+        () = reached(&mut phase, until) => {
             connection.as_mut().graceful_shutdown();
             drop(connection.await);
         }
     }
 }
 
-/// Waits until `stop` says so, or nobody is left to say it.
-pub(crate) async fn told(stop: &mut watch::Receiver<bool>) {
-    drop(stop.wait_for(|stop| *stop).await);
+/// Waits until the server has come so far, or nobody is left to say so.
+pub(crate) async fn reached(phase: &mut watch::Receiver<Phase>, until: Phase) {
+    drop(phase.wait_for(|phase| *phase >= until).await);
 }

@@ -24,7 +24,7 @@ const SOON: Span = Span::from_secs(60);
 /// How long the purse may take to answer, beside the time that a call may wait.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long a client is told to wait where nobody knows better.
-const A_MOMENT: Span = Span::from_secs(5);
+pub(crate) const A_MOMENT: Span = Span::from_secs(5);
 
 /// A call that may go.
 pub(crate) struct Going<W: World> {

@@ -1,6 +1,7 @@
 //! The life of a call, from its first byte to the moment it may go: who asks, for what, under which budgets, for how
 //! much at most, and whether that fits. What happens once it may go is in [`crate::exchange`].
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::answer::Answer;
-use crate::ask;
+use crate::ask::{self, A_MOMENT};
 use crate::clamps::Clamps;
 use crate::counting::Counting;
 use crate::dialect::{self, Asks, Call, Dialect, Endpoint};
@@ -52,6 +53,7 @@ pub struct Gateway<W: World> {
     pub(crate) settings: GatewaySettings,
     pub(crate) book: PriceBook,
     budgets: RwLock<Arc<Vec<Budget>>>,
+    stopping: AtomicBool,
     pub(crate) drains: Arc<Semaphore>,
     pub(crate) clamps: Clamps,
     pub(crate) counting: Counting,
@@ -95,6 +97,7 @@ impl<W: World> Gateway<W> {
             settings,
             book,
             budgets: RwLock::default(),
+            stopping: AtomicBool::new(false),
             drains: Arc::new(Semaphore::new(DRAINS_MAX)),
             clamps: Clamps::default(),
             counting: Counting::default(),
@@ -105,6 +108,17 @@ impl<W: World> Gateway<W> {
     /// Puts budgets in force for every call from now on. The ledger must know them before.
     pub fn set_budgets(&self, budgets: Vec<Budget>) {
         *self.budgets.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(budgets);
+    }
+
+    /// From now on whoever calls is told to come again; the calls that run go on to their end.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether only those calls go on that run.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     fn budgets(&self) -> Arc<Vec<Budget>> {
@@ -130,8 +144,11 @@ impl<W: World> Gateway<W> {
         };
         let endpoint = match route {
             Route::Provider(endpoint) => endpoint,
-            Route::Local(local) => return here(local, self.purse.is_closed()),
+            Route::Local(local) => return here(local, self.purse.is_closed() || self.is_stopping()),
         };
+        if self.is_stopping() {
+            return whole(Answer::Stopping { after: A_MOMENT }.respond(endpoint.dialect, None));
+        }
         let path_key = path_key.clone();
         match self.understand(endpoint, head, path_key.as_ref(), body).await {
             Ok(understood) => ask::ask(self, understood).await,

@@ -4,15 +4,8 @@ use almoner_testkit::{Answer, SmallDisk};
 use serde_json::json;
 
 use crate::provider::{chat, messages, truth, until, world};
-use crate::raw::{request, send, status};
-use crate::server::Server;
 
 const ROOMY: &str = "[[budget]]\nname = \"roomy\"\nlimit = \"$100\"\n";
-
-/// What a probe of this server is answered.
-fn probe(server: &Server, path: &str) -> u16 {
-    status(&send(server.addr, &request(&format!("GET {path} HTTP/1.1"), &[("host", "localhost")], "")))
-}
 
 /// A call is told to come again, in its dialect's form, because the ledger is closed.
 #[track_caller]
@@ -40,7 +33,7 @@ async fn a_full_disk_turns_calls_away_until_there_is_room_and_loses_nothing() {
     let call = messages("truth-1", 200, "Hello");
     let chatted = chat("truth-1", 200, "Hello", &json!({}));
     assert_eq!(server.post("/v1/messages", &[], &call).await.status, 200);
-    assert_eq!(probe(&server, "/readyz"), 200);
+    assert_eq!(server.probe("/readyz"), 200);
 
     let gated = [("x-truth-gate", "true")];
     let (running, before) = tokio::join!(server.post("/v1/messages", &gated, &call), async {
@@ -58,7 +51,7 @@ async fn a_full_disk_turns_calls_away_until_there_is_room_and_loses_nothing() {
         };
         check_closed(&refused, "api_error");
         check_closed(&server.post("/v1/chat/completions", &[], &chatted).await, "api_error");
-        assert_eq!((probe(&server, "/readyz"), probe(&server, "/healthz")), (503, 200));
+        assert_eq!((server.probe("/readyz"), server.probe("/healthz")), (503, 200));
         assert!(world.ok(&["status"]).contains("full"), "{}", world.ok(&["status"]));
         assert_eq!(truth.totals().billed, 2 + passed, "whoever was turned away cost nothing");
         let before = server.status().journal_seq;
@@ -77,7 +70,7 @@ async fn a_full_disk_turns_calls_away_until_there_is_room_and_loses_nothing() {
 
     disk.make_room().unwrap();
     server.until(|status| status.closed.is_none());
-    assert_eq!(probe(&server, "/readyz"), 200);
+    assert_eq!(server.probe("/readyz"), 200);
     assert_eq!(server.post("/v1/messages", &[], &call).await.status, 200);
     assert_eq!(server.post("/v1/chat/completions", &[], &chatted).await.status, 200);
     let before = server.settled("roomy");

@@ -5,6 +5,7 @@ use almoner_testkit::truth::Delivery;
 use serde_json::json;
 
 use crate::provider::{chat, messages, messages_stream, truth, until, world, world_at};
+use crate::server::look_until;
 
 const ROOMY: &str = "[[budget]]\nname = \"roomy\"\nlimit = \"$100\"\n";
 
@@ -136,25 +137,39 @@ async fn what_runs_is_cut_when_its_limit_is_lowered_below_what_is_charged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_server_that_is_told_to_stop_lets_a_stream_finish() {
+async fn a_server_that_is_told_to_stop_lets_a_stream_finish_and_tells_all_others_to_come_again() {
     let truth = truth().await;
     let world = world(&truth, "", ROOMY);
     let server = world.serve();
     let addr = server.addr;
     let pace = [("x-truth-gate", "true"), ("x-truth-chunk-ms", "20")];
     let call = messages_stream("truth-1", 200, "Hello");
-    let (answer, log) = tokio::join!(server.post("/v1/messages", &pace, &call), async {
+    let (answer, ()) = tokio::join!(server.post("/v1/messages", &pace, &call), async {
         until(&truth, |totals| totals.billed == 1).await;
         server.signal(rustix::process::Signal::TERM);
         server.says("told to stop");
-        // No new caller is taken any more.
-        let late = crate::server::look_until(|| std::net::TcpStream::connect(addr).err());
+        // Whoever comes now is told to come again, in words of their own, by a server that lives and is not ready.
+        assert!(look_until(|| (server.probe("/readyz") == 503).then_some(())).is_some());
+        assert_eq!(server.probe("/healthz"), 200);
+        for (path, body) in [
+            ("/v1/messages", messages("truth-1", 200, "Hello")),
+            ("/v1/chat/completions", chat("truth-1", 200, "Hello", &json!({}))),
+        ] {
+            let late = server.post(path, &[], &body).await;
+            assert_eq!((late.status, late.header("x-almoner-code")), (503, Some("stopping")), "{}", late.text());
+            assert_eq!(late.json()["error"]["type"], "api_error", "{}", late.text());
+            assert!(late.header("retry-after").is_some() && late.header("x-should-retry").is_none(), "{path}");
+        }
+        let told = world.ok(&["status"]);
+        assert!(told.contains("draining, 1 call running"), "{told}");
+        let exec = world.run(&["exec", "--budget", "$1", "--", "true"]);
+        assert!(exec.code != Some(0) && exec.err.contains("told to stop"), "{exec:?}");
+        assert_eq!(truth.totals().billed, 1);
         truth.release(1);
-        late
     });
-    assert!(log.is_some(), "the port is closed");
     assert!(answer.complete && answer.text().contains("message_stop"), "{}", answer.text());
     assert!(crate::server::exited_well(server));
+    assert!(std::net::TcpStream::connect(addr).is_err(), "the port is closed in the end");
     let server = world.serve();
     let limit = server.limit("roomy");
     assert_eq!((limit.spent, limit.assumed), (truth.bill().get(), 0));
@@ -177,6 +192,30 @@ async fn a_server_that_is_told_to_stop_does_not_wait_for_ever() {
     let server = world.serve();
     let limit = server.limit("roomy");
     assert!(limit.spent == 0 && limit.assumed >= truth.bill().get(), "{limit:?}");
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_call_whose_client_has_gone_keeps_a_draining_server_at_the_port() {
+    let truth = truth().await;
+    let world = world(&truth, "", ROOMY);
+    let server = world.serve();
+    let gated = [("x-truth-gate", "true")];
+    let call = messages("truth-1", 200, "Hello");
+    tokio::select! {
+        answer = server.post("/v1/messages", &gated, &call) => panic!("{}", answer.text()),
+        () = until(&truth, |totals| totals.billed == 1) => {}
+    }
+    server.signal(rustix::process::Signal::TERM);
+    server.says("told to stop");
+    // No connection is left that waits for an answer, and the call is not over.
+    assert!(look_until(|| (server.probe("/readyz") == 503).then_some(())).is_some());
+    assert_eq!(server.post("/v1/messages", &[], &call).await.status, 503);
+    truth.release(1);
+    assert!(crate::server::exited_well(server));
+    let server = world.serve();
+    let limit = server.limit("roomy");
+    assert_eq!((limit.spent, limit.assumed), (truth.bill().get(), 0));
     server.stop();
 }
 

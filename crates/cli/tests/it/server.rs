@@ -11,6 +11,8 @@ use almoner_api::{AccountInfo, CallInfo, HoldInfo, LimitInfo, Reply, Request, St
 use almoner_testkit::{Answer, NoAnswer, Patience, Post};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::raw::{request, send, status};
+
 /// How long anything that must happen may take before a test gives up.
 pub(crate) const AT_MOST: Duration = Duration::from_secs(30);
 /// How many times something is looked at before a test gives up, and the pause in between.
@@ -163,6 +165,12 @@ impl Server {
             Reply::Key { name, secret, .. } => (name, secret),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// What a question about the server itself is answered.
+    pub(crate) fn probe(&self, path: &str) -> u16 {
+        let asked = request(&format!("GET {path} HTTP/1.1"), &[("host", "localhost")], "");
+        status(&send(self.addr, &asked))
     }
 
     /// Posts a body and reads the answer to its end.

@@ -81,6 +81,11 @@ pub enum Answer {
         /// When to ask again.
         after: Span,
     },
+    /// The server ends as soon as the calls that run have ended.
+    Stopping {
+        /// When to ask again, whoever answers then.
+        after: Span,
+    },
     /// The provider sent the call elsewhere, where nothing here follows it.
     Elsewhere(String),
     /// The provider could not be reached.
@@ -131,7 +136,7 @@ impl Answer {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::LedgerClosed { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::LedgerClosed { .. } | Self::Stopping { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Elsewhere(_) | Self::Unreachable(_) => StatusCode::BAD_GATEWAY,
             Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Fault(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -155,6 +160,7 @@ impl Answer {
             Self::TooSlow { .. } => "too_slow",
             Self::BrokeOff(_) => "broke_off",
             Self::LedgerClosed { .. } => "ledger_closed",
+            Self::Stopping { .. } => "stopping",
             Self::Elsewhere(_) => "elsewhere",
             Self::Unreachable(_) => "unreachable",
             Self::TimedOut(_) => "timed_out",
@@ -184,6 +190,9 @@ impl Answer {
             Self::LedgerClosed { why, after } => {
                 format!("no call is let through, because its hold could not be kept: {why}; try again in {after}")
             }
+            Self::Stopping { after } => {
+                format!("no new call is let through, because the server was told to stop; try again in {after}")
+            }
             Self::Elsewhere(why) => {
                 format!("{why}, which is not followed; set the `base_url` in the config to where it really is")
             }
@@ -209,7 +218,7 @@ impl Answer {
     /// How long to wait, for those that time mends.
     const fn after(&self) -> Option<Span> {
         match self {
-            Self::SlowDown { after, .. } | Self::LedgerClosed { after, .. } => Some(*after),
+            Self::SlowDown { after, .. } | Self::LedgerClosed { after, .. } | Self::Stopping { after } => Some(*after),
             _ => None,
         }
     }
@@ -238,7 +247,7 @@ impl Answer {
     const fn fault(&self) -> Fault {
         match self {
             Self::Elsewhere(_) | Self::Unreachable(_) | Self::TimedOut(_) => Fault::Provider,
-            Self::LedgerClosed { .. } | Self::Fault(_) => Fault::Almoner,
+            Self::LedgerClosed { .. } | Self::Stopping { .. } | Self::Fault(_) => Fault::Almoner,
             _ => Fault::Client,
         }
     }

@@ -57,7 +57,11 @@ const fn kind(answer: &Answer) -> &'static str {
         Answer::NotFound(_) => "not_found_error",
         Answer::TooLarge { .. } => "request_too_large",
         Answer::TimedOut(_) | Answer::TooSlow { .. } => "timeout_error",
-        Answer::LedgerClosed { .. } | Answer::Elsewhere(_) | Answer::Unreachable(_) | Answer::Fault(_) => "api_error",
+        Answer::LedgerClosed { .. }
+        | Answer::Stopping { .. }
+        | Answer::Elsewhere(_)
+        | Answer::Unreachable(_)
+        | Answer::Fault(_) => "api_error",
     }
 }
 

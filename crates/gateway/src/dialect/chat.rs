@@ -62,6 +62,7 @@ const fn kind(answer: &Answer) -> (&'static str, &'static str) {
         | Answer::TooSlow { .. } => ("invalid_request_error", answer.code()),
         Answer::Unauthorized(_) => ("authentication_error", "invalid_api_key"),
         Answer::LedgerClosed { .. }
+        | Answer::Stopping { .. }
         | Answer::Elsewhere(_)
         | Answer::Unreachable(_)
         | Answer::TimedOut(_)
