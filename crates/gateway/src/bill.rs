@@ -38,6 +38,8 @@ pub(crate) struct Asked {
     regional: bool,
     /// What the config says of what was not asked for.
     pinned: Pinned,
+    /// How much text it has.
+    pub(crate) text_bytes: u64,
 }
 
 impl Asked {
@@ -55,6 +57,7 @@ impl Asked {
             fast: shape.fast,
             regional: shape.regional == Some(true),
             pinned,
+            text_bytes: shape.text_bytes,
         }
     }
 

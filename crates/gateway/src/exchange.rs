@@ -331,6 +331,10 @@ impl<W: World> Account<W> {
             at: self.report.at,
         };
         let bill = bill(home, tariff);
+        if let (End::Settled(_), Some(why)) = (&bill.end, home.reading.implausible(self.asked.text_bytes)) {
+            // What is told is booked; that it can hardly be true is counted where everybody sees it.
+            self.report.unbounded.push(why.to_owned());
+        }
         self.note_cap(&home.reading);
         self.close(bill, Some(&home.reading));
     }

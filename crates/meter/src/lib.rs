@@ -22,6 +22,7 @@ mod meter;
 mod objects;
 mod ollama;
 mod pick;
+mod plausible;
 mod reading;
 mod responses;
 mod sheet;

@@ -35,6 +35,7 @@ impl Meter {
     /// Takes the next bytes of the answer.
     pub fn feed(&mut self, bytes: &[u8]) {
         let Self { dialect, start, framer, told } = self;
+        told.body_bytes = told.body_bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         start.feed(bytes, |bytes| framer.feed(bytes, &mut |event| hear(*dialect, told, event)));
     }
 

@@ -48,6 +48,8 @@ pub struct Reading {
     pub cache_ttl_assumed: bool,
     /// What the upstream says the answer cost.
     pub reported_cost_usd: Option<ReportedCost>,
+    /// How many bytes the answer had, once decoded.
+    pub body_bytes: u64,
     /// What was wrong with the bytes or the numbers.
     pub faults: Faults,
 }

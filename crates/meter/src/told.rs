@@ -20,6 +20,8 @@ pub(crate) struct Told {
     pub(crate) model: Option<String>,
     pub(crate) message_id: Option<String>,
     pub(crate) stop_reason: Option<String>,
+    /// How many bytes have come.
+    pub(crate) body_bytes: u64,
     pub(crate) service_tier: Option<String>,
     pub(crate) error: Option<ProviderError>,
     pub(crate) finished: bool,
@@ -113,6 +115,7 @@ impl Told {
             model: self.model.clone(),
             message_id: self.message_id.clone(),
             stop_reason: self.stop_reason.clone(),
+            body_bytes: self.body_bytes,
             service_tier: self.service_tier.clone(),
             error: self.error.clone(),
             reported_cost_usd: self.usage_text().and_then(|text| reported_cost(text, &mut faults)),

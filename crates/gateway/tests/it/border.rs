@@ -118,3 +118,24 @@ async fn a_body_that_does_not_come_to_its_end_is_told_so_on_a_connection_that_th
     }
     assert!(bench.shared.state().sent.is_empty());
 }
+
+#[tokio::test]
+async fn a_provider_that_tells_less_than_it_can_have_used_is_booked_and_noticed() {
+    let text = "word ".repeat(8_000);
+    let answer = |output: u64| {
+        let body = format!(
+            "{{\"choices\":[{{\"index\":0,\"finish_reason\":\"stop\",\"message\":{{\"content\":\"{text}\"}}}}],\
+             \"usage\":{{\"prompt_tokens\":9,\"completion_tokens\":{output}}}}}"
+        );
+        &*body.leak()
+    };
+    for (output, noticed) in [(8_000, false), (1, true)] {
+        let bench = Bench::dollar();
+        bench.answers(200, &[("content-type", "application/json")], answer(output));
+        assert_eq!(bench.chat(",\"max_tokens\":9000").await.status(), 200);
+        let report = bench.shared.state().reports.pop().unwrap();
+        assert_eq!(report.outcome.usage.output, Some(output));
+        let is_marked = report.unbounded.iter().any(|what| what.starts_with("implausible usage"));
+        assert_eq!(is_marked, noticed, "{:?}", report.unbounded);
+    }
+}
