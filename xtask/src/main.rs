@@ -8,6 +8,7 @@
 mod arrows;
 mod bench;
 mod clients;
+mod coverage;
 mod fuzz;
 mod lint;
 mod prices;
@@ -36,7 +37,7 @@ impl Chore {
     }
 }
 
-const CHORES: [Chore; 10] = [
+const CHORES: [Chore; 11] = [
     Chore { usage: "test [CARGO-TEST-ARGS]", does: "every test, with the proofs small", run: test::run },
     Chore { usage: "lint", does: "format, clippy, docs, cargo deny, and the four checks below", run: lint::run },
     Chore { usage: "tidy", does: "the text of the repository: line lengths, links, decision pages", run: tidy::run },
@@ -47,6 +48,7 @@ const CHORES: [Chore; 10] = [
         run: requirements_page,
     },
     Chore { usage: "prove [NAME]", does: "the proofs at full size, as a table", run: proofs::prove },
+    Chore { usage: "coverage", does: "how many lines of the pure crates their tests run", run: coverage::run },
     Chore { usage: "bench [NAME…]", does: "how fast everything is, beside nginx, as a table", run: bench::run },
     Chore { usage: "fuzz [TARGET] [--seconds N]", does: "what strangers send, changed without end", run: fuzz::run },
     Chore { usage: "clients", does: "real agents and SDKs against a scripted provider", run: clients::run },
