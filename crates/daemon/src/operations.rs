@@ -257,7 +257,11 @@ impl Operations {
         let facts = facts.map_err(|error| no("store", error))?;
         if record.is_none() && facts.is_empty() {
             let why = format!("neither history nor the journal knows a call {call}");
-            return Err(no_but("unknown_call", why, "it is too old, or none of ours"));
+            return Err(no_but(
+                "unknown_call",
+                why,
+                "it is too old, or none of ours; refusals without a good key or a route are not kept, and others that no budget made only up to 60 a minute",
+            ));
         }
         let journal = explain::journal(&facts, record.as_ref());
         let record = record.unwrap_or(CallRecord { verdict: None, outcome: None });

@@ -9,7 +9,7 @@ use almoner_units::{Ask, CallId, Passage, Span, Timestamp, passage};
 use hyper::Response;
 use tokio::time::timeout;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, warn};
 use crate::counting;
 use crate::dialect::Asks;
 use crate::exchange;
@@ -56,7 +56,8 @@ pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, understood: Box<Unde
             if !matches!(report.verdict, Verdict::Refused(_)) {
                 report.verdict = Verdict::Rejected(answer.code().to_owned());
             }
-            let response = answer.respond(dialect, Some(id));
+            let mut response = answer.respond(dialect, Some(id));
+            warn(response.headers_mut(), &report.warnings);
             gateway.recorder.decided(&report);
             gateway.recorder.ended(report);
             return whole(response);

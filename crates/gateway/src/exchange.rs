@@ -289,6 +289,7 @@ impl<W: World> Running<W> {
             prices: &report.price_version,
             unbounded: &report.unbounded,
             dropped: &self.understood.call.dropped,
+            warnings: &report.warnings,
         };
         tell(&mut to, &told);
         to

@@ -28,7 +28,8 @@ pub(crate) struct Said<'a> {
     pub(crate) model: &'a str,
 }
 
-/// The labels and the priority of a call. A header whose value cannot be a label is left out, and so is never shown.
+/// The labels and the priority of a call. A header whose value cannot be a label is left out, and
+/// so is never shown; [`crate::heed`] tells of it.
 pub(crate) fn labels(headers: &HeaderMap, key: &KeyFacts, said: Said<'_>) -> (Labels, Priority) {
     let mut labels = Labels::new();
     put(&mut labels, "session", said.session);
@@ -56,7 +57,7 @@ fn priority(headers: &HeaderMap, key: &KeyFacts) -> Priority {
 }
 
 /// `a=1, b=2`.
-fn tags(text: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(crate) fn tags(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split(',').filter_map(|tag| tag.split_once('=')).map(|(name, value)| (name.trim(), value.trim()))
 }
 

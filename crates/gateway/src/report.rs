@@ -34,6 +34,8 @@ pub struct Report {
     pub price_version: String,
     /// What about it could not be bounded.
     pub unbounded: Vec<String>,
+    /// Which of its headers for us were not heeded, and why.
+    pub warnings: Vec<String>,
     /// Whether the client's own login paid, so that the cost is what the list price would have been.
     pub subscription: bool,
     /// How it ended.

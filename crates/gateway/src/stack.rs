@@ -19,10 +19,12 @@ use crate::ask::{self, A_MOMENT};
 use crate::clamps::Clamps;
 use crate::counting::Counting;
 use crate::dialect::{self, Asks, Call, Dialect, Endpoint};
+use crate::heed::unheeded;
 use crate::http;
 use crate::labels::{Said, labels};
 use crate::port::{Keys, Purse, Recorder, Upstream};
 use crate::provider::{Provider, Shown};
+use crate::reject::{Kept, Of, Rejection, reject, turn_away};
 use crate::relay::{ClientBody, full_body};
 use crate::report::{Report, Verdict};
 use crate::route::{Local, PathKey, Route, split_key};
@@ -58,6 +60,7 @@ pub struct Gateway<W: World> {
     pub(crate) clamps: Clamps,
     pub(crate) counting: Counting,
     pub(crate) overheads: Mutex<Overheads>,
+    pub(crate) kept: Kept,
 }
 
 /// A call that is understood: everything that is known of it before the ledger is asked.
@@ -73,6 +76,8 @@ pub(crate) struct Understood {
     pub(crate) labels: Labels,
     pub(crate) priority: Priority,
     pub(crate) accounts: Vec<AccountKey>,
+    /// Which of its headers for us were not heeded, and why.
+    pub(crate) warnings: Vec<String>,
     /// Whether a budget that refuses counts this call at all.
     pub(crate) is_bounded: bool,
     /// Whether a budget that refuses counts it in dollars.
@@ -102,6 +107,7 @@ impl<W: World> Gateway<W> {
             clamps: Clamps::default(),
             counting: Counting::default(),
             overheads: Mutex::default(),
+            kept: Kept::default(),
         }
     }
 
@@ -136,11 +142,11 @@ impl<W: World> Gateway<W> {
         // Before all else: no other machine's page is told even which paths there are.
         if !http::is_local(&head.uri, &head.headers) {
             let why = "this port answers only requests for this machine's own address, from no other web origin";
-            return whole(Answer::Forbidden(why.to_owned()).respond(Dialect::of_path(path), None));
+            return turn_away(&self, Dialect::of_path(path), &Answer::Forbidden(why.to_owned()));
         }
         let route = match Route::of(&head.method, path) {
             Ok(route) => route,
-            Err(none) => return whole(Answer::NotFound(none).respond(Dialect::of_path(path), None)),
+            Err(none) => return turn_away(&self, Dialect::of_path(path), &Answer::NotFound(none)),
         };
         let endpoint = match route {
             Route::Provider(endpoint) => endpoint,
@@ -152,7 +158,7 @@ impl<W: World> Gateway<W> {
         let path_key = path_key.clone();
         match self.understand(endpoint, head, path_key.as_ref(), body).await {
             Ok(understood) => ask::ask(self, understood).await,
-            Err(answer) => whole(answer.respond(endpoint.dialect, None)),
+            Err(rejection) => reject(&self, endpoint, *rejection),
         }
     }
 
@@ -163,25 +169,18 @@ impl<W: World> Gateway<W> {
         head: Parts,
         path_key: Option<&PathKey>,
         body: B,
-    ) -> Result<Box<Understood>, Answer>
+    ) -> Result<Box<Understood>, Box<Rejection>>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let who = who(&head.headers, path_key, &self.keys).map_err(|_| {
             let why = "this key is not one of Almoner's, or no longer good; `almoner exec` makes one for each command";
-            Answer::Unauthorized(why.to_owned())
+            Rejection::of_nobody(Answer::Unauthorized(why.to_owned()))
         })?;
-        if !http::is_json(&head.headers) {
-            return Err(Answer::Forbidden("send the body with `content-type: application/json`".to_owned()));
-        }
-        if !http::is_plain(&head.headers) {
-            return Err(Answer::Forbidden("send the body as it is, without `content-encoding`".to_owned()));
-        }
-        let body = self.receive(body).await?;
-        let (_, path) = split_key(head.uri.path());
-        let mut call = dialect::read(endpoint, path, &head.headers, &body).map_err(Answer::BadBody)?;
-        let provider = self.provider_for(endpoint.dialect, &call.model)?;
+        let read = self.read(endpoint, &head, body).await;
+        let of_key = |answer| Box::new(Rejection { answer, of: Of::Key(who.key.labels.clone()) });
+        let (mut call, body, provider) = read.map_err(of_key)?;
         let at = self.purse.now();
         let price = self.price(provider, &call.model, at);
         let brought = call.bring(|model| self.price(provider, model, at));
@@ -195,27 +194,46 @@ impl<W: World> Gateway<W> {
         let hard = || counting.iter().map(|(budget, _)| *budget).filter(|budget| budget.mode.is_hard());
         let counts_dollars = |budget: &Budget| budget.limits.iter().any(|limit| limit.meter == Meter::Usd);
         let (is_bounded, is_priced) = (hard().next().is_some(), hard().any(counts_dollars));
-        if let Err(unknown) = brought
-            && is_bounded
-        {
-            return Err(Answer::Policy { code: "price_missing", message: unknown.to_string() });
-        }
+        let unpriced = brought.err().filter(|_| is_bounded);
         let understood = Box::new(Understood {
             endpoint,
             call,
             body,
-            head,
             shown: who.shown,
             provider,
             price,
+            warnings: unheeded(&head.headers, who.key.priority_max),
+            head,
             labels,
             priority,
             accounts,
             is_bounded,
             is_priced,
         });
-        self.check_policy(&understood)?;
-        Ok(understood)
+        let unpriced = unpriced.map(|unknown| Answer::Policy { code: "price_missing", message: unknown.to_string() });
+        match unpriced.map_or_else(|| self.check_policy(&understood), Err) {
+            Ok(()) => Ok(understood),
+            Err(answer) => Err(Box::new(Rejection { answer, of: Of::Call(understood) })),
+        }
+    }
+
+    /// Reads the call that a request makes, and finds who serves it.
+    async fn read<B>(&self, endpoint: &'static Endpoint, head: &Parts, body: B) -> Result<(Call, Bytes, usize), Answer>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if !http::is_json(&head.headers) {
+            return Err(Answer::Forbidden("send the body with `content-type: application/json`".to_owned()));
+        }
+        if !http::is_plain(&head.headers) {
+            return Err(Answer::Forbidden("send the body as it is, without `content-encoding`".to_owned()));
+        }
+        let body = self.receive(body).await?;
+        let (_, path) = split_key(head.uri.path());
+        let call = dialect::read(endpoint, path, &head.headers, &body).map_err(Answer::BadBody)?;
+        let provider = self.provider_for(endpoint.dialect, &call.model)?;
+        Ok((call, body, provider))
     }
 
     /// Reads the body of a request, within its bounds of size and time.
@@ -293,6 +311,7 @@ impl<W: World> Gateway<W> {
             ask: None,
             price_version: self.book.version().to_owned(),
             unbounded: Vec::new(),
+            warnings: understood.warnings.clone(),
             subscription: understood.shown.is_login() && self.providers[understood.provider].credential.is_none(),
             outcome: crate::report::Outcome::default(),
         }

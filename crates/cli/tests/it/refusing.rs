@@ -1,5 +1,6 @@
 //! What does not pass, or not as it was asked: caps, refusals, accounts, levels, priorities.
 
+use almoner_api::{Reply, Request};
 use almoner_testkit::{Answer, TruthProvider};
 use serde_json::{Value, json};
 
@@ -231,5 +232,68 @@ async fn a_call_that_only_calls_in_flight_keep_out_waits_for_them_and_is_told_to
     assert_eq!(second.header("x-should-retry"), None);
     // Now that the first has settled, the same call goes.
     assert_eq!(server.post("/v1/messages", &[], &call).await.status, 200);
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn every_refusal_has_an_id_and_those_of_a_good_key_are_explained() {
+    let truth = truth().await;
+    let world = world(&truth, "", "[[budget]]\nname = \"team\"\nlimit = \"$100\"\n");
+    let server = world.serve();
+    let (name, key) = server.key(&["$1"], false);
+    let by_key = [("x-almoner-key", key.as_str())];
+    let broken = r#"{"model": "truth-1", "max_tokens": "#;
+    let unpriced = messages("nobodys-model", 10, "x");
+    for (body, code, status) in [(broken, "bad_body", 400), (&unpriced, "model_unknown", 403)] {
+        let answer = server.post("/v1/messages", &by_key, body).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        let call = server.explain(&answer, false);
+        let decided = &call.record["decided"];
+        assert_eq!(decided["decision"], "rejected", "{decided}");
+        assert!(decided["because"].as_str().unwrap().starts_with(code), "{decided}");
+        assert_eq!(decided["labels"]["key"], name, "{decided}");
+        assert!(world.ok(&["explain", &call.id]).contains(code));
+    }
+    let Reply::Summary(summary) = server.ask(&Request::KeySummary { key: name }) else { panic!("no summary") };
+    assert_eq!((summary.calls, summary.refused), (0, 2));
+    // Who has no good key, or asks for what there is not, is told an id, and nothing is kept.
+    let stranger = server.post("/v1/messages", &[("x-api-key", "alm_guessed")], broken).await;
+    let astray = server.post("/v1/nowhere", &by_key, broken).await;
+    for answer in [&stranger, &astray] {
+        let complaint = world.fails(&["explain", answer.header("x-almoner-call").unwrap()]);
+        assert!(complaint.contains("refusals without a good key or a route are not kept"), "{complaint}");
+    }
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_header_that_is_not_heeded_is_told() {
+    let truth = truth().await;
+    let world = world(&truth, "", "[[budget]]\nname = \"team\"\nlimit = \"$1\"\n");
+    let server = world.serve();
+    let slips = [("x-almoner-sesion", "mine"), ("x-almoner-task", ""), ("x-almoner-priority", "critical")];
+    let told = |answer: &Answer| {
+        let warnings = answer.headers.get_all("x-almoner-warning").iter();
+        let mut warnings: Vec<&str> = warnings.map(|value| value.to_str().unwrap()).collect();
+        warnings.sort();
+        assert_eq!(
+            warnings,
+            [
+                "unknown header x-almoner-sesion, did you mean x-almoner-session",
+                "x-almoner-priority critical counts as high, the most that this key allows",
+                "x-almoner-task must have 1 to 128 characters, so it is ignored",
+            ]
+        );
+    };
+    let answer = server.post("/v1/messages", &slips, &messages("truth-1", 200, "Hello")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    told(&answer);
+    let because = server.explain(&answer, true).record["decided"]["because"].to_string();
+    assert!(because.contains("did you mean x-almoner-session"), "{because}");
+    // One that the budget refuses is told as well.
+    world.ok(&["usage", "add", "--cost", "$1", "--reason", "x"]);
+    let refused = server.post("/v1/messages", &slips, &messages("truth-1", 200, "Hello")).await;
+    assert_eq!(refused.status, 402, "{}", refused.text());
+    told(&refused);
     server.stop();
 }

@@ -13,6 +13,7 @@ mod tests;
 mod usage_filter;
 
 pub use cut::{StreamSoFar, cut};
+pub(crate) use tell::warn;
 pub use tell::{Told, tell};
 pub use usage_filter::UsageFilter;
 

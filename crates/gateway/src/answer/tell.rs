@@ -15,6 +15,7 @@ const CAP: HeaderName = HeaderName::from_static("x-almoner-cap");
 const PRICES: HeaderName = HeaderName::from_static("x-almoner-prices");
 const UNBOUNDED: HeaderName = HeaderName::from_static("x-almoner-unbounded");
 const DROPPED: HeaderName = HeaderName::from_static("x-almoner-dropped");
+const WARNING: HeaderName = HeaderName::from_static("x-almoner-warning");
 const CODE: HeaderName = HeaderName::from_static("x-almoner-code");
 const RESETS: HeaderName = HeaderName::from_static("x-almoner-resets-at");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -36,6 +37,8 @@ pub struct Told<'a> {
     pub unbounded: &'a [String],
     /// What was taken out of its body, by name.
     pub dropped: &'a [&'static str],
+    /// Which of its headers for us were not heeded, and why.
+    pub warnings: &'a [String],
 }
 
 /// Tells of a call that went, in the headers of its answer.
@@ -55,6 +58,14 @@ pub fn tell(headers: &mut HeaderMap, told: &Told<'_>) {
     }
     if !told.dropped.is_empty() {
         headers.insert(DROPPED, safe(&told.dropped.join(", ")));
+    }
+    warn(headers, told.warnings);
+}
+
+/// Tells which headers were not heeded, each in a header of its own.
+pub(crate) fn warn(headers: &mut HeaderMap, warnings: &[String]) {
+    for warning in warnings {
+        headers.append(WARNING, safe(warning));
     }
 }
 

@@ -189,6 +189,7 @@ fn an_admitted_call_is_told_in_headers() {
         prices: "2026-11-23",
         unbounded: &["be\r\nta".to_owned(), "100%".to_owned()],
         dropped: &["fallbacks"],
+        warnings: &["unknown header x-almoner-sesion".to_owned()],
     };
     tell(&mut headers, &told);
     assert_eq!(headers["x-almoner-level"], "warning");
@@ -198,6 +199,7 @@ fn an_admitted_call_is_told_in_headers() {
     assert_eq!(headers["x-almoner-prices"], "2026-11-23");
     assert_eq!(headers["x-almoner-unbounded"], "be%0D%0Ata, 100%25");
     assert_eq!(headers["x-almoner-dropped"], "fallbacks");
+    assert_eq!(headers["x-almoner-warning"], "unknown header x-almoner-sesion");
 }
 
 fn so_far(dialect: Dialect, passed: &str) -> StreamSoFar {
