@@ -217,7 +217,8 @@ impl<W: World> Running<W> {
         let (parts, body) = answer.into_parts();
         self.account.report.outcome.status = parts.status.as_u16();
         let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let framing = framing(text(header::CONTENT_TYPE), self.understood.call.stream);
+        let plain_stream = self.understood.endpoint.dialect.tongue().plain_stream;
+        let framing = framing(text(header::CONTENT_TYPE), self.understood.call.stream.then_some(plain_stream));
         let meter = UsageMeter::new(self.understood.endpoint.meter, framing);
         let Ok(meter) = Decoder::new(text(header::CONTENT_ENCODING), meter) else {
             return self.relay_unread(parts, body, head).await;
@@ -238,6 +239,7 @@ impl<W: World> Running<W> {
         drop((parts, self.understood));
         let relay = Relay {
             dialect,
+            framing,
             meter: Some(meter),
             filter: adds_usage.then(UsageFilter::new),
             cut: self.cut,

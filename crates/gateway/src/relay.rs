@@ -57,6 +57,8 @@ pub(crate) struct Home {
 /// An answer that is being relayed.
 pub(crate) struct Relay {
     pub(crate) dialect: Dialect,
+    /// How its events lie in its bytes.
+    pub(crate) framing: Framing,
     /// Reads what passes; gone once it has told its last.
     pub(crate) meter: Option<Decoder>,
     /// Withholds the usage that the client did not ask for.
@@ -103,8 +105,9 @@ impl Relay {
         settle: impl FnOnce(Home) + Send,
     ) {
         let ends_at = Instant::now_plus(self.patience.answer);
-        let mut client = Client { sender: Some(sender), drain: None, so_far: StreamSoFar::new(self.dialect) };
-        let mut from_provider = StreamSoFar::new(self.dialect);
+        let mut client =
+            Client { sender: Some(sender), drain: None, so_far: StreamSoFar::new(self.dialect, self.framing) };
+        let mut from_provider = StreamSoFar::new(self.dialect, self.framing);
         let mut settle = Some(settle);
         let broke = loop {
             match self.next(&mut body, &client, ends_at).await {
@@ -130,7 +133,9 @@ impl Relay {
             }
         };
         let rest = self.filter.take().map(UsageFilter::finish).unwrap_or_default();
-        self.bring_home(&mut settle, broke.clone(), false);
+        // Where nothing in a stream says that it is over, its end does.
+        let ended = broke.is_none() && self.dialect.tongue().last_lines.is_empty();
+        self.bring_home(&mut settle, broke.clone(), ended);
         match (broke, client.sender.take()) {
             (Some(why), Some(sender)) => sender.abort(why.into()),
             (None, Some(mut sender)) if !rest.is_empty() => drop(sender.send_data(rest).await),
@@ -226,13 +231,13 @@ pub(crate) async fn collect(mut body: UpstreamBody, most: usize, patience: Patie
     }
 }
 
-/// The framing of an answer, by its content type and its first bytes.
-pub(crate) fn framing(content_type: Option<&str>, streams: bool) -> Framing {
+/// The framing of an answer, by its content type; `stream` is how its dialect streams without server-sent events, where
+/// a stream was asked for.
+pub(crate) fn framing(content_type: Option<&str>, stream: Option<Framing>) -> Framing {
     match content_type {
         Some(kind) if kind.contains("event-stream") => Framing::Sse,
-        Some(kind) if kind.contains("json") => Framing::Json,
-        _ if streams => Framing::Sse,
-        _ => Framing::Json,
+        Some(kind) if kind.contains("json") => stream.filter(|stream| *stream != Framing::Sse).unwrap_or(Framing::Json),
+        _ => stream.unwrap_or(Framing::Json),
     }
 }
 

@@ -1,55 +1,100 @@
 //! Ending a stream that may not go on.
 
+use almoner_meter::Framing;
 use hyper::body::Bytes;
 
 use super::lines::{Ends, Lines};
+use super::nesting::Nesting;
 use super::{Answer, form};
 use crate::dialect::Dialect;
 
-/// How much of a line is kept to know it by.
+/// How much of a line of an event is kept to know it by.
 const LINE_START: usize = 32;
+
+/// The longest line that may be a stream's last, where each line is an object; real ones take a few hundred bytes, and
+/// a few more for each token of a conversation that they hand back.
+const LINE_MAX: usize = 64 << 10;
 
 /// How far a stream has come at its client. It is told every byte that passes.
 #[derive(Clone, Debug)]
 pub struct StreamSoFar {
     dialect: Dialect,
-    lines: Lines,
-    line_start: Vec<u8>,
-    /// Whether the present event is the stream's last.
-    is_last: bool,
+    place: Place,
     has_ended: bool,
+}
+
+/// Where a stream's bytes have led to, by how its events lie in them.
+#[derive(Clone, Debug)]
+enum Place {
+    /// In server-sent events.
+    Events {
+        lines: Lines,
+        line_start: Vec<u8>,
+        /// Whether the present event is the stream's last.
+        is_last: bool,
+    },
+    /// In lines that are an object each: the present one.
+    Objects { lines: Lines, line: Vec<u8> },
+    /// In an array of objects.
+    Array(Nesting),
 }
 
 impl StreamSoFar {
     /// A stream of which nothing has passed.
     #[must_use]
-    pub const fn new(dialect: Dialect) -> Self {
-        Self { dialect, lines: Lines::new(), line_start: Vec::new(), is_last: false, has_ended: false }
+    pub const fn new(dialect: Dialect, framing: Framing) -> Self {
+        let place = match framing {
+            Framing::Ndjson => Place::Objects { lines: Lines::new(), line: Vec::new() },
+            Framing::JsonArray => Place::Array(Nesting::new()),
+            Framing::Sse | Framing::Json => {
+                Place::Events { lines: Lines::new(), line_start: Vec::new(), is_last: false }
+            }
+        };
+        Self { dialect, place, has_ended: false }
     }
 
     /// Takes note of bytes that have passed to the client.
     pub fn pass(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let piece = self.lines.take(bytes);
-            self.note(&bytes[..piece.content], piece.ends);
-            bytes = &bytes[piece.taken..];
-        }
-    }
-
-    fn note(&mut self, content: &[u8], ends: Ends) {
-        let room = LINE_START - self.line_start.len();
-        self.line_start.extend_from_slice(&content[..content.len().min(room)]);
-        if matches!(ends, Ends::Line | Ends::Event) {
-            self.is_last |= is_last(self.dialect, &self.line_start);
-            self.has_ended |= self.is_last && ends == Ends::Event;
-            self.line_start.clear();
+        let dialect = self.dialect;
+        match &mut self.place {
+            Place::Array(nesting) => {
+                nesting.pass(bytes);
+                self.has_ended = nesting.has_closed();
+            }
+            Place::Events { lines, line_start, is_last } => {
+                while !bytes.is_empty() {
+                    let piece = lines.take(bytes);
+                    keep(line_start, &bytes[..piece.content], LINE_START);
+                    if matches!(piece.ends, Ends::Line | Ends::Event) {
+                        *is_last |= is_last_line(dialect, line_start);
+                        self.has_ended |= *is_last && piece.ends == Ends::Event;
+                        line_start.clear();
+                    }
+                    bytes = &bytes[piece.taken..];
+                }
+            }
+            Place::Objects { lines, line } => {
+                while !bytes.is_empty() {
+                    let piece = lines.take(bytes);
+                    keep(line, &bytes[..piece.content], LINE_MAX);
+                    if matches!(piece.ends, Ends::Line | Ends::Event) {
+                        self.has_ended |= is_done(line);
+                        line.clear();
+                    }
+                    bytes = &bytes[piece.taken..];
+                }
+            }
         }
     }
 
     /// Whether the last event is whole and no other has begun: here a cut leaves nothing broken behind.
     #[must_use]
     pub const fn at_border(&self) -> bool {
-        self.lines.at_border()
+        match &self.place {
+            Place::Events { lines, .. } => lines.at_border(),
+            Place::Objects { lines, .. } => lines.at_line_start(),
+            Place::Array(nesting) => nesting.is_between(),
+        }
     }
 
     /// Whether the stream has said that it is over.
@@ -62,16 +107,49 @@ impl StreamSoFar {
     /// they do not end it.
     #[must_use]
     pub fn to_border(&self, next: &[u8]) -> usize {
-        let mut lines = self.lines;
+        let mut ahead = self.clone();
+        let open = |ahead: &Self| !ahead.at_border();
         let mut taken = 0;
-        while taken < next.len() && !lines.at_border() {
-            taken += lines.take(&next[taken..]).taken;
+        while taken < next.len() && open(&ahead) {
+            ahead.pass(&next[taken..=taken]);
+            taken += 1;
         }
         taken
     }
+
+    /// What closes an event that is open, so that another can stand behind it.
+    const fn close(&self) -> &'static str {
+        match &self.place {
+            Place::Events { lines, .. } => match (lines.at_border(), lines.at_line_start()) {
+                (true, _) => "",
+                (false, true) => "\n",
+                (false, false) => "\n\n",
+            },
+            Place::Objects { lines, .. } => {
+                if lines.at_line_start() {
+                    ""
+                } else {
+                    "\n"
+                }
+            }
+            Place::Array(nesting) => nesting.before_next(),
+        }
+    }
 }
 
-fn is_last(dialect: Dialect, line: &[u8]) -> bool {
+/// Adds to what is kept, up to its bound.
+fn keep(kept: &mut Vec<u8>, more: &[u8], most: usize) {
+    let room = most - kept.len();
+    kept.extend_from_slice(&more[..more.len().min(room)]);
+}
+
+/// Whether an object says that nothing comes after it.
+fn is_done(line: &[u8]) -> bool {
+    let may_be = memchr::memmem::find(line, b"\"done\"").is_some();
+    may_be && serde_json::from_slice::<serde_json::Value>(line).is_ok_and(|object| object["done"] == true)
+}
+
+fn is_last_line(dialect: Dialect, line: &[u8]) -> bool {
     let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
     let (field, value) = (&line[..colon], &line[colon + 1..]);
     let value = value.strip_prefix(b" ").unwrap_or(value);
@@ -89,11 +167,11 @@ pub fn cut(so_far: &StreamSoFar, why: &Answer) -> Bytes {
     if so_far.has_ended() {
         return Bytes::new();
     }
-    let close = match (so_far.at_border(), so_far.lines.at_line_start()) {
-        (true, _) => "",
-        (false, true) => "\n",
-        (false, false) => "\n\n",
-    };
-    let event = (so_far.dialect.tongue().last_event)(&form::error(why, so_far.dialect));
-    format!("{close}{event}").into()
+    let error = form::error(why, so_far.dialect);
+    let close = so_far.close();
+    match so_far.place {
+        Place::Array(_) => format!("{close}{error}]"),
+        _ => format!("{close}{}", (so_far.dialect.tongue().last_event)(&error)),
+    }
+    .into()
 }

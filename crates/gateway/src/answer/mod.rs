@@ -6,6 +6,7 @@
 mod cut;
 mod form;
 mod lines;
+mod nesting;
 mod said;
 mod tell;
 #[cfg(test)]

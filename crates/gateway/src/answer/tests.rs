@@ -1,6 +1,7 @@
 //! What people and programs are told, and streams that are cut or filtered at any byte.
 
 use almoner_ledger::{Refusal, RefusalReason};
+use almoner_meter::Framing;
 use almoner_units::{Level, Priority, Timestamp};
 use proptest::prelude::*;
 use serde_json::Value as Json;
@@ -203,7 +204,11 @@ fn an_admitted_call_is_told_in_headers() {
 }
 
 fn so_far(dialect: Dialect, passed: &str) -> StreamSoFar {
-    let mut so_far = StreamSoFar::new(dialect);
+    framed(dialect, Framing::Sse, passed)
+}
+
+fn framed(dialect: Dialect, framing: Framing, passed: &str) -> StreamSoFar {
+    let mut so_far = StreamSoFar::new(dialect, framing);
     so_far.pass(passed.as_bytes());
     so_far
 }
@@ -240,6 +245,39 @@ fn a_stream_that_is_over_is_not_cut() {
         assert_eq!(cut(&so_far(dialect, ended), &no_money()), Bytes::new());
         assert_ne!(cut(&so_far(dialect, &ended[..ended.len() - 4]), &no_money()), Bytes::new());
     }
+}
+
+#[test]
+fn a_stream_of_lines_ends_in_a_line_and_one_in_an_array_closes_it() {
+    let ends = |framing, passed: &str| {
+        let end = cut(&framed(Dialect::Chat, framing, passed), &no_money());
+        let end = String::from_utf8(end.to_vec()).unwrap();
+        let at = end.find(['d', '{']).unwrap_or(end.len());
+        (end[..at].to_owned(), end[at..].to_owned())
+    };
+    for (passed, before) in [("", ""), ("{\"done\":false}\n", ""), ("{\"done\":true}", "\n"), ("{\"mess", "\n")] {
+        assert_eq!(ends(Framing::Ndjson, passed).0, before, "{passed}");
+    }
+    let told = "{\"message\":{\"tool_calls\":[{\"done\":true}]},\"done\":false}\n";
+    assert_ne!(ends(Framing::Ndjson, told).1, "", "only the object itself says that it is the last");
+    for ended in ["{\"done\":true}\n", "{\"done\":false}\r\n{\"model\":\"m\",\"done\" : true}\r\n"] {
+        assert_eq!(ends(Framing::Ndjson, ended), Default::default(), "{ended}");
+    }
+    for passed in ["", "[", "[{\"a\":\"}]\\\"\"}", "[{}\n,\n", "[{},{\"a\":[1]}\n"] {
+        let (before, error) = ends(Framing::JsonArray, passed);
+        let all: Vec<Json> = serde_json::from_str(&format!("{passed}{before}{error}")).unwrap();
+        assert!(all.last().unwrap()["error"]["message"].is_string(), "{passed}");
+    }
+    assert!(serde_json::from_str::<Json>(&format!("[{{\"a\":{}", ends(Framing::JsonArray, "[{\"a\":").1)).is_err());
+    assert_eq!(ends(Framing::JsonArray, "[{}]\n"), Default::default());
+}
+
+#[test]
+fn the_open_object_can_be_passed_before_a_cut() {
+    let array = |passed| framed(Dialect::Chat, Framing::JsonArray, passed);
+    assert_eq!(array("[{\"a\":\"}").to_border(b"\"}\n,{"), 2);
+    assert_eq!(array("[{}").to_border(b",{}]"), 0);
+    assert_eq!(framed(Dialect::Chat, Framing::Ndjson, "{").to_border(b"}\n{"), 2);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Anthropic Messages, and the counting of tokens.
 
-use almoner_meter::Dialect as Metered;
+use almoner_meter::{Dialect as Metered, Framing};
 use almoner_policy::Writes;
 use hyper::{HeaderMap, StatusCode};
 use serde_json::json;
@@ -22,6 +22,7 @@ pub(super) const TONGUE: Tongue = Tongue {
     credential: CredentialPlace::Header("x-api-key"),
     no_money: StatusCode::PAYMENT_REQUIRED,
     error,
+    plain_stream: Framing::Sse,
     last_lines: &[("event", "message_stop")],
     last_event: |error| format!("event: error\ndata: {error}\n\n"),
 };

@@ -1,6 +1,6 @@
 //! OpenAI Chat Completions, and what speaks like it.
 
-use almoner_meter::Dialect as Metered;
+use almoner_meter::{Dialect as Metered, Framing};
 use almoner_policy::Writes;
 use hyper::StatusCode;
 use serde_json::json;
@@ -22,6 +22,7 @@ pub(super) const TONGUE: Tongue = Tongue {
     credential: CredentialPlace::Bearer,
     no_money: StatusCode::PAYMENT_REQUIRED,
     error,
+    plain_stream: Framing::Sse,
     last_lines: &[("data", "[DONE]")],
     last_event: |error| format!("data: {error}\n\n"),
 };

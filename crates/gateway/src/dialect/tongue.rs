@@ -1,5 +1,6 @@
 //! What is particular to a dialect, in one place: its routes, its credential, its refusals and the ends of its streams.
 
+use almoner_meter::Framing;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderName};
 use serde_json::Value;
@@ -19,7 +20,10 @@ pub(crate) struct Tongue {
     pub(crate) no_money: StatusCode,
     /// The error object.
     pub(crate) error: fn(&Wrong<'_>) -> Value,
-    /// The lines after which a stream has ended, each a field and its value.
+    /// How a stream lies in its bytes where its content type does not say that they are server-sent events.
+    pub(crate) plain_stream: Framing,
+    /// The lines after which a stream has ended, each a field and its value. Where there are none, it ends with its
+    /// bytes.
     pub(crate) last_lines: &'static [(&'static str, &'static str)],
     /// An error object as the last event of a stream.
     pub(crate) last_event: fn(&Value) -> String,
