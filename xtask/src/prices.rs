@@ -201,8 +201,14 @@ fn thresholds(row: &Row) -> BTreeSet<u64> {
     row.keys().filter_map(above).chain([0]).collect()
 }
 
-/// Fast mode, which the table lacks: twice the standard rate where the provider documents it.
-/// Source: <https://platform.claude.com/docs/en/build-with-claude/fast-mode>, for these two models.
+/// Fast mode, which the table lacks: twice the standard rate, caches included, where a price is published.
+///
+/// As of 2026-11-23:
+/// - Opus 4.8 and Opus 5: $10 and $50, by platform.claude.com/docs/en/build-with-claude/fast-mode; openrouter.ai and
+///   vercel.com list the same for Opus 5.
+/// - Opus 5.5 and Fable 5.2: the same page supports them, and its price for them is not known here. So they have no
+///   rate, and are refused by name.
+/// - Opus 4.6 and 4.7: no longer supported (4.7 until 2026-07-24, by code.claude.com/docs/en/fast-mode).
 fn fast(provider: &str, name: &str, standard: &Rate) -> Option<Rate> {
     let is_fast = provider == "anthropic" && (name.starts_with("claude-opus-5") || name.starts_with("claude-opus-4-8"));
     // What Opus 5.5 costs in fast mode is not known here, so it has no rate and is refused.
@@ -214,41 +220,60 @@ fn fast(provider: &str, name: &str, standard: &Rate) -> Option<Rate> {
     })
 }
 
-/// What the table lacks: the most tokens an image or a page of a document can cost, and the surcharge in percent for
-/// inference that is pinned to a region.
+/// What the table lacks: the most tokens an image can cost, and the surcharge in percent for inference that is pinned
+/// to a region.
+///
+/// A page of a document has no maximum: the provider's 1,500 to 3,000 tokens of text beside the page's image are a usual
+/// range, and a page crowded on purpose has more. So the book gives none, and a document counts as the window.
+/// Source: <https://platform.claude.com/docs/en/build-with-claude/pdf-support>
 fn known_facts(provider: &str, name: &str) -> BTreeMap<&'static str, u64> {
     let mut facts = BTreeMap::new();
     facts.extend(image_tokens(provider, name).map(|tokens| ("image_tokens", tokens)));
-    if provider == "anthropic" {
-        // 3,000 tokens of text, the top of the documented range, and the page as an image.
-        // Source: https://platform.claude.com/docs/en/build-with-claude/pdf-support
-        facts.insert("page_tokens", 7_800);
-    }
-    // Older models do not take the member. Source: https://platform.claude.com/docs/en/build-with-claude/data-residency
-    if provider == "anthropic" && !name.contains("-4-5") {
+    if has_regional_surcharge(provider, name) {
         facts.insert("regional_percent", 110);
     }
     facts
 }
 
+/// Whether a model costs a tenth more where inference is pinned to a region.
+///
+/// As of 2026-11-23:
+/// - Anthropic: from Opus 4.6 and Sonnet 4.6 on; the models named 4.5 refuse the member. By
+///   platform.claude.com/docs/en/manage-claude/data-residency, and 1.1 times by docs.aws.amazon.com/claude-platform.
+/// - OpenAI: what was released from 5 March 2026 on, which is GPT-5.4, at its regional addresses; names that move are
+///   taken for new. By developers.openai.com/api/docs/guides/data-residency.
+fn has_regional_surcharge(provider: &str, name: &str) -> bool {
+    let since_gpt_5_4 =
+        ["gpt-5.4", "gpt-5.5", "gpt-5.6", "gpt-6", "gpt-daybreak", "daybreak", "gpt-rosalind", "chat-latest"];
+    match provider {
+        "anthropic" => !name.contains("-4-5"),
+        "openai" => since_gpt_5_4.iter().any(|start| name.starts_with(start)),
+        _ => false,
+    }
+}
+
 /// The most tokens one image can cost; nothing where no maximum is documented, so that it counts as a whole context
 /// window.
+///
+/// As of 2026-11-23:
+/// - Anthropic: a token for each 28 × 28 pixels after scaling, 4,784 from Opus 4.7 on and about 1,600 before; 4,800 for
+///   all. By platform.claude.com/docs/en/build-with-claude/vision.
+/// - GPT-4o, GPT-4 Turbo, o1 and o3: 85, and 170 for each of at most 8 tiles (2,048 × 768 pixels in tiles of 512).
+///   GPT-4o mini: 2,833, and 5,667 for each. By developers.openai.com/api/docs/guides/images-vision, as the next.
+/// - GPT-4.1, o4-mini and GPT-5 to 5.3: at most 1,536 patches of 32 × 32, times at most 2.46 (nano), which is 3,779.
+/// - GPT-5.4 and GPT-5.5: at most 10,000 patches in their original size, times at most 2.46.
+/// - GPT-5.6, GPT-6 and names that move: no maximum.
+/// - Gemini 3 and 4: 2,240 at ultra-high resolution. By ai.google.dev/gemini-api/docs/media-resolution.
 fn image_tokens(provider: &str, name: &str) -> Option<u64> {
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     match provider {
-        // 4,784 for models with high resolution, about 1,600 for the older ones; the larger for all.
-        // Source: https://platform.claude.com/docs/en/build-with-claude/vision
         "anthropic" => Some(4_800),
-        // Tiles: a base, and at most 8 tiles of an image scaled to 2,048 × 768. Patches: at most 1,536 (10,000 from
-        // GPT-5.4 on) times the model's factor. GPT-5.6 and GPT-6 document no maximum.
-        // Source: https://developers.openai.com/api/docs/guides/images-vision
         "openai" if starts(&["gpt-4o-mini"]) => Some(2_833 + 8 * 5_667),
         "openai" if starts(&["gpt-4o", "gpt-4-turbo", "o1", "o3"]) => Some(85 + 8 * 170),
         "openai" if starts(&["gpt-4.1", "o4-mini"]) => Some(3_800),
         "openai" if starts(&["gpt-5.6", "gpt-6", "gpt-daybreak", "daybreak", "chat-latest"]) => None,
         "openai" if starts(&["gpt-5.4", "gpt-5.5"]) => Some(24_600),
         "openai" if starts(&["gpt-5"]) => Some(3_800),
-        // Ultra-high resolution. Source: https://ai.google.dev/gemini-api/docs/media-resolution
         "gemini" if starts(&["gemini-3", "gemini-4"]) => Some(2_300),
         _ => None,
     }

@@ -133,8 +133,8 @@ pub struct Provider {
     pub free: bool,
     /// The class of service of calls that ask for none; `None` where nobody knows what the account has by default.
     pub service_tier: Option<DefaultTier>,
-    /// Whether calls that do not say where they run may be billed at the surcharge for one region.
-    pub region_premium: bool,
+    /// Whether calls that do not say where they run are billed at the surcharge for one region; `None`: not said.
+    pub region_premium: Option<bool>,
 }
 
 /// What stands around the providers and decides about them.
@@ -192,7 +192,7 @@ fn built_in(
         models: Vec::new(),
         free: false,
         service_tier: None,
-        region_premium: true,
+        region_premium: None,
     })
 }
 
@@ -223,10 +223,9 @@ fn provider(node: &Node, around: &Around<'_>, report: &mut Report) -> Option<Pro
     let url = fields.need("base_url", report).and_then(|node| base_url(node, around, report));
     let key = key(&fields, around, report);
     let models = fields.get("models").map_or(Some(Vec::new()), |node| models(node, report));
-    let truth = |key, default, report: &mut Report| {
-        fields.get(key).map_or(Some(default), |node| report.take(value::truth(node)))
-    };
-    let (free, premium) = (truth("free", false, report), truth("region_premium", true, report));
+    let free = fields.get("free").map_or(Some(false), |node| report.take(value::truth(node)));
+    let premium = fields.get("region_premium").map(|node| report.take(value::truth(node)));
+    let premium = premium.map_or(Some(None), |premium| premium.map(Some));
     let tier = fields.get("service_tier").map(|node| report.take(value::choice(node, "service tier", &TIERS)));
     let tier = tier.map_or(Some(None), |tier| tier.map(Some));
     let (name, (key, from)) = (name?, key?);
@@ -235,7 +234,7 @@ fn provider(node: &Node, around: &Around<'_>, report: &mut Report) -> Option<Pro
         ("key", Some(from.to_string())),
         ("free", free.map(|free| free.to_string())),
         ("service_tier", tier.map(|tier| tier.map_or("not known", DefaultTier::name).to_owned())),
-        ("region_premium", premium.map(|premium| premium.to_string())),
+        ("region_premium", premium.map(|premium| premium.map_or("not known".to_owned(), |truth| truth.to_string()))),
     ];
     for (key, shown) in shown {
         let origin = fields.get(key).map_or(Origin::Default, |node| Origin::File(report.texts.locate(&node.place)));

@@ -68,9 +68,19 @@ fn configured(
         credential,
         models: serves(provider, settings, book),
         free: provider.free,
-        pinned: Pinned { service_tier: provider.service_tier.map(tier), is_global: !provider.region_premium },
+        pinned: Pinned {
+            service_tier: provider.service_tier.map(tier),
+            regional: provider.region_premium.or_else(|| is_regional(&provider.base_url)),
+        },
         way: Way::to(&provider.base_url, settings.connect_max)?,
     })
+}
+
+/// Whether an address is one of those that OpenAI has for each region, or the one for all; `None` for any other.
+fn is_regional(base_url: &str) -> Option<bool> {
+    let host = base_url.strip_prefix("https://")?.split(['/', ':']).next()?;
+    let region = host.strip_suffix("api.openai.com")?;
+    (region.is_empty() || region.ends_with('.')).then_some(!region.is_empty())
 }
 
 /// The price book's tier of an account's default.
@@ -111,4 +121,24 @@ fn serves(
         let known_by = |provider: &str| book.find(Some(provider), model, at).is_some();
         known_by(&name) || (model != MODEL && !others.iter().any(|other| known_by(other)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openais_address_tells_the_region() {
+        for (address, regional) in [
+            ("https://api.openai.com", Some(false)),
+            ("https://eu.api.openai.com/", Some(true)),
+            ("https://us.api.openai.com:443/x", Some(true)),
+            ("https://notapi.openai.com", None),
+            ("https://api.openai.com.example", None),
+            ("https://api.anthropic.com", None),
+            ("http://127.0.0.1:8080", None),
+        ] {
+            assert_eq!(is_regional(address), regional, "{address}");
+        }
+    }
 }

@@ -206,7 +206,7 @@ pub(crate) fn settings<W: World>(gateway: &Gateway<W>, understood: &Understood) 
         default_output: gateway.settings.default_output,
         overhead: overheads.of(&understood.call.model),
         service_tier: pinned.service_tier,
-        is_global: pinned.is_global,
+        is_global: pinned.regional == Some(false),
     }
 }
 

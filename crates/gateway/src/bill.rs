@@ -48,14 +48,14 @@ impl Asked {
         let asks = shape.service_tier.as_deref().is_some_and(|tier| tier != "auto");
         let pinned = Pinned {
             service_tier: pinned.service_tier.filter(|_| !asks),
-            is_global: pinned.is_global && shape.regional.is_none(),
+            regional: pinned.regional.filter(|_| shape.regional.is_none()),
         };
         let default = pinned.service_tier.map(|tier| tier.name().to_owned());
         Self {
             choices: shape.choices.max(1),
             service_tier: default.or_else(|| shape.service_tier.clone()),
             fast: shape.fast,
-            regional: shape.regional == Some(true),
+            regional: shape.regional.or(pinned.regional) == Some(true),
             pinned,
             text_bytes: shape.text_bytes,
         }
@@ -68,7 +68,7 @@ impl Asked {
         if self.pinned.service_tier.is_some_and(is_other) {
             return Some("the provider used another service tier than the config's `service_tier`");
         }
-        let is_elsewhere = self.pinned.is_global && reading.region.as_deref().is_some_and(is_somewhere);
+        let is_elsewhere = self.pinned.regional == Some(false) && reading.region.as_deref().is_some_and(is_somewhere);
         is_elsewhere.then_some("the provider bills for a region, and the config says `region_premium = false`")
     }
 }
@@ -272,7 +272,7 @@ mod tests {
         let gpt = PriceBook::shipped().find(None, "gpt-5", NOW).unwrap();
         let asked = |tier: Option<&str>, pinned| {
             let shape = Shape { service_tier: tier.map(str::to_owned), ..Shape::default() };
-            Asked::by(&shape, Pinned { service_tier: Some(pinned), is_global: true })
+            Asked::by(&shape, Pinned { service_tier: Some(pinned), regional: Some(false) })
         };
         let cost = |asked: &Asked, said: Option<&str>| {
             let reading = Reading { service_tier: said.map(str::to_owned), ..whole() };
@@ -288,6 +288,15 @@ mod tests {
         assert_eq!(cost(&asked(None, Tier::Priority), Some("default")), (plain, true));
         // What the call asks for itself is its own business.
         assert_eq!(cost(&asked(Some("priority"), Tier::Standard), Some("priority")), (twice, false));
+        // An answer that does not say where it was made was made where the config says.
+        let there = Asked::by(&Shape::default(), Pinned { service_tier: None, regional: Some(true) });
+        let gpt_5_4 = PriceBook::shipped().find(None, "gpt-5.4", NOW).unwrap();
+        let cost = |asked: &Asked| {
+            let tariff =
+                Tariff { book: PriceBook::shipped(), provider: "openai", price: Some(gpt_5_4), asked, at: NOW };
+            bill(&Home { reading: whole(), broke: None, ended: true }, tariff).cost.unwrap().get()
+        };
+        assert_eq!(cost(&there) * 10, cost(&Asked::by(&Shape::default(), Pinned::default())) * 11);
         let abroad = Reading { region: Some("us".to_owned()), ..whole() };
         let why = asked(None, Tier::Standard).belied_by(&abroad, Some(gpt)).unwrap();
         assert!(why.contains("region_premium"), "{why}");

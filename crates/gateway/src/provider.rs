@@ -31,8 +31,8 @@ pub struct Provider<U: Upstream> {
 pub struct Pinned {
     /// Their class of service; `None`: any that the provider may choose unasked.
     pub service_tier: Option<Tier>,
-    /// Whether none of them is billed at the surcharge for one region.
-    pub is_global: bool,
+    /// Whether they are billed at the surcharge for one region; `None`: as the account has it, which nobody said.
+    pub regional: Option<bool>,
 }
 
 /// A secret that is shown to a provider and to nobody else.

@@ -104,8 +104,8 @@ fn every_key_of_a_provider_is_read() {
     let [a, b] = &settings.providers[..] else { panic!("two providers") };
     assert_eq!((a.name.as_str(), a.base_url.as_str(), a.free), ("a", "https://a.example/api", true));
     assert_eq!(a.dialects, DialectName::ALL);
-    assert_eq!((a.service_tier, a.region_premium), (Some(DefaultTier::Standard), false));
-    assert_eq!((b.service_tier, b.region_premium), (None, true));
+    assert_eq!((a.service_tier, a.region_premium), (Some(DefaultTier::Standard), Some(false)));
+    assert_eq!((b.service_tier, b.region_premium), (None, None));
     assert!(a.models[0].matches("qwen3:8b") && a.models[1].matches("exact"));
     let secret = |key: &Credential| match key {
         Credential::Secret(secret) => secret.expose().to_owned(),

@@ -25,7 +25,7 @@ fn held(report: &Report) -> u64 {
     held[Meter::Usd]
 }
 
-const STANDARD_ACCOUNT: Pinned = Pinned { service_tier: Some(Tier::Standard), is_global: true };
+const STANDARD_ACCOUNT: Pinned = Pinned { service_tier: Some(Tier::Standard), regional: Some(false) };
 
 #[tokio::test]
 async fn an_account_that_is_known_halves_the_hold() {
