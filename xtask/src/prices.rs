@@ -223,7 +223,7 @@ fn fast(provider: &str, name: &str, standard: &Rate) -> Option<Rate> {
 /// What the table lacks: the most tokens an image can cost, and the surcharge in percent for inference that is pinned
 /// to a region.
 ///
-/// A page of a document has no maximum: the provider's 1,500 to 3,000 tokens of text beside the page's image are a usual
+/// A page of a document has no maximum: 1,500 to 3,000 tokens of text beside the page as an image are a usual
 /// range, and a page crowded on purpose has more. So the book gives none, and a document counts as the window.
 /// Source: <https://platform.claude.com/docs/en/build-with-claude/pdf-support>
 fn known_facts(provider: &str, name: &str) -> BTreeMap<&'static str, u64> {
