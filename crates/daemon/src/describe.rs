@@ -128,26 +128,41 @@ fn verdict(verdict: &VerdictRecord) -> Value {
         "held": charge(&verdict.held),
         "waited_ms": verdict.waited.ms(),
         "bound": bound(&verdict.bound),
-        "budgets_before": verdict.numbers.iter().map(numbers).collect::<Map<String, Value>>(),
+        "budgets_before": verdict.numbers.iter().map(numbers).collect::<Vec<Value>>(),
         "price_version": verdict.price_version,
     })
 }
 
+/// The parts of a bound, each a number whose name is its unit.
 fn bound(parts: &[BoundPart]) -> Value {
-    let named = |part: &BoundPart| (part.name.clone(), Value::from(part.meter.show(part.amount)));
-    parts.iter().map(named).collect::<Map<String, Value>>().into()
+    let named = |part: &BoundPart| {
+        let mut members = numbered("", part.meter, part.amount);
+        members.insert("part".to_owned(), part.name.clone().into());
+        Value::from(members)
+    };
+    parts.iter().map(named).collect()
 }
 
-/// An account and its limits, in words.
-fn numbers(view: &AccountView) -> (String, Value) {
-    let in_words = |limit: &LimitView| {
-        let show = |amount| limit.limit.meter.show(amount);
-        let LimitView { spent, assumed, held, .. } = *limit;
-        let text = format!("{} spent, {} assumed, {} held", show(spent), show(assumed), show(held));
-        (limit.limit.to_string(), Value::from(format!("{text}, {} left", show(limit.left()))))
-    };
-    let limits: Map<String, Value> = view.limits.iter().map(in_words).collect();
-    (format!("{} at level {}", view.key, view.level), limits.into())
+/// An account and its limits, as they were.
+fn numbers(view: &AccountView) -> Value {
+    let limits: Vec<Value> = view.limits.iter().map(limit_numbers).collect();
+    json!({ "account": view.key.to_string(), "level": view.level.to_string(), "limits": limits })
+}
+
+fn limit_numbers(view: &LimitView) -> Value {
+    let mut members = Map::new();
+    members.insert("limit".to_owned(), view.limit.to_string().into());
+    let amounts = [("spent", view.spent), ("assumed", view.assumed), ("held", view.held), ("left", view.left())];
+    amounts.iter().for_each(|(word, amount)| members.extend(numbered(word, view.limit.meter, *amount)));
+    members.into()
+}
+
+/// A number under a name that ends in its unit: `spent_tokens`; money as `spent_usd_nano`, and in words as `spent_usd`.
+fn numbered(word: &str, meter: Meter, amount: u64) -> Map<String, Value> {
+    let name = if word.is_empty() { meter.to_string() } else { format!("{word}_{meter}") };
+    let money = (meter == Meter::Usd).then(|| (format!("{name}_nano"), Value::from(amount)));
+    let shown = if meter == Meter::Usd { meter.show(amount).into() } else { Value::from(amount) };
+    money.into_iter().chain([(name, shown)]).collect()
 }
 
 fn outcome(outcome: &OutcomeRecord) -> Value {
@@ -173,8 +188,8 @@ fn outcome(outcome: &OutcomeRecord) -> Value {
     })
 }
 
-/// What is not nothing of a charge, in words.
+/// What is not nothing of a charge.
 fn charge(charge: &Charge) -> Value {
     let some = charge.iter().filter(|(_, amount)| *amount > 0);
-    some.map(|(meter, amount)| (meter.to_string(), Value::from(meter.show(amount)))).collect::<Map<_, _>>().into()
+    some.flat_map(|(meter, amount)| numbered("", meter, amount)).collect::<Map<_, _>>().into()
 }

@@ -23,14 +23,34 @@ async fn a_call_that_passed_is_explained_with_the_numbers_of_its_moment() {
     let decided = &call["record"]["decided"];
     assert_eq!((&decided["decision"], &decided["model"]), (&"admitted".into(), &"truth-1".into()), "{decided}");
     assert_eq!(decided["output_cap"], 200);
-    let before = &decided["budgets_before"]["team at level none"]["$1.00 / lifetime"];
-    assert_eq!(before, "$0.25 spent, $0.00 assumed, $0.00 held, $0.75 left");
+    let before = &decided["budgets_before"][0];
+    assert_eq!((&before["account"], &before["level"]), (&"team".into(), &"none".into()));
+    let dollars = json!({
+        "limit": "$1.00 / lifetime",
+        "spent_usd": "$0.25", "spent_usd_nano": 250_000_000,
+        "assumed_usd": "$0.00", "assumed_usd_nano": 0,
+        "held_usd": "$0.00", "held_usd_nano": 0,
+        "left_usd": "$0.75", "left_usd_nano": 750_000_000,
+    });
+    assert_eq!(before["limits"][0], dollars);
+    let tokens = json!({
+        "limit": "1M tokens / day",
+        "spent_tokens": 0, "assumed_tokens": 0, "held_tokens": 0, "left_tokens": 1_000_000,
+    });
+    assert_eq!(before["limits"][1], tokens);
+    assert!(decided["held"]["output_tokens"].as_u64() >= Some(200), "{decided}");
+    let parts = decided["bound"].as_array().unwrap();
+    assert!(parts.iter().any(|part| part["input_tokens"].as_u64() > Some(0)), "{parts:?}");
     let ended = &call["record"]["ended"];
     assert_eq!((&ended["outcome"], &ended["status"]), (&"settled".into(), &200.into()), "{ended}");
     assert_eq!(ended["usage"]["input"], truth.calls()[0].input);
     assert_eq!(ended["charged"]["usd"], truth.bill().to_string());
+    assert_eq!(ended["charged"]["usd_nano"], truth.bill().get());
+    assert_eq!(ended["charged"]["tokens"], truth.calls()[0].input + truth.calls()[0].output);
     let shown = world.ok(&["explain", id]);
     assert!(shown.starts_with(&format!("call {id}\n")) && shown.contains("outcome: settled"), "{shown}");
+    let told = "team at level none:\n        $1.00 / lifetime: $0.25 spent, $0.00 assumed, $0.00 held, $0.75 left\n";
+    assert!(shown.contains(told) && !shown.contains("nano"), "{shown}");
     server.stop();
 }
 

@@ -54,7 +54,7 @@ async fn no_money_is_said_in_each_dialects_own_form_and_ends_the_client() {
         // The refusal is explained with the numbers of that moment.
         let explained = server.explain(answer, false);
         assert_eq!(explained.record["decided"]["decision"], "refused", "{}", explained.record);
-        assert!(explained.record["decided"]["budgets_before"].is_object());
+        assert!(explained.record["decided"]["budgets_before"].is_array());
     }
     assert_eq!(anthropic.json()["error"]["type"], "billing_error");
     assert_eq!(chat.json()["error"]["code"], "insufficient_quota");
