@@ -121,6 +121,7 @@ fn foreign(folder: &Path) -> std::io::Result<Option<std::ffi::OsString>> {
 /// # Errors
 /// [`ServeError`] where it cannot start.
 pub fn serve(settings: &Settings, options: Options, say: &mut dyn FnMut(String)) -> Result<(), ServeError> {
+    first_try(settings)?;
     prepare_state_dir(&settings.state_dir)?;
     let (journal, ledger) = open(settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -144,6 +145,20 @@ pub fn serve(settings: &Settings, options: Options, say: &mut dyn FnMut(String))
     drop(keeping.join());
     drop(recording.join());
     served
+}
+
+/// Tries what may fail, where no ledger is yet, before anything is made: a start that fails leaves nothing behind.
+fn first_try(settings: &Settings) -> Result<(), ServeError> {
+    let state = &settings.state_dir;
+    if state.join("ledger.db").exists() {
+        // Whoever has this ledger has its port too; that it is taken is told by the ledger, which knows by whom.
+        return Ok(());
+    }
+    let unusable = |source| ServeError::State { path: state.clone(), source };
+    std::os::unix::net::SocketAddr::from_pathname(state.join(control::CONTROL_SOCKET)).map_err(unusable)?;
+    providers(settings, &price_book(settings)).map_err(|error| ServeError::Provider(error.to_string()))?;
+    let listening = std::net::TcpListener::bind(settings.listen);
+    listening.map(drop).map_err(|error| ServeError::Listen(settings.listen, error))
 }
 
 /// Ends the process because the disk failed: nobody can say any more what it holds.

@@ -99,6 +99,7 @@ fn connect_or_start(common: &Common, state: &Path) -> Result<Client, Failed> {
     // Only who starts a server needs a configuration without a fault, and hears of one in full.
     settings(common, Flags::default())?;
     let log = state.join(almoner_daemon::SERVE_LOG);
+    let (was_there, had_log) = (state.exists(), log.exists());
     let mut server = start_server(common, state, &log)?;
     let mut left = looks(START_MAX);
     while left > 0 {
@@ -113,8 +114,27 @@ fn connect_or_start(common: &Common, state: &Path) -> Result<Client, Failed> {
         pause(LOOK);
         left -= 1;
     }
-    let why = format!("no server could be started: {}", last_words(&log));
-    Err(Failed::new("cannot_serve", why).hint(format!("more is in {}", log.display())))
+    let failed = Failed::new("cannot_serve", format!("no server could be started: {}", last_words(&log)));
+    if !had_log && is_alone(&log, state) {
+        leave_as_it_was(state, &log, was_there);
+        return Err(failed);
+    }
+    Err(failed.hint(format!("more is in {}", log.display())))
+}
+
+/// Removes the log of a server that never was, and its folder where that was made for it. What cannot be removed stays.
+fn leave_as_it_was(state: &Path, log: &Path, was_there: bool) {
+    drop(std::fs::remove_file(log));
+    if !was_there {
+        drop(std::fs::remove_dir(state));
+    }
+}
+
+/// Whether a file is all that is in a folder.
+fn is_alone(file: &Path, folder: &Path) -> bool {
+    let paths =
+        std::fs::read_dir(folder).map(|entries| entries.flatten().map(|entry| entry.path()).collect::<Vec<_>>());
+    paths.is_ok_and(|paths| paths == [file])
 }
 
 /// How many looks a time has.

@@ -36,6 +36,32 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
+fn a_start_that_fails_leaves_nothing_behind() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let world = World::new("");
+    for args in [&["serve"][..], &["exec", "--", "true"]] {
+        let fails = || {
+            let mut command = world.command(args);
+            command.env("ALMONER_LISTEN", &addr);
+            let said = crate::world::Said::by(command);
+            assert!(said.code == Some(1) && said.err.contains(&format!("cannot listen on {addr}")), "{said:?}");
+        };
+        fails();
+        assert!(!world.state().exists(), "{args:?}");
+        // A folder that somebody made for it stays, as empty as it was.
+        std::fs::create_dir(world.state()).unwrap();
+        fails();
+        std::fs::remove_dir(world.state()).unwrap();
+    }
+    // A folder in which no socket can be is none for a server.
+    let deep = world.path(&"d".repeat(120)).display().to_string();
+    let complaint = world.fails(&["serve", "--state", &deep]);
+    assert!(complaint.contains("cannot use the state folder") && complaint.contains("--state"), "{complaint}");
+    assert!(!std::path::Path::new(&deep).exists());
+}
+
+#[test]
 fn a_state_folder_that_cannot_be_one_is_refused_and_left_as_it_is() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::new("");
