@@ -203,6 +203,10 @@ pub(crate) fn open_in(state_dir: &Path, configured: Vec<Budget>) -> Result<(Jour
     put_in_force(&mut ledger, configured, &keys, now);
     let facts = ledger.take_facts();
     insist(|| journal.append(&facts))?;
+    // Nobody waits for an answer yet, so all of it may be written at once.
+    if journal.is_snapshot_due() {
+        journal.snapshot_now(&mut ledger, now)?;
+    }
     Ok((journal, ledger))
 }
 

@@ -9,7 +9,8 @@ mod world;
 
 use std::process::ExitCode;
 
-use world::{Mutant, Seen, run};
+use world::snapshots::Flaw;
+use world::{Mutant, Seen, run, run_flawed};
 
 const STEPS_PER_SEED: u64 = 400;
 const SEEDS_PER_MUTANT: u64 = 1000;
@@ -68,6 +69,16 @@ fn mutants(first: u64) -> bool {
         };
         worst = worst.max(found - first + 1);
     }
-    println!("planted bugs: n {}, each found, worst case after {worst} seeds", Mutant::ALL.len());
+    std::panic::set_hook(Box::new(|_| {}));
+    for flaw in Flaw::ALL {
+        let found = (first..first + SEEDS_PER_MUTANT).find(|seed| run_flawed(*seed, STEPS_PER_SEED, flaw).is_err());
+        let Some(found) = found else {
+            println!("snapshot without {flaw:?}: not found in {SEEDS_PER_MUTANT} seeds");
+            return false;
+        };
+        worst = worst.max(found - first + 1);
+    }
+    drop(std::panic::take_hook());
+    println!("planted bugs: n {}, each found, worst case after {worst} seeds", Mutant::ALL.len() + Flaw::ALL.len());
     true
 }

@@ -61,6 +61,7 @@ impl Books {
             Fact::Corrected { assumed, spent, .. } => self.correct(assumed, spent),
             Fact::Added { id, accounts, spent, .. } => self.add(*id, accounts, spent),
             Fact::Reset { account, .. } => self.reset(*account),
+            Fact::Snapshot { .. } => {}
             Fact::LevelChanged { account, limit, to, .. } => {
                 if let Some(counter) = self.counter_mut(*account, *limit) {
                     counter.level = *to;

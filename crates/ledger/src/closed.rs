@@ -13,10 +13,29 @@ const REMEMBERED: Span = Span::from_secs(24 * 3600);
 
 /// How a call ended, in as little as its answer can be made from again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    Settled { held: Charge, spent: Charge },
+pub enum Ended {
+    /// It was settled, or what was assumed for it was corrected.
+    Settled {
+        /// What was held for it.
+        held: Charge,
+        /// What it cost.
+        spent: Charge,
+    },
+    /// It was released.
     Released,
+    /// It ended without news.
     Assumed,
+}
+
+/// A closed call, as a snapshot keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClosedCall {
+    /// When it was closed.
+    pub at: Timestamp,
+    /// The call.
+    pub id: CallId,
+    /// How it ended; nothing where it ended once more later on.
+    pub how: Option<Ended>,
 }
 
 impl Ended {
@@ -41,6 +60,8 @@ pub(crate) struct ClosedIds {
     order: VecDeque<(Timestamp, CallId)>,
     /// Ids made at or before this instant may have been forgotten.
     horizon: Timestamp,
+    /// How many calls were closed, ever.
+    count: u64,
 }
 
 impl ClosedIds {
@@ -56,7 +77,42 @@ impl ClosedIds {
     pub(crate) fn insert(&mut self, id: CallId, how: Ended, now: Timestamp) {
         self.known.insert(id, (now, how));
         self.order.push_back((now, id));
+        self.count += 1;
         self.forget_before(now);
+    }
+
+    /// How many there ever were, how many of them are remembered, and the horizon.
+    pub(crate) fn extent(&self) -> (u64, u64, Timestamp) {
+        (self.count, self.order.len() as u64, self.horizon)
+    }
+
+    /// Those that were closed after the first `count` and are remembered, in order.
+    pub(crate) fn since(&self, count: u64) -> impl Iterator<Item = ClosedCall> + '_ {
+        let new = usize::try_from(self.count.saturating_sub(count)).unwrap_or(usize::MAX).min(self.order.len());
+        self.order.range(self.order.len() - new..).map(|(at, id)| {
+            let how = self.known.get(id).filter(|(known_at, _)| known_at == at).map(|(_, how)| *how);
+            ClosedCall { at: *at, id: *id, how }
+        })
+    }
+
+    /// The last `kept` of `calls`; `None` where there are fewer.
+    pub(crate) fn of(
+        calls: impl IntoIterator<Item = ClosedCall>,
+        count: u64,
+        kept: u64,
+        horizon: Timestamp,
+    ) -> Option<Self> {
+        let calls: Vec<ClosedCall> = calls.into_iter().collect();
+        let older = calls.len().checked_sub(usize::try_from(kept).ok()?)?;
+        let mut ids = Self { horizon, count, ..Self::default() };
+        ids.known.reserve(calls.len() - older);
+        for ClosedCall { at, id, how } in calls.into_iter().skip(older) {
+            ids.order.push_back((at, id));
+            if let Some(how) = how {
+                ids.known.insert(id, (at, how));
+            }
+        }
+        Some(ids)
     }
 
     fn forget_before(&mut self, now: Timestamp) {

@@ -4,6 +4,7 @@ use almoner_units::{Charge, Level, LevelMarks, Limit, Timestamp, Window};
 
 use crate::calendar;
 use crate::ring::Ring;
+use crate::snapshot::{CounterSnapshot, WindowSnapshot};
 
 /// What is counted against one limit.
 ///
@@ -190,6 +191,31 @@ impl Counter {
             State::Plain { open, .. } => open.and_then(|open| open.ends_at),
             State::Sliding(_) => None,
         }
+    }
+
+    pub(crate) fn snapshot(&self) -> CounterSnapshot {
+        let window = match &self.state {
+            State::Plain { open, .. } => WindowSnapshot::Plain(open.map(|open| (open.since, open.ends_at))),
+            State::Sliding(ring) => ring.snapshot(),
+        };
+        let (held, reset_by, level) = (self.held, self.reset_by, self.level);
+        CounterSnapshot { held, reset_by, level, spent: self.spent(), assumed: self.assumed(), window }
+    }
+
+    /// The counter of a limit with this window; `None` where the snapshot is of one with another.
+    pub(crate) fn of(window: &Window, snapshot: &CounterSnapshot) -> Option<Self> {
+        let CounterSnapshot { held, reset_by, level, spent, assumed, window: kept } = snapshot;
+        let state = match (window, kept) {
+            (Window::Sliding(span), WindowSnapshot::Sliding { newest, slots }) => {
+                State::Sliding(Box::new(Ring::of(*span, *newest, (*spent, *assumed), slots)?))
+            }
+            (Window::Sliding(_), _) | (_, WindowSnapshot::Sliding { .. }) => return None,
+            (_, WindowSnapshot::Plain(open)) => {
+                let open = open.map(|(since, ends_at)| Open { since, ends_at });
+                State::Plain { spent: *spent, assumed: *assumed, open }
+            }
+        };
+        Some(Self { held: *held, reset_by: *reset_by, level: *level, state })
     }
 
     fn owns(&self, seq: u64) -> bool {

@@ -44,6 +44,15 @@ pub trait Journal {
         true
     }
 
+    /// Looks at books whose every fact lasts, and may begin to keep a snapshot of them.
+    fn look(&mut self, _ledger: &Ledger) {}
+
+    /// A snapshot that is kept as a whole by now, told once: the number of its last fact, and its digest. It counts
+    /// from when a fact says so.
+    fn kept_snapshot(&mut self) -> Option<(u64, [u8; 16])> {
+        None
+    }
+
     /// The hold of a call that ended without news, while the truth about it can still be booked.
     fn assumed(&self, _id: CallId) -> Option<AssumedHold> {
         None
@@ -474,7 +483,18 @@ impl<T, J: Journal> Desk<T, J> {
             self.closed = None;
         }
         self.write_by = self.closed.is_some().then(|| later(self.steady, FULL));
+        if self.closed.is_none() {
+            self.mind_snapshots();
+        }
         Ok(())
+    }
+
+    /// Lets the journal look at books that last as they are, and notes a snapshot that has become whole.
+    fn mind_snapshots(&mut self) {
+        self.journal.look(&self.ledger);
+        if let Some((upto, digest)) = self.journal.kept_snapshot() {
+            self.ledger.note_snapshot(upto, digest, self.now());
+        }
     }
 
     fn keep_promises(&mut self) {

@@ -116,6 +116,13 @@ pub enum Fact {
         /// Why, in their words.
         reason: String,
     },
+    /// A snapshot of the books was kept. It changes nothing; it binds the snapshot to the chain of facts.
+    Snapshot {
+        /// The number of the last fact in it.
+        upto: u64,
+        /// The digest of what was kept.
+        digest: [u8; 16],
+    },
     /// A limit of an account is at another level.
     LevelChanged {
         /// The account.

@@ -4,8 +4,10 @@ use almoner_units::{AccountKey, Budget, BudgetName, CallId, Charge, LabelName, L
 
 use crate::account::{Account, AccountId, AccountView};
 use crate::books::Books;
+use crate::closed::ClosedCall;
 use crate::decide;
 use crate::fact::{AssumedHold, Entry, Fact, Hold, ReleaseReason, Who};
+use crate::snapshot::{Snapshot, Unfit};
 use crate::verdict::{
     Admission, Closed, Contradiction, CorrectError, Patience, Reserve, ReserveError, SettleError, Settlement, Verdict,
 };
@@ -37,6 +39,32 @@ impl Ledger {
     /// Where the fact is out of order or breaks the promise: such a journal is not this ledger's.
     pub fn replay(&mut self, entry: &Entry) {
         self.books.fold(entry);
+    }
+
+    /// What the facts so far add up to, but for the closed ids, which [`Ledger::closed_since`] tells.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::of(&self.books, self.seen)
+    }
+
+    /// The calls that were closed after the first `count` and are still remembered, in order.
+    pub fn closed_since(&self, count: u64) -> impl Iterator<Item = ClosedCall> + '_ {
+        self.books.closed.since(count)
+    }
+
+    /// The ledger of which `snapshot` was taken, ready for the facts that follow. `closed` are the closed calls that it
+    /// remembers, in order; more may stand before them.
+    ///
+    /// # Errors
+    /// [`Unfit`] where the parts do not fit together.
+    pub fn restore(snapshot: Snapshot, closed: impl IntoIterator<Item = ClosedCall>) -> Result<Self, Unfit> {
+        let seen = snapshot.seen;
+        Ok(Self { books: snapshot.books(closed)?, facts: Vec::new(), seen })
+    }
+
+    /// Notes that a snapshot of the facts up to `upto` was kept, with this digest.
+    pub fn note_snapshot(&mut self, upto: u64, digest: [u8; 16], now: Timestamp) {
+        self.write(Fact::Snapshot { upto, digest }, now);
     }
 
     /// The facts since this was last asked, in order.

@@ -23,14 +23,17 @@ mod desk;
 mod fact;
 mod ledger;
 mod ring;
+mod snapshot;
 mod verdict;
 mod waiting;
 
 pub use account::{AccountId, AccountView, LimitView};
 pub use clock::{Clock, Reading};
+pub use closed::{ClosedCall, Ended};
 pub use desk::{Answer, AppendFailed, Desk, DeskError, End, Journal, Outbox, Question, Refused, Yes};
 pub use fact::{AssumedHold, Entry, Fact, Hold, ReleaseReason, Who};
 pub use ledger::{Ledger, MAX_ACCOUNTS_PER_KEY, MAX_TOUCHED};
+pub use snapshot::{AccountSnapshot, CounterSnapshot, Snapshot, Unfit, WindowSnapshot};
 pub use verdict::{
     Admission, Closed, Contradiction, CorrectError, Patience, Refusal, RefusalReason, Reserve, ReserveError,
     SettleError, Settlement, Verdict,

@@ -5,6 +5,8 @@
 
 use almoner_units::{Span, Timestamp};
 
+use crate::snapshot::WindowSnapshot;
+
 /// Slots that can overlap the window that ends now.
 const SLOTS: usize = 121;
 const SLOTS_U64: u64 = SLOTS as u64;
@@ -98,6 +100,23 @@ impl Ring {
         self.slots = [Slot::default(); SLOTS];
         self.spent = 0;
         self.assumed = 0;
+    }
+
+    pub(crate) fn snapshot(&self) -> WindowSnapshot {
+        let counts = |slot: &Slot| *slot != Slot::default();
+        let slots = (0..=u8::MAX).zip(&self.slots).filter(|(_, slot)| counts(slot));
+        let slots = slots.map(|(at, slot)| (at, slot.spent, slot.assumed)).collect();
+        WindowSnapshot::Sliding { newest: self.newest, slots }
+    }
+
+    /// The ring of which `slots` are those that count anything; `None` where one of them lies outside of it.
+    pub(crate) fn of(window: Span, newest: u64, sums: (u64, u64), slots: &[(u8, u64, u64)]) -> Option<Self> {
+        let (spent, assumed) = sums;
+        let mut ring = Self { newest, spent, assumed, ..Self::new(window, Timestamp::default()) };
+        for (at, spent, assumed) in slots {
+            *ring.slots.get_mut(usize::from(*at))? = Slot { spent: *spent, assumed: *assumed };
+        }
+        Some(ring)
     }
 
     /// The first instant at which no more than `most` of what is counted now still counts.

@@ -65,7 +65,7 @@ fn good(from: u64, seeds: u64) -> bool {
     }
     println!(
         "simulator: n {} steps, seeds {from}..{}, worst case {violations} violations; {} hours, {} asked, {} waited, {} \
-         billed, {} crashes, {} torn and {} ghost commits, {} full disks, {} clock jumps, {} changed limits, {} \
+         billed, {} crashes, {} starts from a snapshot, {} torn and {} ghost commits, {} full disks, {} clock jumps, {} changed limits, {} \
          corrections, {} overruns",
         tally.steps,
         from + seeds,
@@ -74,6 +74,7 @@ fn good(from: u64, seeds: u64) -> bool {
         tally.waited,
         tally.billed,
         tally.crashes,
+        tally.snapshots,
         tally.torn,
         tally.ghosts,
         tally.full,

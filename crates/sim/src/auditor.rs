@@ -139,7 +139,7 @@ impl Auditor {
                 self.in_force(budget);
                 Ok(())
             }
-            Fact::BudgetRemoved { .. } | Fact::LevelChanged { .. } => Ok(()),
+            Fact::BudgetRemoved { .. } | Fact::LevelChanged { .. } | Fact::Snapshot { .. } => Ok(()),
         }
     }
 

@@ -1,9 +1,10 @@
 //! A disk that fails as the dice say, and the journal on it.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use almoner_ledger::{AppendFailed, AssumedHold, Entry, Fact, Journal};
+use almoner_ledger::{AppendFailed, AssumedHold, ClosedCall, Entry, Fact, Journal, Ledger, Snapshot};
 use almoner_units::CallId;
 
 /// What happens to the next commit.
@@ -31,6 +32,11 @@ pub(crate) enum Lag {
     WhenFull,
 }
 
+/// After how many facts a snapshot is taken.
+const SNAPSHOT_EVERY: u64 = 40;
+/// How many commits it takes to write one.
+const SNAPSHOT_COMMITS: u64 = 3;
+
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     /// The rows that last.
@@ -41,6 +47,10 @@ pub(crate) struct Disk {
     pub(crate) fate: Fate,
     pub(crate) lag: Option<Lag>,
     pub(crate) commits: u64,
+    /// Snapshots by their last fact, and their closed calls. One counts where a fact that lasts says so.
+    snapshots: BTreeMap<u64, (Snapshot, Vec<ClosedCall>)>,
+    /// The one that is being written, and after which commit it is whole.
+    making: Option<(u64, u64)>,
 }
 
 impl Disk {
@@ -87,6 +97,29 @@ impl Disk {
             self.flush();
         }
         self.tail.clear();
+        self.making = None;
+    }
+
+    fn look(&mut self, ledger: &Ledger) {
+        let latest = self.snapshots.keys().next_back().copied().unwrap_or(0);
+        if self.making.is_none() && ledger.seq() >= latest + SNAPSHOT_EVERY {
+            self.snapshots.insert(ledger.seq(), (ledger.snapshot(), ledger.closed_since(0).collect()));
+            self.making = Some((ledger.seq(), self.commits + SNAPSHOT_COMMITS));
+        }
+    }
+
+    fn kept_snapshot(&mut self) -> Option<u64> {
+        let commits = self.commits;
+        self.making.take_if(|(_, whole_at)| *whole_at <= commits).map(|(upto, _)| upto)
+    }
+
+    /// The latest snapshot of which a fact says that it is whole.
+    pub(crate) fn latest_snapshot(&self) -> Option<&(Snapshot, Vec<ClosedCall>)> {
+        let noted = |entry: &Entry| match &entry.fact {
+            Fact::Snapshot { upto, .. } => self.snapshots.get(upto),
+            _ => None,
+        };
+        self.rows.iter().rev().find_map(noted)
     }
 
     pub(crate) fn seq(&self) -> u64 {
@@ -124,5 +157,13 @@ pub(crate) struct SimJournal(pub(crate) Rc<RefCell<Disk>>);
 impl Journal for SimJournal {
     fn append(&mut self, entries: &[Entry]) -> Result<(), AppendFailed> {
         self.0.borrow_mut().append(entries)
+    }
+
+    fn look(&mut self, ledger: &Ledger) {
+        self.0.borrow_mut().look(ledger);
+    }
+
+    fn kept_snapshot(&mut self) -> Option<(u64, [u8; 16])> {
+        self.0.borrow_mut().kept_snapshot().map(|upto| (upto, [0; 16]))
     }
 }

@@ -11,6 +11,8 @@ pub enum Mutant {
     ForgetsAssumed,
     /// After a crash, the last facts are missing and nobody notices.
     ForgetsTail,
+    /// A snapshot has half of what was spent.
+    SnapshotsForget,
     /// A yes is said before its commit.
     SaysYesBeforeCommit,
     /// The journal acknowledges what lasts only from the next commit on.
@@ -53,10 +55,11 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every known bug.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::ReleasesOnCrash,
         Self::ForgetsAssumed,
         Self::ForgetsTail,
+        Self::SnapshotsForget,
         Self::SaysYesBeforeCommit,
         Self::AcknowledgesEarly,
         Self::IgnoresFullDisk,

@@ -17,6 +17,8 @@ pub struct Tally {
     pub billed: u64,
     /// Deaths of the process.
     pub crashes: u64,
+    /// Starts from a snapshot and the facts since.
+    pub snapshots: u64,
     /// Commits that failed and were not there after the crash.
     pub torn: u64,
     /// Commits that failed and were there all the same.
@@ -46,6 +48,7 @@ impl Tally {
         self.waited += waited;
         self.billed += billed;
         self.crashes += crashes;
+        self.snapshots += other.snapshots;
         self.torn += torn;
         self.ghosts += ghosts;
         self.full += full;

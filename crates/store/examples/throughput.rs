@@ -60,17 +60,63 @@ fn appends(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// Writes `rows` facts and opens the journal again, which reads, checks and folds each of them.
+/// Writes `rows` facts and opens the journal again, which reads, checks and folds each of them; and once more with
+/// snapshots, from the latest of which opening begins.
 fn replay(dir: &Path, rows: usize) -> Outcome {
+    for (name, accounts, snapshots) in [("all", 4, false), ("snapshots", 4, true), ("large", 10_000, true)] {
+        let dir = dir.join(name);
+        println!("{} snapshots, {accounts} accounts with a sliding window:", if snapshots { "with" } else { "no" });
+        let head = fill(&dir, rows, accounts, snapshots)?;
+        reopen(&dir, head)?;
+        std::fs::remove_dir_all(&dir)?;
+    }
+    Ok(())
+}
+
+/// Writes `rows` facts in small batches, as the desk does; gives the head.
+fn fill(dir: &Path, rows: usize, accounts: usize, snapshots: bool) -> Outcome<(u64, almoner_store::Chain)> {
     let (mut journal, _) = Journal::open(dir)?;
-    let mut work = Work::new()?;
+    let mut work = Work::with(accounts)?;
+    let (mut begins, mut riding, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+    let mut is_making = false;
     while journal.head().0 < u64::try_from(rows)? {
-        journal.append(&work.take(4096))?;
+        let facts = work.whole(64);
+        let took = timed(|| Ok(journal.append(&facts)?))?;
+        if is_making {
+            riding.push(took);
+        } else {
+            alone.push(took);
+        }
+        if snapshots && journal.is_snapshot_due() {
+            begins.push(timed(|| {
+                journal.begin_snapshot(&work.ledger);
+                Ok(())
+            })?);
+            is_making = true;
+        }
+        if let Some((upto, digest)) = journal.kept_snapshot() {
+            work.ledger.note_snapshot(upto, digest, work.now);
+            is_making = false;
+        }
+    }
+    journal.append(&work.ledger.take_facts())?;
+    println!("  batches of 64 alone:    {}", Percentiles::of(alone));
+    if !begins.is_empty() {
+        println!("  with a piece of one:    {}", Percentiles::of(riding));
+        println!("  taking a snapshot:      {}, at most {:.1} ms", Percentiles::of(begins.clone()), longest(&begins));
     }
     let head = journal.head();
     drop(journal);
     let size = std::fs::metadata(dir.join("ledger.db"))?.len();
-    println!("journal of {} facts:  {} MB, {} bytes a fact", head.0, size / 1_000_000, size / head.0);
+    println!("  journal of {} facts:  {} MB, {} bytes a fact", head.0, size / 1_000_000, size / head.0);
+    Ok(head)
+}
+
+fn longest(times: &[Duration]) -> f64 {
+    times.iter().max().map_or(0.0, |longest| ms(*longest))
+}
+
+fn reopen(dir: &Path, head: (u64, almoner_store::Chain)) -> Outcome {
     for _ in 0..3 {
         let mut opened = None;
         let took = timed(|| {
@@ -79,15 +125,17 @@ fn replay(dir: &Path, rows: usize) -> Outcome {
         })?;
         let Some((journal, recovered)) = opened else { unreachable!("it was opened") };
         assert_eq!((journal.head(), recovered.ledger.seq()), (head, head.0));
-        println!("open, check and replay:   {:.2} s", took.as_secs_f64());
+        println!("  open, check and replay: {:.2} s", took.as_secs_f64());
     }
     Ok(())
 }
 
-/// Reserves and settles, one after the other, over four accounts.
+/// Reserves and settles, one after the other, each call on four accounts.
 struct Work {
     ledger: Ledger,
     accounts: Box<[AccountId]>,
+    /// Other accounts, of which each call touches one more.
+    others: Vec<AccountId>,
     now: Timestamp,
     calls: u64,
     made: Vec<Entry>,
@@ -110,7 +158,38 @@ impl Work {
             let key = AccountKey { budget: name.parse()?, per: Vec::new() };
             accounts.extend(ledger.open(&key, "key", START));
         }
-        Ok(Self { ledger, accounts: accounts.into(), now: START, calls: 0, made: Vec::new() })
+        let (others, now) = (Vec::new(), START);
+        Ok(Self { ledger, accounts: accounts.into(), others, now, calls: 0, made: Vec::new() })
+    }
+
+    /// The same, with so many accounts beside.
+    fn with(accounts: usize) -> Outcome<Self> {
+        let mut work = Self::new()?;
+        let budget = Budget {
+            name: "others".parse()?,
+            filter: Vec::new(),
+            per: vec!["session".parse()?],
+            limits: vec!["$1000000000 / sliding 1h".parse()?],
+            mode: Mode::StopNew,
+            marks: LevelMarks::default(),
+        };
+        work.ledger.set_budget(budget, Who("throughput".to_owned()), START);
+        for number in 0..accounts {
+            let session = ("session".parse()?, format!("s{number}").parse()?);
+            let key = AccountKey { budget: "others".parse()?, per: [session].into() };
+            work.others.extend(work.ledger.open(&key, &format!("key {}", number / 1000), START));
+        }
+        Ok(work)
+    }
+
+    /// So many facts at least, and all that the ledger has.
+    fn whole(&mut self, count: usize) -> Vec<Entry> {
+        let mut made = self.ledger.take_facts();
+        while made.len() < count {
+            self.call();
+            made.extend(self.ledger.take_facts());
+        }
+        made
     }
 
     /// The next `count` facts.
@@ -120,6 +199,12 @@ impl Work {
             self.made.extend(self.ledger.take_facts());
         }
         self.made.drain(..count).collect()
+    }
+
+    fn touched(&self) -> Box<[AccountId]> {
+        let others = self.others.len().max(1);
+        let other = self.others.get(usize::try_from(self.calls).unwrap_or(0) % others);
+        self.accounts.iter().chain(other).copied().collect()
     }
 
     fn call(&mut self) {
@@ -134,7 +219,7 @@ impl Work {
         }
         let call = Reserve {
             id,
-            accounts: self.accounts.clone(),
+            accounts: self.touched(),
             ask: Ask::new(spent, 1, PicoUsdPerToken::new(15_000_000), 8_192),
             priority: Priority::Normal,
             lasts: Span::from_secs(600),

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::chain::hash;
 use crate::error::{AppendError, ReadError};
+use crate::hex;
 use crate::journal::{Journal, signed};
 use crate::wire::AssumedWire;
 
@@ -67,7 +68,8 @@ pub(crate) fn all(connection: &Connection, file: &Path) -> Result<Vec<AssumedHol
 }
 
 fn unseal((id, body, seal): Row, file: &Path) -> Result<AssumedHold, ReadError> {
-    let damaged = |what: String| ReadError::Damaged { file: file.to_owned(), table: "assumed", row: hex(&id), what };
+    let damaged =
+        |what: String| ReadError::Damaged { file: file.to_owned(), table: "assumed", row: hex::of(&id), what };
     if hash(&[b"assumed", &id, body.as_bytes()])[..] != seal[..] {
         return Err(damaged("its seal does not fit".to_owned()));
     }
@@ -94,8 +96,4 @@ pub(crate) fn keep(batch: &Connection, hold: &Hold, held_by: u64, entry: &Entry)
 /// Forgets a hold whose truth has come.
 pub(crate) fn forget(batch: &Connection, id: CallId) -> rusqlite::Result<()> {
     batch.execute("DELETE FROM assumed WHERE id = ?1", [&id.bits().to_be_bytes()[..]]).map(drop)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -69,6 +69,20 @@ pub enum OpenError {
         /// What is wrong.
         what: String,
     },
+    /// Every fact since is there, but not the snapshot that they follow.
+    #[error(
+        "{} has a damaged snapshot of its first {seq} facts: {what}. Run `almoner ledger repair --charge-gap`, which \
+         makes it anew from the one before it and the facts since; nothing is charged if those are whole",
+        .file.display()
+    )]
+    Snapshot {
+        /// The database.
+        file: PathBuf,
+        /// The last fact in it.
+        seq: u64,
+        /// What is wrong.
+        what: String,
+    },
     /// The journal has fewer facts than were once written.
     #[error(
         "{} ends at fact {found}, but fact {marked} had been written: {} facts are lost. Nothing is enforced from a \
@@ -162,6 +176,7 @@ impl OpenError {
             self,
             Self::Corrupt { .. }
                 | Self::Pages { .. }
+                | Self::Snapshot { .. }
                 | Self::Shortened { .. }
                 | Self::Replaced { .. }
                 | Self::NoMark { .. }

@@ -5,6 +5,9 @@
 //! beside the database, so that a journal that was changed or shortened is noticed when it is opened, and nothing is
 //! enforced from it. One process has it at a time.
 //!
+//! Now and then a snapshot of the books is kept, from which opening begins; facts that are older than any late news and
+//! that two snapshots have in them are let go.
+//!
 //! Left out: it is not noticed when the directory lies on a network file system, whose locks and flushes may lie.
 
 use std::path::{Path, PathBuf};
@@ -19,9 +22,10 @@ use crate::error::{AppendError, OpenError};
 use crate::files::Files;
 use crate::hwm::{self, Found, HighWater, Mark};
 use crate::lock::{Lock, LockError};
-use crate::scan::{Head, Identity, scan};
+use crate::scan::{Head, Identity, Reach, Scan, scan};
+use crate::snapshot::Snapshots;
 use crate::sqlite::{self, Header};
-use crate::{assumed, private, wire};
+use crate::{assumed, private, snapshot, trim, wire};
 
 /// How often the high-water mark is flushed at most, and the ballast tried again.
 const TICK: Span = Span::from_secs(1);
@@ -35,6 +39,7 @@ pub struct Journal {
     head: Head,
     pub(crate) high_water: HighWater,
     ballast: Ballast,
+    snapshots: Snapshots,
     ticked_at: Timestamp,
     /// How a write failed, where one did.
     broken: Option<String>,
@@ -52,7 +57,7 @@ pub struct Recovered {
 }
 
 impl Journal {
-    /// Opens the journal in `dir`, made where it is not there, and reads all of it.
+    /// Opens the journal in `dir`, made where it is not there, and reads its latest snapshot and every fact since.
     ///
     /// # Errors
     /// [`OpenError`], which says what is wrong and what to do. Nothing is changed then, a damaged log included.
@@ -63,37 +68,47 @@ impl Journal {
         let mut lock = take_lock(&files)?;
         let found = look(&files)?;
         let connection = connect(&files)?;
-        let scan = scan(&connection, &files, found, |_| Ok(()));
+        let mut scan = scan(&connection, &files, found, Reach::Tail, |_| Ok(()));
         if let Some(fault) = scan.fault {
             return Err(fault);
         }
-        let (Some(identity), Some(head)) = (scan.identity, scan.head) else {
-            unreachable!("a journal without a fault has an identity and a head")
-        };
-        lock.sign(identity.epoch).map_err(|error| OpenError::unreadable(&files.lock, error))?;
+        let epoch = scan.identity.map_or(0, |identity| identity.epoch);
+        lock.sign(epoch).map_err(|error| OpenError::unreadable(&files.lock, error))?;
         let open_holds = scan.ledger.holds().iter().map(|hold| hold.id).collect();
-        let journal = Self::of_sound(files, lock, connection, identity, head)?;
-        Ok((journal, Recovered { ledger: scan.ledger, open_holds }))
+        let ledger = std::mem::take(&mut scan.ledger);
+        Ok((Self::of_sound(files, lock, connection, &scan)?, Recovered { ledger, open_holds }))
     }
 
     /// The journal of a database that was found sound: from now on its log is folded in when it is closed, and the mark
     /// says how far it goes.
-    fn of_sound(
-        files: Files,
-        lock: Lock,
-        connection: Connection,
-        identity: Identity,
-        head: Head,
-    ) -> Result<Self, OpenError> {
+    fn of_sound(files: Files, lock: Lock, mut connection: Connection, scan: &Scan) -> Result<Self, OpenError> {
+        let (Some(identity), Some(head)) = (scan.identity, scan.head) else {
+            unreachable!("a journal without a fault has an identity and a head")
+        };
+        let latest = scan.latest.as_ref();
         sqlite::fold_log_on_close(&connection)
+            .and_then(|()| sqlite::upgrade(&mut connection))
+            .and_then(|()| sqlite::run(&mut connection, |batch| snapshot::remove_unfinished(batch, latest)))
             .map_err(|source| OpenError::Sqlite { file: files.db.clone(), source })?;
         let unmarked = |error| OpenError::unreadable(&files.high_water, error);
         let mut high_water = HighWater::open(files.high_water.clone()).map_err(unmarked)?;
         high_water.write(mark(identity, head)).and_then(|()| high_water.flush()).map_err(unmarked)?;
         private::sync_dir(&files.dir).map_err(|error| OpenError::unreadable(&files.dir, error))?;
         let ballast = Ballast::at(files.ballast.clone());
+        let snapshots = Snapshots::after(latest);
         let ticked_at = Timestamp::from_ms(0);
-        Ok(Self { connection, files, identity, head, high_water, ballast, ticked_at, broken: None, _lock: lock })
+        Ok(Self {
+            connection,
+            files,
+            identity,
+            head,
+            high_water,
+            ballast,
+            snapshots,
+            ticked_at,
+            broken: None,
+            _lock: lock,
+        })
     }
 
     /// Writes facts, all or none, in one transaction and one flush. When this returns they last.
@@ -109,23 +124,101 @@ impl Journal {
             return Ok(());
         }
         let head = self.head;
-        self.head = self.transact(|batch| write_all(batch, head, entries))?;
+        // A piece of a snapshot rides along, so that it costs no flush of its own; what room a full disk has left is not
+        // for it.
+        let has_room = self.has_ballast();
+        let (head, written) = self.with_snapshots(|batch, snapshots| {
+            let head = write_all(batch, head, entries, snapshots)?;
+            Ok((head, if has_room { snapshots.write_next(batch)? } else { None }))
+        })?;
+        self.head = head;
+        self.snapshots.wrote(written, &self.identity);
+        entries.iter().filter_map(snapshot_noted).for_each(|upto| self.snapshots.is_in_force(upto));
         let mark = mark(self.identity, self.head);
         self.high_water.write(mark).map_err(|error| AppendError::io(&self.high_water.path, error))
     }
 
-    /// What must be done now and then, by the caller's clock: flushes the high-water mark at most once a second, and
-    /// takes the ballast again when there is space. Call it about once a second.
+    /// Whether so many facts follow the latest snapshot that there should be another.
+    #[must_use]
+    pub fn is_snapshot_due(&self) -> bool {
+        self.snapshots.is_due(self.head)
+    }
+
+    /// Takes a snapshot of books whose every fact is in the journal. It is written along with what follows.
+    ///
+    /// # Panics
+    /// Where the books have other facts than the journal.
+    pub fn begin_snapshot(&mut self, ledger: &Ledger) {
+        self.snapshots.begin(ledger, self.head);
+    }
+
+    /// A snapshot that is written as a whole by now, told once: the number of its last fact, and its digest. From the
+    /// fact that says so on, opening begins at it.
+    pub fn kept_snapshot(&mut self) -> Option<(u64, [u8; 16])> {
+        self.snapshots.tell()
+    }
+
+    /// Keeps a snapshot of the books now, all of it, dated `now`. Where the disk is full it is put off.
     ///
     /// # Errors
-    /// [`AppendError::Io`] where the mark cannot be flushed.
+    /// As [`Journal::append`].
+    ///
+    /// # Panics
+    /// Where the books have other facts than the journal.
+    pub fn snapshot_now(&mut self, ledger: &mut Ledger, now: Timestamp) -> Result<(), AppendError> {
+        self.begin_snapshot(ledger);
+        while self.has_ballast() && self.snapshots.has_more() {
+            match self.write_piece() {
+                Err(AppendError::Full { .. }) => {}
+                written => written?,
+            }
+        }
+        if let Some((upto, digest)) = self.kept_snapshot() {
+            ledger.note_snapshot(upto, digest, now);
+        }
+        let noted = ledger.take_facts();
+        match self.append(&noted) {
+            // The first try gave back the room that is kept for what must be written.
+            Err(AppendError::Full { .. }) => self.append(&noted),
+            written => written,
+        }
+    }
+
+    fn write_piece(&mut self) -> Result<(), AppendError> {
+        let written = self.with_snapshots(|batch, snapshots| snapshots.write_next(batch))?;
+        self.snapshots.wrote(written, &self.identity);
+        Ok(())
+    }
+
+    /// Runs `work` in a transaction, with the snapshots as they are before it.
+    fn with_snapshots<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>, &Snapshots) -> rusqlite::Result<T>,
+    ) -> Result<T, AppendError> {
+        let snapshots = std::mem::take(&mut self.snapshots);
+        let done = self.transact(|batch| work(batch, &snapshots));
+        self.snapshots = snapshots;
+        done
+    }
+
+    /// What must be done now and then, by the caller's clock: flushes the high-water mark at most once a second, takes
+    /// the ballast again when there is space, goes on with a snapshot, and lets old facts go. Call it about once a
+    /// second.
+    ///
+    /// # Errors
+    /// [`AppendError`] as of [`Journal::append`].
     pub fn tick(&mut self, now: Timestamp) -> Result<(), AppendError> {
         if now.since(self.ticked_at) < TICK {
             return Ok(());
         }
         self.ticked_at = now;
         self.ballast.make();
-        self.high_water.flush().map_err(|error| AppendError::io(&self.high_water.path, error))
+        self.high_water.flush().map_err(|error| AppendError::io(&self.high_water.path, error))?;
+        if self.has_ballast() && self.snapshots.has_more() {
+            self.write_piece()?;
+        }
+        let due = trim::due(&self.connection, now).map_err(|error| self.judge(error))?;
+        due.map_or(Ok(()), |last| self.transact(|batch| trim::trim(batch, last)))
     }
 
     /// Whether the spare space is there. It is gone after the disk was full, and admission stays closed until it is
@@ -159,12 +252,13 @@ impl Journal {
         self.files.db.clone()
     }
 
-    /// Reads the whole journal again, row by row, and gives the books it adds up to.
+    /// Reads the whole journal again, row by row, and gives the books it adds up to. Snapshots are compared with it.
     ///
     /// # Errors
     /// [`OpenError`] where it is no longer sound.
     pub fn replay(&self) -> Result<Ledger, OpenError> {
-        let scan = scan(&self.connection, &self.files, Found::Mark(mark(self.identity, self.head)), |_| Ok(()));
+        let found = Found::Mark(mark(self.identity, self.head));
+        let scan = scan(&self.connection, &self.files, found, Reach::Whole, |_| Ok(()));
         scan.fault.map_or(Ok(scan.ledger), Err)
     }
 
@@ -172,6 +266,12 @@ impl Journal {
     #[cfg(test)]
     pub(crate) fn limit_pages(&self, pages: u32) {
         self.connection.pragma_update(None, "max_page_count", pages).unwrap();
+    }
+
+    /// Makes snapshots come after so many facts.
+    #[cfg(test)]
+    pub(crate) fn snapshot_every(&mut self, facts: u64) {
+        self.snapshots.every = Some(facts);
     }
 
     /// Runs `work` in a transaction of its own, flushed when this returns.
@@ -258,7 +358,12 @@ fn connect(files: &Files) -> Result<Connection, OpenError> {
 }
 
 /// Writes facts behind `head`, with what else must change together with them; gives the new head.
-pub(crate) fn write_all(batch: &Transaction<'_>, mut head: Head, entries: &[Entry]) -> rusqlite::Result<Head> {
+pub(crate) fn write_all(
+    batch: &Transaction<'_>,
+    mut head: Head,
+    entries: &[Entry],
+    snapshots: &Snapshots,
+) -> rusqlite::Result<Head> {
     let mut insert = batch.prepare("INSERT INTO journal VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     for entry in entries {
         assert_eq!(entry.seq, head.seq + 1, "fact {} cannot follow fact {} in the journal", entry.seq, head.seq);
@@ -268,6 +373,9 @@ pub(crate) fn write_all(batch: &Transaction<'_>, mut head: Head, entries: &[Entr
         let (seq, at_ms) = (signed(link.seq)?, signed(link.at_ms)?);
         insert.execute((seq, at_ms, link.kind, link.id, link.body, &chain.bytes()[..]))?;
         follow_up(batch, entry)?;
+        if let Fact::Snapshot { upto, digest } = &entry.fact {
+            snapshots.put_in_force(batch, *upto, digest)?;
+        }
         head = Head { seq: entry.seq, chain };
     }
     Ok(head)
@@ -279,6 +387,14 @@ pub(crate) fn follow_up(batch: &Connection, entry: &Entry) -> rusqlite::Result<(
         Fact::Assumed { hold, held_by, .. } => assumed::keep(batch, hold, *held_by, entry),
         Fact::Corrected { assumed, .. } => assumed::forget(batch, assumed.hold.id),
         _ => Ok(()),
+    }
+}
+
+/// The snapshot for which a fact vouches.
+fn snapshot_noted(entry: &Entry) -> Option<u64> {
+    match &entry.fact {
+        Fact::Snapshot { upto, .. } => Some(*upto),
+        _ => None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! The store: the journal on disk, which is the truth, and history, which may be lost.
 //!
 //! [`Journal`] keeps every fact of the ledger in `ledger.db`, durable before it is acknowledged. Nothing else opens
-//! that file. [`History`] keeps what people want to look up in `history.db`. Nothing here asks the time.
+//! that file, and opening it begins at the latest snapshot of the books. [`History`] keeps what people want to look up
+//! in `history.db`. Nothing here asks the time.
 
 mod assumed;
 mod ballast;
@@ -11,6 +12,7 @@ mod files;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hex;
 mod history;
 mod hwm;
 mod journal;
@@ -21,9 +23,11 @@ mod port;
 mod private;
 mod repair;
 mod scan;
+mod snapshot;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod trim;
 mod verify;
 mod wire;
 

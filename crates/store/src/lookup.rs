@@ -48,7 +48,9 @@ impl Journal {
     fn first_since(&self, instant: Timestamp) -> rusqlite::Result<u64> {
         let instant = signed(instant.ms())?;
         let mut at = self.connection.prepare("SELECT at_ms FROM journal WHERE seq = ?1")?;
-        let (mut low, mut high) = (1, self.head().0 + 1);
+        let first = "SELECT coalesce(min(seq), 1) FROM journal";
+        let first: i64 = self.connection.query_row(first, [], |row| row.get(0))?;
+        let (mut low, mut high) = (u64::try_from(first).unwrap_or(1), self.head().0 + 1);
         while low < high {
             let middle = u64::midpoint(low, high);
             if at.query_row([signed(middle)?], |row| row.get::<_, i64>(0))? < instant {

@@ -1,6 +1,6 @@
 //! The journal as the desk needs it.
 
-use almoner_ledger::{AppendFailed, AssumedHold, Entry};
+use almoner_ledger::{AppendFailed, AssumedHold, Entry, Ledger};
 use almoner_units::{CallId, Timestamp};
 
 use crate::error::AppendError;
@@ -22,6 +22,16 @@ impl almoner_ledger::Journal for Journal {
 
     fn has_room(&self) -> bool {
         self.has_ballast()
+    }
+
+    fn look(&mut self, ledger: &Ledger) {
+        if self.is_snapshot_due() {
+            self.begin_snapshot(ledger);
+        }
+    }
+
+    fn kept_snapshot(&mut self) -> Option<(u64, [u8; 16])> {
+        Self::kept_snapshot(self)
     }
 
     fn assumed(&self, id: CallId) -> Option<AssumedHold> {

@@ -11,7 +11,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use almoner_ledger::{AccountView, Entry, Fact, Ledger, Who};
+use almoner_ledger::{AccountView, Fact, Ledger, Who};
 use almoner_units::{AccountKey, BudgetName, CallId, Charge, Timestamp};
 use rusqlite::Connection;
 
@@ -20,8 +20,9 @@ use crate::error::OpenError;
 use crate::files::Files;
 use crate::hwm::{Found, HighWater};
 use crate::journal::{follow_up, look, mark, signed, take_lock, write_all};
-use crate::scan::{Head, Identity, Scan, scan};
-use crate::{hwm, keys, private, sqlite, wire};
+use crate::scan::{Head, Identity, Reach, Scan, scan};
+use crate::snapshot::Snapshots;
+use crate::{hwm, keys, private, sqlite, trim, wire};
 
 /// What to do about spending that was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,8 +126,10 @@ fn rescue(
     let charges = match scan.fault.take() {
         None => return Err(RepairError::Sound(files.db.clone())),
         Some(fault) if !fault.is_damage() => return Err(fault.into()),
-        // Where only the pages are damaged, no fact is lost.
-        Some(fault) => mode == RepairMode::ChargeGap && !matches!(fault, OpenError::Pages { .. }),
+        // Where only the pages or a snapshot are damaged, no fact is lost.
+        Some(fault) => {
+            mode == RepairMode::ChargeGap && !matches!(fault, OpenError::Pages { .. } | OpenError::Snapshot { .. })
+        }
     };
     if charges && scan.ledger.budgets().next().is_none() {
         return Err(RepairError::NothingKnown(files.db.clone()));
@@ -145,7 +148,7 @@ fn rescue(
         gap.charge();
     }
     let may_have_lost_accounts = if charges { gap.divided_budgets() } else { Vec::new() };
-    let end = new.finish(identity, head, &gap.ledger.take_facts()).map_err(failed)?;
+    let end = new.finish(head, &mut gap, scan.trimmed.is_some()).map_err(failed)?;
     let report = RepairReport {
         kept: head.seq,
         lost: found.mark().map(|mark| mark.seq.saturating_sub(head.seq)),
@@ -184,13 +187,16 @@ impl Fresh {
         let old = sqlite::open(&files.db)?;
         let batch = self.connection.unchecked_transaction()?;
         let mut insert = batch.prepare("INSERT INTO journal VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-        let scan = scan(&old, files, found, |good| {
+        let scan = scan(&old, files, found, Reach::Whole, |good| {
             let link = &good.link;
             let (seq, at_ms) = (signed(link.seq)?, signed(link.at_ms)?);
             insert.execute((seq, at_ms, link.kind, link.id, link.body, &good.chain.bytes()[..]))?;
             follow_up(&batch, &good.entry)
         });
         drop(insert);
+        if let Some(trimmed) = scan.trimmed.filter(|_| scan.head.is_some()) {
+            trim::note(&batch, trimmed)?;
+        }
         for key in keys::all(&old, &files.db).unwrap_or_default() {
             keys::put(&batch, &key)?;
         }
@@ -217,15 +223,31 @@ impl Fresh {
         read().unwrap_or_default()
     }
 
-    /// Adds the facts of the repair, and makes the database last.
-    fn finish(mut self, identity: Identity, head: Head, facts: &[Entry]) -> rusqlite::Result<Head> {
+    /// Adds the facts of the repair, and where it `needs_snapshot` one of the books after them, and makes the database
+    /// last.
+    fn finish(mut self, head: Head, gap: &mut Gap, needs_snapshot: bool) -> rusqlite::Result<Head> {
+        let (identity, facts) = (gap.identity, gap.ledger.take_facts());
         if sqlite::form(&self.connection)? != sqlite::FORM {
             sqlite::create(&self.connection, Some(&identity.ledger), identity.epoch)?;
         }
         sqlite::run(&mut self.connection, |batch| {
             let epoch = signed(identity.epoch)?;
             batch.execute("UPDATE ledger SET id = ?1, epoch = ?2", (&identity.ledger[..], epoch))?;
-            write_all(batch, head, facts)
+            let mut snapshots = Snapshots::default();
+            let head = write_all(batch, head, &facts, &snapshots)?;
+            if !needs_snapshot {
+                return Ok(head);
+            }
+            // Facts that were let go are in the snapshots alone, and those stay behind with the damaged file.
+            snapshots.begin(&gap.ledger, head);
+            while snapshots.has_more() {
+                let written = snapshots.write_next(batch)?;
+                snapshots.wrote(written, &identity);
+            }
+            if let Some((upto, digest)) = snapshots.tell() {
+                gap.ledger.note_snapshot(upto, digest, gap.now);
+            }
+            write_all(batch, head, &gap.ledger.take_facts(), &snapshots)
         })
     }
 }

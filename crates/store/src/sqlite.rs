@@ -6,14 +6,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::error::OpenError;
 
 /// `almn`: what the header of a ledger's database says it is.
 pub(crate) const APPLICATION: i32 = 0x616c_6d6e;
 /// The form of the tables and of the bodies in them.
-pub(crate) const FORM: i64 = 1;
+pub(crate) const FORM: i64 = 2;
+/// The form without snapshots, which is read, and made into the one that this version writes.
+pub(crate) const FORM_WITHOUT_SNAPSHOTS: i64 = 1;
 /// The first SQLite without the fault that resets a log too early.
 const OLDEST: i32 = 3_051_003;
 /// How long opening waits for a shell that happens to look in.
@@ -44,6 +46,18 @@ const TABLES: &str = "
         note          TEXT NOT NULL,
         seal          BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
+";
+
+const SNAPSHOT_TABLES: &str = "
+    CREATE TABLE snapshot (
+        seq    INTEGER PRIMARY KEY,
+        chain  BLOB NOT NULL,
+        digest BLOB NOT NULL,
+        head   TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE snapshot_part (seq INTEGER NOT NULL, part INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+    CREATE TABLE closed (upto INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+    CREATE TABLE trimmed (seq INTEGER NOT NULL, chain BLOB NOT NULL) STRICT;
 ";
 
 /// Whether the SQLite that is linked in may be trusted with a journal.
@@ -103,8 +117,20 @@ pub(crate) fn create(connection: &Connection, id: Option<&[u8; 16]>, epoch: u64)
     new.pragma_update(None, "application_id", APPLICATION)?;
     new.pragma_update(None, "user_version", FORM)?;
     new.execute_batch(TABLES)?;
+    new.execute_batch(SNAPSHOT_TABLES)?;
     new.execute("INSERT INTO ledger VALUES (coalesce(?1, randomblob(16)), ?2)", (id.map(|id| &id[..]), epoch))?;
     new.commit()
+}
+
+/// Gives a sound ledger of an earlier form the tables that it has not.
+pub(crate) fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+    if form(connection)? != FORM_WITHOUT_SNAPSHOTS {
+        return Ok(());
+    }
+    run(connection, |new| {
+        new.execute_batch(SNAPSHOT_TABLES)?;
+        new.pragma_update(None, "user_version", FORM)
+    })
 }
 
 /// Turns the log on. Closing the database keeps the log unless [`fold_log_on_close`] says otherwise.
@@ -133,6 +159,34 @@ pub(crate) fn check_pages(connection: &Connection, how: &str) -> rusqlite::Resul
     })?;
     faults.retain(|fault| fault != "ok");
     Ok(faults)
+}
+
+/// What SQLite finds wrong with what the next fact depends on, where looking at every page takes too long.
+///
+/// Rows that were read are known to be whole. What is left is whether the tree leads to the place behind the last of
+/// them, and the small tables.
+pub(crate) fn check_end(connection: &Connection, last: u64) -> rusqlite::Result<Vec<String>> {
+    let mut faults = Vec::new();
+    for table in ["ledger", "assumed", "keys", "snapshot", "trimmed"] {
+        connection.pragma(None, "quick_check", table, |row| {
+            faults.push(row.get::<_, String>(0)?);
+            Ok(())
+        })?;
+    }
+    faults.retain(|fault| fault != "ok");
+    let next = i64::try_from(last).unwrap_or(i64::MAX).saturating_add(1);
+    let before = "SELECT seq FROM journal WHERE seq < ?1 ORDER BY seq DESC LIMIT 1";
+    let found: i64 = connection.query_row(before, [next], |row| row.get(0)).optional()?.unwrap_or(0);
+    if found != next - 1 {
+        faults.push(format!("fact {next} would land behind fact {found}"));
+    }
+    Ok(faults)
+}
+
+/// How many bytes the database has.
+pub(crate) fn size(connection: &Connection) -> rusqlite::Result<u64> {
+    let ask = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    Ok(u64::try_from(ask("page_count")?.saturating_mul(ask("page_size")?)).unwrap_or(0))
 }
 
 /// Runs `work` in a transaction of its own; where it fails, nothing of it is kept.

@@ -6,6 +6,7 @@ mod history;
 mod journal;
 mod kill;
 mod repair;
+mod snapshots;
 mod tables;
 mod wire;
 mod world;

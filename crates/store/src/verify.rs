@@ -7,7 +7,7 @@ use crate::error::OpenError;
 use crate::files::Files;
 use crate::hwm::Mark;
 use crate::journal::{look, take_lock};
-use crate::scan::scan;
+use crate::scan::{Reach, scan};
 use crate::sqlite::{self, Header};
 use crate::{assumed, keys};
 
@@ -57,7 +57,7 @@ pub fn verify(dir: &Path) -> Result<VerifyReport, OpenError> {
         Err(fault) => return Err(fault),
     };
     let connection = sqlite::open(&files.db).map_err(|error| OpenError::reading(&files.db, 1, error))?;
-    let scan = scan(&connection, &files, found, |_| Ok(()));
+    let scan = scan(&connection, &files, found, Reach::Whole, |_| Ok(()));
     let mut damage =
         sqlite::check_pages(&connection, "integrity_check").unwrap_or_else(|error| vec![error.to_string()]);
     damage.extend(assumed::all(&connection, &files.db).err().map(|error| error.to_string()));

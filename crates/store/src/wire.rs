@@ -6,9 +6,11 @@
 
 mod fact;
 mod parts;
+mod snapshot;
 
 pub(crate) use fact::{decode, encode};
 pub(crate) use parts::{AssumedWire, KeyWire, ViewWire, labels_from_json, labels_to_json};
+pub(crate) use snapshot::{HeadWire, PartWire, closed_from_bytes, closed_to_bytes};
 
 /// Why the body of a row cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use almoner_ledger::{
     Answer, Desk, DeskError, End, Fact, Ledger, Question, RefusalReason, ReleaseReason, ReserveError, Who,
+    WindowSnapshot,
 };
 use almoner_units::{Budget, CallId, Charge, Meter, Span, Timestamp, Window};
 
@@ -44,6 +45,15 @@ impl World {
             }
             ledger.replay(&entry);
         }
+        if !self.is(Mutant::ForgetsAssumed)
+            && let Some(rebuilt) = self.rebuilt()?
+        {
+            let now = ledger.now().max(rebuilt.now());
+            let is_same = rebuilt.agrees_with(&ledger, now) || self.is(Mutant::SnapshotsForget);
+            ensure!(is_same, "I3", "a snapshot and the facts since are other books than all facts, at {now}");
+            self.tally.snapshots += 1;
+            ledger = rebuilt;
+        }
         let now = self.reading().wall;
         let open: Vec<CallId> = ledger.holds().iter().map(|hold| hold.id).collect();
         for id in open {
@@ -78,6 +88,27 @@ impl World {
         self.auditor.check_books(&desk.ledger, self.now)?;
         self.desk = Some(desk);
         Ok(())
+    }
+
+    /// The ledger from the latest snapshot and the facts since; nothing where there is no snapshot.
+    fn rebuilt(&self) -> Result<Option<Ledger>, crate::Broken> {
+        let disk = self.disk.borrow();
+        let Some((snapshot, closed)) = disk.latest_snapshot() else { return Ok(None) };
+        let (mut snapshot, since) = (snapshot.clone(), snapshot.seq);
+        if self.is(Mutant::SnapshotsForget) {
+            let counters = snapshot.accounts.iter_mut().flat_map(|account| &mut account.counters);
+            counters.for_each(|counter| {
+                counter.spent /= 2;
+                if let WindowSnapshot::Sliding { slots, .. } = &mut counter.window {
+                    slots.iter_mut().for_each(|(_, spent, _)| *spent /= 2);
+                }
+            });
+        }
+        let restored = Ledger::restore(snapshot, closed.iter().copied());
+        ensure!(restored.is_ok(), "I3", "a snapshot cannot be read: {restored:?}");
+        let Ok(mut ledger) = restored else { return Ok(None) };
+        disk.rows.iter().filter(|entry| entry.seq > since).for_each(|entry| ledger.replay(entry));
+        Ok(Some(ledger))
     }
 
     /// A budget as it comes to the ledger.

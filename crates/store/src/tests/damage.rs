@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use almoner_units::Span;
+
 use super::world::{Dice, State, World, copy_files};
 use crate::{Chain, Journal, OpenError, verify};
 
@@ -85,6 +87,58 @@ fn after_a_loss_of_power_an_older_mark_is_no_reason_to_refuse() {
     let killed = state.killed();
     fs::write(killed.file("ledger.hwm"), mark).unwrap();
     assert_eq!(killed.open().0.head(), head);
+}
+
+/// A victim with snapshots, whose first facts were let go, and what its books are.
+fn trimmed(seed: u64) -> (Victim, World) {
+    let state = State::new();
+    let mut world = World::new(seed);
+    let (mut journal, _) = state.open();
+    let mut boundaries = BTreeSet::new();
+    for round in 0..4 {
+        journal.append(&world.facts(25)).unwrap();
+        boundaries.insert(journal.head().0);
+        if round < 3 {
+            journal.snapshot_now(&mut world.ledger, world.now).unwrap();
+        }
+        boundaries.insert(journal.head().0);
+    }
+    journal.tick(world.now.after(Span::from_secs(50 * 24 * 3600))).unwrap();
+    drop(journal);
+    let (mut journal, _) = state.open();
+    journal.append(&world.facts(5)).unwrap();
+    boundaries.insert(journal.head().0);
+    let victim = Victim { state: state.killed(), head: journal.head(), commits: boundaries };
+    (victim, world)
+}
+
+#[test]
+fn no_flipped_bit_of_a_snapshot_changes_the_books_unseen() {
+    let (victim, world) = trimmed(14);
+    let sound = victim.read("ledger.db");
+    let (mut refused, mut repaired) = (0, 0);
+    for bit in random_bits(15, 250, sound.len()).chain((0..100 * 8).step_by(53)) {
+        let mut content = sound.clone();
+        content[bit / 8] ^= 1 << (bit % 8);
+        let flipped = victim.with("ledger.db", &content);
+        match Journal::open(&flipped.dir()) {
+            Ok((journal, recovered)) => {
+                assert_eq!(journal.head(), victim.head, "bit {bit}");
+                assert!(recovered.ledger.agrees_with(&world.ledger, world.now), "bit {bit}");
+            }
+            Err(fault) => {
+                refused += 1;
+                if matches!(fault, OpenError::Snapshot { .. }) {
+                    let report = crate::repair(&flipped.dir(), crate::RepairMode::ChargeGap, world.now).unwrap();
+                    assert_eq!((report.kept, report.lost), (victim.head.0, Some(0)), "bit {bit}: {fault}");
+                    assert_eq!(report.charged, [], "bit {bit}: {fault}");
+                    repaired += 1;
+                }
+            }
+        }
+    }
+    println!("{refused} refused, {repaired} of them repaired without a charge");
+    assert!(refused > 25 && repaired > 5, "{refused} refused, {repaired} repaired");
 }
 
 /// What became of bits that were flipped.

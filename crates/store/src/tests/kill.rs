@@ -46,12 +46,20 @@ fn append_until_killed() {
     let dir = std::env::var_os("ALMONER_TEST_STATE").unwrap();
     let seed = std::env::var("ALMONER_TEST_SEED").unwrap().parse().unwrap();
     let (mut journal, recovered) = Journal::open(dir.as_ref()).unwrap();
+    // So often that many are killed in the middle of one.
+    journal.snapshot_every(40);
     let mut world = if recovered.ledger.seq() == 0 { World::new(seed) } else { World::resume(seed, recovered.ledger) };
     let mut out = std::io::stdout().lock();
     // A bound, so that it ends even where nobody kills it.
     for _ in 0..100_000 {
         let size = usize::try_from(1 + world.dice.roll(6)).unwrap();
         journal.append(&world.facts(size)).unwrap();
+        if journal.is_snapshot_due() {
+            journal.begin_snapshot(&world.ledger);
+        }
+        if let Some((upto, digest)) = journal.kept_snapshot() {
+            world.ledger.note_snapshot(upto, digest, world.now);
+        }
         if writeln!(out, "ack {}", journal.head().0).and_then(|()| out.flush()).is_err() {
             return;
         }

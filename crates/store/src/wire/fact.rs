@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WireError;
 use super::parts::{AssumedWire, BudgetWire, ChargeWire, HoldWire, KeyWire, accounts, level};
+use crate::hex;
 
 /// A fact as the columns of a row.
 #[derive(Debug)]
@@ -101,6 +102,13 @@ struct LevelChanged {
     to: String,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Snapshot {
+    upto: u64,
+    digest: String,
+}
+
 /// The row of a fact.
 pub(crate) fn encode(fact: &Fact) -> Result<Encoded, serde_json::Error> {
     match fact {
@@ -141,6 +149,7 @@ pub(crate) fn encode(fact: &Fact) -> Result<Encoded, serde_json::Error> {
         Fact::Reset { account, by, reason } => {
             row("reset", None, &Reset { account: account.0, by: by.0.clone(), reason: reason.clone() })
         }
+        Fact::Snapshot { upto, digest } => row("snapshot", None, &Snapshot { upto: *upto, digest: hex::of(digest) }),
         Fact::LevelChanged { account, limit, from, to } => {
             let (from, to) = (from.name().to_owned(), to.name().to_owned());
             row("level-changed", None, &LevelChanged { account: account.0, limit: *limit, from, to })
@@ -204,6 +213,11 @@ pub(crate) fn decode(kind: &str, id: &[u8], body: &str) -> Result<Fact, WireErro
         "reset" => {
             let read: Reset = reader.without_id("reset")?;
             Ok(Fact::Reset { account: AccountId(read.account), by: Who(read.by), reason: read.reason })
+        }
+        "snapshot" => {
+            let read: Snapshot = reader.without_id("snapshot")?;
+            let digest = hex::read(&read.digest).ok_or_else(|| WireError::word("digest", &read.digest))?;
+            Ok(Fact::Snapshot { upto: read.upto, digest })
         }
         "level-changed" => {
             let read: LevelChanged = reader.without_id("level-changed")?;

@@ -15,6 +15,16 @@ use super::WireError;
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct ChargeWire([u64; 6]);
 
+impl ChargeWire {
+    pub(crate) const fn new(amounts: [u64; 6]) -> Self {
+        Self(amounts)
+    }
+
+    pub(crate) const fn amounts(self) -> [u64; 6] {
+        self.0
+    }
+}
+
 impl From<&Charge> for ChargeWire {
     fn from(charge: &Charge) -> Self {
         Self([

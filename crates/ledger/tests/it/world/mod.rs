@@ -6,6 +6,7 @@
 
 pub mod dice;
 pub mod naive;
+pub mod snapshots;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ use almoner_units::{
 };
 use dice::Dice;
 use naive::{Call, End, Naive, Word};
+use snapshots::{Flaw, Shelf};
 
 /// Bugs that the comparison must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +93,15 @@ impl Seen {
 
 /// Runs the world of a seed for so many steps; the first difference, where there is one.
 pub fn run(seed: u64, steps: u64, mutant: Option<Mutant>) -> Result<Seen, String> {
-    let mut world = World::new(seed, mutant);
+    run_in(World::new(seed, mutant), seed, steps)
+}
+
+/// The same, in a world whose snapshots have a flaw.
+pub fn run_flawed(seed: u64, steps: u64, flaw: Flaw) -> Result<Seen, String> {
+    run_in(World { shelf: Shelf::with(flaw), ..World::new(seed, None) }, seed, steps)
+}
+
+fn run_in(mut world: World, seed: u64, steps: u64) -> Result<Seen, String> {
     for step in 0..steps {
         let event = world.step();
         let compared = event.and_then(|event| world.compare().map_err(|what| format!("{event}: {what}")));
@@ -101,15 +111,18 @@ pub fn run(seed: u64, steps: u64, mutant: Option<Mutant>) -> Result<Seen, String
     Ok(Seen { steps, ..world.seen })
 }
 
-/// The facts that the world of a seed leaves behind.
-pub fn facts(seed: u64, steps: u64) -> Vec<Entry> {
+/// The facts that the world of a seed leaves behind; after a crash it goes on from a snapshot, or from every fact.
+pub fn facts(seed: u64, steps: u64, from_snapshots: bool) -> Vec<Entry> {
     let mut world = World::new(seed, None);
+    world.goes_on_from_snapshots = from_snapshots;
     for _ in 0..steps {
         world.step().expect("no difference");
     }
     world.facts
 }
 
+/// After how many steps a snapshot is taken: no step of a history lies at the same place in each.
+const SNAPSHOT_EVERY: u64 = 29;
 const START: u64 = 1_764_000_000_000;
 const MINUTE: u64 = 60_000;
 const LIMITS: [&str; 14] = [
@@ -141,6 +154,10 @@ struct World {
     heard: u64,
     ids: u64,
     seen: Seen,
+    /// The latest snapshot, and the closed calls of all of them.
+    shelf: Shelf,
+    /// Whether a crash is recovered from by the latest snapshot, where there is one.
+    goes_on_from_snapshots: bool,
 }
 
 type Step = Result<String, String>;
@@ -158,6 +175,8 @@ impl World {
             heard: 0,
             ids: 0,
             seen: Seen::default(),
+            shelf: Shelf::default(),
+            goes_on_from_snapshots: true,
         };
         for at in 0..world.dice.between(1, 4) {
             world.set_budget(&format!("budget {at}"));
@@ -199,6 +218,9 @@ impl World {
             _ => Ok(self.wait()),
         };
         self.facts.extend(self.ledger.take_facts());
+        if self.naive.event.is_multiple_of(SNAPSHOT_EVERY) {
+            self.shelf.keep(&self.ledger);
+        }
         event
     }
 
@@ -680,6 +702,11 @@ impl World {
         self.replay()?;
         let mut again = Ledger::new();
         self.facts.iter().for_each(|entry| again.replay(entry));
+        if self.goes_on_from_snapshots
+            && let Some(rebuilt) = self.shelf.rebuild(&self.facts)?
+        {
+            again = rebuilt;
+        }
         self.ledger = again;
         self.heard = 0;
         if self.is(Mutant::ForgetsABudget)
@@ -702,7 +729,9 @@ impl World {
         self.facts.extend(self.ledger.take_facts());
         let mut again = Ledger::new();
         self.facts.iter().for_each(|entry| again.replay(entry));
-        same("a replay that agrees", &again.agrees_with(&self.ledger, self.now()), &true)
+        same("a replay that agrees", &again.agrees_with(&self.ledger, self.now()), &true)?;
+        let Some(rebuilt) = self.shelf.rebuild(&self.facts)? else { return Ok(()) };
+        same("a snapshot with the facts since that agrees", &rebuilt.agrees_with(&self.ledger, self.now()), &true)
     }
 
     /// Notes the levels of accounts, as the ledger does whenever a command touches them.
