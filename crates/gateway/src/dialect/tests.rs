@@ -18,6 +18,20 @@ fn read(endpoint: &'static Endpoint, headers: &HeaderMap, body: &[u8]) -> Result
     super::read(endpoint, endpoint.path, headers, body)
 }
 
+/// What a new dialect is held to: its routes are its own, and what is refused near them is refused in its words.
+#[test]
+fn every_dialect_is_whole() {
+    let mut paths = std::collections::BTreeSet::new();
+    for dialect in Dialect::ALL {
+        let tongue = dialect.tongue();
+        assert!(!tongue.endpoints.is_empty() && tongue.no_money.is_client_error(), "{dialect:?}");
+        for endpoint in tongue.endpoints {
+            assert_eq!((endpoint.dialect, Dialect::of_path(endpoint.path)), (dialect, dialect), "{endpoint:?}");
+            assert!(endpoint.path.starts_with('/') && paths.insert(endpoint.path), "{endpoint:?} stands twice");
+        }
+    }
+}
+
 fn with_betas(betas: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert("anthropic-beta", betas.parse().unwrap());
