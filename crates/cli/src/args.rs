@@ -193,12 +193,8 @@ pub(crate) enum Prices {
 pub(crate) enum Config {
     /// Say what is wrong with the configuration, or that nothing is.
     Check,
-    /// Print every setting in force.
-    Print {
-        /// Also print where each comes from.
-        #[arg(long)]
-        origin: bool,
-    },
+    /// Print every setting in force, the defaults too, and where each comes from.
+    Print,
 }
 
 #[derive(Debug, Subcommand)]

@@ -41,18 +41,29 @@ pub(crate) fn budget(node: &Node, report: &mut Report) -> Option<Placed> {
 }
 
 fn note(budget: &Budget, fields: &Fields<'_>, report: &mut Report) {
+    for (key, shown) in shown(budget) {
+        let origin = fields.get(key).map_or(Origin::Default, |node| Origin::File(report.texts.locate(&node.place)));
+        report.note(format!("budget.\"{}\".{key}", budget.name), &shown, origin);
+    }
+}
+
+/// Notes a budget that nobody asked for.
+pub(crate) fn note_default(budget: &Budget, report: &mut Report) {
+    for (key, shown) in shown(budget) {
+        report.note(format!("budget.\"{}\".{key}", budget.name), &shown, Origin::Default);
+    }
+}
+
+/// What a budget says, key by key, as `config print` shows it.
+fn shown(budget: &Budget) -> [(&'static str, String); 5] {
     let list = |items: Vec<String>| items.join(", ");
-    let shown = [
+    [
         ("limit", list(budget.limits.iter().map(ToString::to_string).collect())),
         ("where", list(budget.filter.iter().map(|(name, value)| format!("{name}={value}")).collect())),
         ("per", list(budget.per.iter().map(ToString::to_string).collect())),
         ("mode", budget.mode.to_string()),
         ("levels", list(budget.marks.percents().iter().map(ToString::to_string).collect())),
-    ];
-    for (key, shown) in shown {
-        let origin = fields.get(key).map_or(Origin::Default, |node| Origin::File(report.texts.locate(&node.place)));
-        report.note(format!("budget.\"{}\".{key}", budget.name), &shown, origin);
-    }
+    ]
 }
 
 fn limits(node: &Node, report: &mut Report) -> Option<Vec<(Limit, Place)>> {

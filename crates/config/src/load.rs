@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use almoner_policy::default_budgets;
+use almoner_units::Zone;
+
 use crate::advice;
 use crate::budget::{self, Placed};
 use crate::fields::{Fields, refuse_twins};
@@ -230,6 +233,9 @@ fn budgets(layers: &Layers<'_>, placed: Vec<Placed>, report: &mut Report) -> Opt
     if off.value && !placed.is_empty() {
         let message = format!("no budget is in force: `no_budgets` turns off the {} of the file", placed.len());
         report.warn(Fault::at(&off.place, message));
+    }
+    if !off.value && placed.is_empty() {
+        default_budgets(&Zone::utc()).iter().for_each(|default| budget::note_default(default, report));
     }
     Some(match (off.value, placed.is_empty()) {
         (true, _) => BudgetsFrom::None,

@@ -184,6 +184,8 @@ fn built_in(
     };
     let origin = if from == KeyFrom::Client { Origin::Default } else { Origin::Environment((*variable).to_owned()) };
     report.note(format!("provider.{name}.key"), &from.to_string(), origin);
+    report.note(format!("provider.{name}.dialects"), &spoken(dialects), Origin::Default);
+    report.note(format!("provider.{name}.models"), &served(&[]), Origin::Default);
     Some(Provider {
         name: (*name).to_owned(),
         dialects: dialects.to_vec(),
@@ -232,6 +234,8 @@ fn provider(node: &Node, around: &Around<'_>, report: &mut Report) -> Option<Pro
     let shown = [
         ("base_url", url.clone()),
         ("key", Some(from.to_string())),
+        ("dialects", dialects.as_deref().map(spoken)),
+        ("models", models.as_deref().map(served)),
         ("free", free.map(|free| free.to_string())),
         ("service_tier", tier.map(|tier| tier.map_or("not known", DefaultTier::name).to_owned())),
         ("region_premium", premium.map(|premium| premium.map_or("not known".to_owned(), |truth| truth.to_string()))),
@@ -250,6 +254,19 @@ fn provider(node: &Node, around: &Around<'_>, report: &mut Report) -> Option<Pro
         service_tier: tier?,
         region_premium: premium?,
     })
+}
+
+/// Dialects as they are shown.
+fn spoken(dialects: &[DialectName]) -> String {
+    dialects.iter().map(|dialect| dialect.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// Models as they are shown.
+fn served(models: &[ModelPattern]) -> String {
+    if models.is_empty() {
+        return "those that the price book knows by it".to_owned();
+    }
+    models.iter().map(ModelPattern::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// A provider's name is a word, because it is also a label's value and a part of messages.

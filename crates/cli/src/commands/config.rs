@@ -18,8 +18,8 @@ pub(crate) fn run(common: &Common, command: &Config) -> Outcome {
             warnings.iter().for_each(show::line);
             show::line(if warnings.is_empty() { "the configuration is fine" } else { "usable, with warnings" });
         }
-        Config::Print { origin } if common.json => show::json(&facts(&settings, *origin))?,
-        Config::Print { origin } => print(&settings, *origin),
+        Config::Print if common.json => show::json(&facts(&settings))?,
+        Config::Print => print(&settings),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -28,20 +28,14 @@ fn warnings(settings: &Settings) -> Vec<String> {
     settings.warnings().iter().map(ToString::to_string).collect()
 }
 
-fn print(settings: &Settings, origin: bool) {
+fn print(settings: &Settings) {
     for setting in settings.origins() {
-        let from = if origin { format!("  # {}", setting.origin) } else { String::new() };
-        show::line(format!("{} = {}{from}", setting.key, setting.value));
+        let value = if setting.value.is_empty() { "-" } else { &setting.value };
+        show::line(format!("{} = {value}  # {}", setting.key, setting.origin));
     }
 }
 
-fn facts(settings: &Settings, origin: bool) -> serde_json::Value {
-    let of = |setting: &almoner_config::Setting| {
-        let mut fact = serde_json::json!({ "key": setting.key, "value": setting.value });
-        if origin {
-            fact["origin"] = setting.origin.to_string().into();
-        }
-        fact
-    };
+fn facts(settings: &Settings) -> serde_json::Value {
+    let of = |setting: &almoner_config::Setting| serde_json::json!({ "key": setting.key, "value": setting.value, "origin": setting.origin.to_string() });
     settings.origins().iter().map(of).collect()
 }

@@ -189,13 +189,25 @@ fn the_configuration_is_checked_and_printed_with_its_origins() {
     let world = World::new("max_output = 9000\n");
     assert_eq!(world.ok(&["config", "check"]), "the configuration is fine\n");
     assert_eq!(world.json(&["config", "check"]), json!({ "warnings": [] }));
-    let printed = world.ok(&["config", "print", "--origin"]);
+    let printed = world.ok(&["config", "print"]);
     assert!(printed.contains("max_output = 9000  # ") && printed.contains("almoner.toml:1"), "{printed}");
     assert!(printed.contains("wait_max = 30s  # "), "{printed}");
-    let facts = world.json(&["config", "print", "--origin"]);
+    let facts = world.json(&["config", "print"]);
     let listen = facts.as_array().unwrap().iter().find(|fact| fact["key"] == "listen").unwrap();
     assert!(listen["origin"].as_str().unwrap().contains("ALMONER_LISTEN"), "{listen}");
-    assert!(world.json(&["config", "print"]).as_array().unwrap().iter().all(|fact| fact.get("origin").is_none()));
+    // The budgets that hold where nobody names one, and the providers, are in force as well.
+    for line in [
+        "budget.\"each session\".limit = 100k uncached_tokens / sliding 1h, $5.00 / sliding 1h, 1M uncached_tokens / day, \
+         $50.00 / day  # default",
+        "budget.\"all sessions\".mode = throttle  # default",
+        "budget.\"each session\".per = session  # default",
+        "provider.openai.dialects = openai-chat, openai-responses  # default",
+    ] {
+        assert!(printed.contains(&format!("\n{line}\n")), "{line}: {printed}");
+    }
+    world.configure(TEAM);
+    let printed = world.ok(&["config", "print"]);
+    assert!(!printed.contains("each session") && printed.contains("almoner.toml:3:9"), "{printed}");
 }
 
 #[test]
