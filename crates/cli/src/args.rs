@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::examples;
+
 /// Almoner hands LLM agents their allowance, and keeps the accounts.
 #[derive(Debug, Parser)]
 #[command(name = "almoner", version, about, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = examples::FIRST)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -31,40 +34,52 @@ pub(crate) struct Common {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Stand between agents and providers, and keep every budget.
+    #[command(after_help = examples::SERVE)]
     Serve(Serve),
     /// Run one command with an allowance of its own.
+    #[command(after_help = examples::EXEC)]
     Exec(Exec),
     /// Show how things stand.
+    #[command(after_help = examples::STATUS)]
     Status,
     /// Show and change budgets.
+    #[command(after_help = examples::BUDGETS)]
     #[command(subcommand)]
     Budgets(Budgets),
     /// Book usage that did not pass Almoner.
+    #[command(after_help = examples::USAGE)]
     #[command(subcommand)]
     Usage(Usage),
     /// Show what was decided about a call, and from which numbers.
+    #[command(after_help = examples::EXPLAIN)]
     Explain {
         /// The call's id, as the header `x-almoner-call` of its answer has it.
         id: String,
     },
     /// Show what is set aside for calls in flight, and what is charged without news.
+    #[command(after_help = examples::HOLDS)]
     #[command(subcommand)]
     Holds(Holds),
     /// Book the truth about a call that ended without news.
+    #[command(after_help = examples::CORRECT)]
     Correct(Correct),
     /// Read recorded exchanges and print what they used, one JSON object a file.
+    #[command(after_help = examples::METER)]
     Meter {
         /// Exchanges, one JSON object each.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
     /// Show and check the price book.
+    #[command(after_help = examples::PRICES)]
     #[command(subcommand)]
     Prices(Prices),
     /// Check and print the configuration.
+    #[command(after_help = examples::CONFIG)]
     #[command(subcommand)]
     Config(Config),
     /// Check and mend the ledger's files, while no server runs.
+    #[command(after_help = examples::LEDGER)]
     #[command(subcommand)]
     Ledger(Ledger),
 }
@@ -104,13 +119,16 @@ pub(crate) struct Exec {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Budgets {
     /// List every account with what is spent and left.
+    #[command(after_help = examples::BUDGETS_LIST)]
     List,
     /// Show the accounts of one budget.
+    #[command(after_help = examples::BUDGETS_SHOW)]
     Show {
         /// The budget's name.
         budget: String,
     },
     /// Change the limits or the mode of a budget, until the server next reads its configuration.
+    #[command(after_help = examples::BUDGETS_SET)]
     Set {
         /// The budget's name.
         budget: String,
@@ -122,6 +140,7 @@ pub(crate) enum Budgets {
         mode: Option<String>,
     },
     /// Forget what a budget has spent and assumed; calls in flight stay held.
+    #[command(after_help = examples::BUDGETS_RESET)]
     Reset {
         /// The budget's name.
         budget: String,
@@ -137,6 +156,7 @@ pub(crate) enum Budgets {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Usage {
     /// Count usage on every budget that its labels touch.
+    #[command(after_help = examples::USAGE_ADD)]
     Add {
         /// Input tokens.
         #[arg(long, default_value_t = 0)]
@@ -159,6 +179,7 @@ pub(crate) enum Usage {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Holds {
     /// List open holds, and those that are charged without news.
+    #[command(after_help = examples::HOLDS_LIST)]
     List,
 }
 
@@ -181,27 +202,33 @@ pub(crate) struct Correct {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Prices {
     /// Show what a model costs, or every model.
+    #[command(after_help = examples::PRICES_SHOW)]
     Show {
         /// The model.
         model: Option<String>,
     },
     /// Look for prices that are stale or hardly right.
+    #[command(after_help = examples::PRICES_CHECK)]
     Check,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     /// Say what is wrong with the configuration, or that nothing is.
+    #[command(after_help = examples::CONFIG_CHECK)]
     Check,
     /// Print every setting in force, the defaults too, and where each comes from.
+    #[command(after_help = examples::CONFIG_PRINT)]
     Print,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ledger {
     /// Check every row of the ledger, changing nothing.
+    #[command(after_help = examples::LEDGER_VERIFY)]
     Verify,
     /// Cut the ledger back to its last good row.
+    #[command(after_help = examples::LEDGER_REPAIR)]
     Repair(Repair),
 }
 

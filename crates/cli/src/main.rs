@@ -3,6 +3,7 @@
 mod args;
 mod client;
 mod commands;
+mod examples;
 mod fail;
 mod show;
 
