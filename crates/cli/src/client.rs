@@ -103,7 +103,10 @@ pub(crate) fn ask_at(place: &Place, common: &Common, request: &Request) -> Resul
 }
 
 fn no_server(state: &Path, error: &std::io::Error) -> Failed {
-    Failed::new("no_server", format!("no server runs on {} ({error})", state.display()))
+    // That nobody listens is what the words say already.
+    let is_told = matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused);
+    let why = if is_told { String::new() } else { format!(" ({error})") };
+    Failed::new("no_server", format!("no server runs on {}{why}", state.display()))
         .hint("start one with `almoner serve`, or name its folder with --state")
 }
 

@@ -28,6 +28,7 @@ mod value;
 pub use advice::{TYPICAL_CALL_TOKENS, TYPICAL_CALLS_MIN};
 pub use layers::{Flags, Origin, Setting};
 pub use load::{load, state_folder};
+pub use nearest::nearest;
 pub use place::Location;
 pub use price::UserPrice;
 pub use problem::{ConfigErrors, Problem};

@@ -137,7 +137,12 @@ fn usual_listen() -> SocketAddr {
 
 fn listen(node: &Node) -> Result<SocketAddr, Fault> {
     let text = value::text(node)?;
-    let bad = |_| Fault::at(&node.place, format!("`{text}` is no address with a port; write it like 127.0.0.1:4141"));
+    let bad = |_| {
+        let fault = Fault::at(&node.place, format!("`{text}` is no address with a port; write it like 127.0.0.1:4141"));
+        // `4141`, `:4141` and `localhost:4141` say which port.
+        let port = text.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+        fault.nearest(port.map(|port| format!("127.0.0.1:{port}")).as_deref())
+    };
     let listen: SocketAddr = text.parse().map_err(bad)?;
     if listen.ip().is_loopback() {
         return Ok(listen);

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use almoner_api::{AccountInfo, BudgetInfo, ConfigInfo, Failure, KeySummary, Reply, Request, Status};
+use almoner_config::nearest;
 use almoner_gateway::Gateway;
 use almoner_ledger::{AccountId, Hold, Who};
 use almoner_policy::{ACCOUNTS_MAX, most_touched, touched};
 use almoner_store::{CallRecord, History, HistoryEvent, Outcome};
 use almoner_units::{
-    AccountKey, Budget, BudgetName, CallId, Charge, LabelName, LabelValue, Labels, LevelMarks, Limit, Meter, Mode,
-    NanoUsd, Span, Timestamp, Usage, counted,
+    AccountKey, Budget, BudgetName, CallId, Charge, LabelError, LabelName, LabelValue, Labels, LevelMarks, Limit,
+    Meter, Mode, NanoUsd, Span, Timestamp, Usage, counted,
 };
 
 use crate::activity::Activity;
@@ -448,7 +449,9 @@ fn known_budget(desk: &Desk, name: &str) -> Result<Budget, No> {
     let budgets = all_budgets(desk);
     let names: Vec<&str> = budgets.iter().map(|budget| budget.name.as_str()).collect();
     let there_are = format!("there are: {}", names.join(", "));
-    let unknown = || no_but("unknown_budget", format!("no budget is named `{name}`"), there_are);
+    let meant = nearest(name, names.iter().copied()).map(|near| format!("did you mean `{near}`? "));
+    let hint = format!("{}{there_are}", meant.unwrap_or_default());
+    let unknown = || no_but("unknown_budget", format!("no budget is named `{name}`"), hint);
     budgets.iter().find(|budget| budget.name.as_str() == name).cloned().ok_or_else(unknown)
 }
 
@@ -504,9 +507,16 @@ fn parse_mode(word: &str) -> Result<Mode, No> {
     word.parse().map_err(|()| no_but("bad_mode", format!("`{word}` is no mode"), format!("write {known}")))
 }
 
+fn unknown_label(name: &str, error: LabelError) -> No {
+    match nearest(name, LabelName::KNOWN) {
+        Some(near) => no_but("bad_label", error, format!("did you mean `{near}`?")),
+        None => no("bad_label", error),
+    }
+}
+
 fn parse_labels(pairs: &[(String, String)]) -> Result<Vec<(LabelName, LabelValue)>, No> {
     let parse = |(name, value): &(String, String)| {
-        let name = name.parse().map_err(|error| no("bad_label", error))?;
+        let name = name.parse().map_err(|error| unknown_label(name, error))?;
         Ok((name, value.parse().map_err(|error| no("bad_label", error))?))
     };
     pairs.iter().map(parse).collect()

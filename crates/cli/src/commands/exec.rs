@@ -81,8 +81,9 @@ fn refuse_stray_flag(exec: &Exec) -> Result<(), Failed> {
 
 /// The limits that the flags ask for.
 fn limits(exec: &Exec) -> Result<Vec<String>, Failed> {
-    let dollars =
-        exec.budget.as_ref().map(|text| if text.starts_with('$') { text.clone() } else { format!("${text}") });
+    // An amount alone means dollars here; words beside it say what they mean.
+    let is_amount = |text: &&String| !text.contains(' ') && text.starts_with(|c: char| c.is_ascii_digit());
+    let dollars = exec.budget.as_ref().map(|text| if is_amount(&text) { format!("${text}") } else { text.clone() });
     let tokens = exec.tokens.as_ref().map(|count| format!("{count} tokens"));
     let limits: Vec<String> = dollars.into_iter().chain(tokens).collect();
     for limit in &limits {
@@ -189,8 +190,10 @@ impl Unstarted {
     /// Says so, and gives the exit code that shells have for it: 127 where there is no such command, else 126.
     fn report(&self, manner: Manner) -> ExitCode {
         let Self { program, error } = self;
-        Failed::new("no_command", format!("could not start `{program}`: {error}")).tell(manner);
-        ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 })
+        let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+        let why = if is_missing { "there is no such command".to_owned() } else { error.to_string() };
+        Failed::new("no_command", format!("could not start `{program}`: {why}")).tell(manner);
+        ExitCode::from(if is_missing { 127 } else { 126 })
     }
 }
 

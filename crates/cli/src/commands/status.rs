@@ -25,7 +25,7 @@ pub(crate) fn run(common: &Common) -> Outcome {
 fn print(status: &Status) {
     show::line(format!("almoner {} at http://{} (pid {})", status.version, status.listen, status.pid));
     show::line(format!("state in {}, {} in the journal", status.state_dir, counted(status.journal_seq, "fact")));
-    let config = status.config.as_ref().map_or("no configuration file", |config| &config.path);
+    let config = status.config.as_ref().map_or("none", |config| &config.path);
     show::line(format!("configuration: {config}"));
     if let Some(reason) = &status.closed {
         show::line(format!("CLOSED to new calls: {reason}"));

@@ -32,11 +32,13 @@ async fn a_command_gets_an_address_and_a_key_and_its_exit_code_is_passed_on() {
     // One that cannot be started says so, with the code that shells have for it.
     let missing = world.run(&["exec", "--", "no-such-command"]);
     assert_eq!(missing.code, Some(127), "{missing:?}");
-    assert!(missing.err.contains("could not start `no-such-command`"), "{missing:?}");
+    assert!(missing.err.contains("could not start `no-such-command`: there is no such command"), "{missing:?}");
     let stray = world.fails(&["exec", "--budgt", "$1", "--", "true"]);
     assert!(stray.contains("`--budgt` is no flag and no command"), "{stray}");
     let bad = world.fails(&["exec", "--budget", "lots", "--", "true"]);
     assert!(bad.contains("lots"), "{bad}");
+    let spoken = world.fails(&["exec", "--budget", "5 dollars", "--", "true"]);
+    assert!(spoken.contains("did you mean `$5.00 / lifetime`?") && !spoken.contains("$5 dollars"), "{spoken}");
     server.stop();
 }
 

@@ -165,6 +165,7 @@ fn a_mistake_in_the_configuration_is_shown_at_its_place() {
         ("[[budget]]\nname = \"x\"\nlimit = \"$-1\"\n", "almoner.toml:3:"),
         ("[[budget]]\nname = \"x\"\nlimit = \"$1 / day in Atlantis\"\n", "almoner.toml:3:"),
         ("[[budget]]\nname = \"x\"\nlimit = \"$1\"\n[[budget]]\nname = \"x\"\nlimit = \"$2\"\n", "almoner.toml:5:"),
+        ("listen = \"localhost:4142\"\n", "did you mean `127.0.0.1:4142`?"),
         ("[[budgte]]\n", "`budget`"),
         ("[budget]\nname = \"x\"\nlimit = \"$1\"\n", "write [[budget]] in TOML"),
         ("[[budget]]\nname = \"x\"\nlimit = \"5 dollars a day\"\n", "did you mean `$5.00 / day`?"),
