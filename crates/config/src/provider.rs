@@ -149,14 +149,18 @@ pub(crate) struct Around<'a> {
 const KEYS: [&str; 8] = ["name", "dialects", "base_url", "key", "models", "free", "service_tier", "region_premium"];
 
 /// The providers that are known without a file, where each is reached, and the variable that holds its key.
-const BUILT_IN: [(&str, &str, &str, &[DialectName]); 2] = [
+const BUILT_IN: [(&str, &str, &str, &[DialectName]); 3] = [
     ("anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY", &[DialectName::Anthropic]),
     ("openai", "https://api.openai.com", "OPENAI_API_KEY", &[DialectName::OpenAiChat, DialectName::OpenAiResponses]),
+    ("gemini", "https://generativelanguage.googleapis.com", "GEMINI_API_KEY", &[DialectName::Gemini]),
 ];
 
 /// The variables that say where a provider of that name is reached, whatever the file says.
-pub(crate) const BASE_URL_VARIABLES: [(&str, &str); 2] =
-    [("anthropic", "ALMONER_ANTHROPIC_BASE_URL"), ("openai", "ALMONER_OPENAI_BASE_URL")];
+pub(crate) const BASE_URL_VARIABLES: [(&str, &str); 3] = [
+    ("anthropic", "ALMONER_ANTHROPIC_BASE_URL"),
+    ("openai", "ALMONER_OPENAI_BASE_URL"),
+    ("gemini", "ALMONER_GEMINI_BASE_URL"),
+];
 
 /// The providers of a file, or those built in where it names none.
 pub(crate) fn providers(nodes: &[Node], around: &Around<'_>, report: &mut Report) -> Vec<Provider> {

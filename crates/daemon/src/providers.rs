@@ -97,7 +97,8 @@ fn spoken(dialect: DialectName) -> Option<Dialect> {
     match dialect {
         DialectName::Anthropic => Some(Dialect::Anthropic),
         DialectName::OpenAiChat => Some(Dialect::Chat),
-        DialectName::OpenAiResponses | DialectName::Gemini | DialectName::Ollama => None,
+        DialectName::Gemini => Some(Dialect::Gemini),
+        DialectName::OpenAiResponses | DialectName::Ollama => None,
     }
 }
 

@@ -122,7 +122,7 @@ fn assumed(why: String) -> Bill {
 fn price_all(reading: &Reading, tariff: Tariff<'_>) -> Result<Option<NanoUsd>, String> {
     let Some(price) = tariff.price else { return Ok(None) };
     if reading.output_audio_tokens.is_some() && !price.is_free() {
-        return Err("the answer has sound in it, for which there is no price".to_owned());
+        return Err("the answer has sound or pictures in it, for which there is no price".to_owned());
     }
     let mut sum = cost(&reading.usage, &extras(reading, tariff.asked), price).map_err(|error| error.to_string())?;
     for (model, usage) in &reading.other_models {

@@ -93,7 +93,7 @@ async fn count_here<W: World>(gateway: &Gateway<W>, understood: &Understood) -> 
 async fn ask_provider<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Option<u64> {
     let Counts::Provider { path, body, tokens } = understood.endpoint.counts else { return None };
     let provider = &gateway.providers[understood.provider];
-    let mut request = Request::new(body(&understood.body).ok()?);
+    let mut request = Request::new(body(&understood.body, &understood.call.model).ok()?);
     *request.method_mut() = hyper::Method::POST;
     *request.uri_mut() = format!("{}{}", provider.base_url, fill(path, &understood.call.model)).parse().ok()?;
     *request.headers_mut() = http::onward(&understood.head.headers);

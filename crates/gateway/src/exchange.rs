@@ -302,7 +302,9 @@ impl<W: World> Running<W> {
 /// never reached a model. One that tells usage bills it, whatever else it says.
 fn is_unbilled(status: StatusCode, body: &[u8]) -> bool {
     let body = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
-    let own = body.pointer("/error/message").is_some_and(serde_json::Value::is_string);
+    // Gemini refuses a stream that is no event stream in an array.
+    let own = ["/error/message", "/0/error/message"];
+    let own = own.iter().any(|message| body.pointer(message).is_some_and(serde_json::Value::is_string));
     let is_refused = status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT && status.as_u16() != 499;
     body.pointer("/usage").is_none_or(serde_json::Value::is_null) && (own || is_refused)
 }
@@ -344,7 +346,7 @@ impl<W: World> Account<W> {
 
     /// Remembers whether the answer ended at a cap that its budget set.
     fn note_cap(&self, reading: &Reading) {
-        let at_cap = matches!(reading.stop_reason.as_deref(), Some("max_tokens" | "length"));
+        let at_cap = matches!(reading.stop_reason.as_deref(), Some("max_tokens" | "length" | "MAX_TOKENS"));
         self.gateway.clamps.note(&self.report.labels, at_cap && self.clamped);
     }
 

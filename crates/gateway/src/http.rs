@@ -2,7 +2,10 @@
 
 use hyper::Uri;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 
+use crate::dialect::{CredentialPlace, Dialect};
+use crate::route::split_key;
 use crate::who::KEY_PREFIX;
 
 /// Headers that belong to one connection and never pass it.
@@ -53,9 +56,68 @@ pub(crate) fn onward(from: &HeaderMap) -> HeaderMap {
     to
 }
 
+/// Takes every credential out of the query of a request, and puts it into its header where that is free. An address is
+/// kept, shown and sent on; a header that carries a credential is not.
+pub(crate) fn clear_query(head: &mut Parts) {
+    let Some(query) = head.uri.query() else { return };
+    let places = Dialect::of_path(split_key(head.uri.path()).1).tongue().query_credential;
+    let (mut kept, mut moved) = (Vec::new(), Vec::new());
+    for pair in query.split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (name, value) = (decoded(name), decoded(value));
+        let place = places.iter().find(|(known, _)| *known == name).map(|(_, place)| *place);
+        match place {
+            _ if names_key(&value) => moved.push((OUR_KEY, value)),
+            Some(CredentialPlace::Bearer) => moved.push((header::AUTHORIZATION, format!("Bearer {value}"))),
+            Some(place) => moved.push((place.header(), value)),
+            None => kept.push(pair),
+        }
+    }
+    if moved.is_empty() {
+        return;
+    }
+    let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
+    let mut parts = head.uri.clone().into_parts();
+    // What was a part of a path and query is one again.
+    parts.path_and_query = format!("{}{query}", head.uri.path()).parse().ok();
+    head.uri = Uri::from_parts(parts).unwrap_or_default();
+    for (place, value) in moved {
+        if let Ok(mut value) = HeaderValue::from_str(&value) {
+            value.set_sensitive(true);
+            head.headers.entry(place).or_insert(value);
+        }
+    }
+}
+
+/// The header for our key beside a client's own credential.
+const OUR_KEY: HeaderName = HeaderName::from_static("x-almoner-key");
+
+/// A part of a query with its `%XX` undone; an odd byte stands as it came.
+fn decoded(part: &str) -> String {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.as_bytes();
+    while let [first, more @ ..] = rest {
+        let digits = more.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &more[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = more;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// Whether a value has one of our keys in it, whatever header a client thought was the place for it.
 fn has_key(value: &HeaderValue) -> bool {
-    let text = String::from_utf8_lossy(value.as_bytes());
+    names_key(&String::from_utf8_lossy(value.as_bytes()))
+}
+
+fn names_key(text: &str) -> bool {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word.starts_with(KEY_PREFIX))
 }
 
@@ -144,6 +206,37 @@ mod tests {
         let names: Vec<&str> = to.keys().map(HeaderName::as_str).collect();
         assert_eq!(names, ["x-app", "anthropic-beta", "accept-encoding"]);
         assert_eq!(to["accept-encoding"], "identity");
+    }
+
+    /// What is left of an address, and the credentials that were taken out of it.
+    fn cleared(uri: &str, given: &[(&'static str, &'static str)]) -> (String, Vec<String>) {
+        let (mut head, ()) = hyper::Request::post(uri).body(()).unwrap().into_parts();
+        head.headers = headers(given);
+        clear_query(&mut head);
+        let shown = head.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+        assert!(!format!("{head:?}").contains("alm_") && !format!("{head:?}").contains("AIza"), "{head:?}");
+        (head.uri.to_string(), shown.collect())
+    }
+
+    #[test]
+    fn a_credential_in_the_query_is_moved_to_its_header() {
+        let path = "/v1beta/models/m:generateContent";
+        let moved = |query: &str, header: &str| {
+            let (uri, headers) = cleared(&format!("{path}{query}"), &[]);
+            assert_eq!(headers, [header.to_owned()], "{query}");
+            uri
+        };
+        assert_eq!(moved("?key=AIza1", "x-goog-api-key: AIza1"), path);
+        assert_eq!(moved("?alt=sse&key=AIza1&x=1", "x-goog-api-key: AIza1"), format!("{path}?alt=sse&x=1"));
+        assert_eq!(moved("?k%65y=%41Iza1", "x-goog-api-key: AIza1"), path);
+        assert_eq!(moved("?access_token=AIza1", "authorization: Bearer AIza1"), path);
+        assert_eq!(moved("?key=alm_1", "x-almoner-key: alm_1"), path);
+        assert_eq!(moved("?any=%61lm_1", "x-almoner-key: alm_1"), path);
+        let (uri, headers) = cleared(&format!("/k/x{path}?key=AIza1"), &[("x-goog-api-key", "own")]);
+        assert_eq!((uri, headers), (format!("/k/x{path}"), vec!["x-goog-api-key: own".to_owned()]));
+        for left in ["/v1/messages?beta=true&key=1", "/v1beta/models/m:countTokens?%zz=%", "/v1beta/models/m:x?"] {
+            assert_eq!(cleared(left, &[]), (left.to_owned(), Vec::new()));
+        }
     }
 
     #[test]

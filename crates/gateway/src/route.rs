@@ -114,7 +114,7 @@ fn routes() -> String {
 
 /// The beginnings of providers' paths that have no meter here, with the name by which they are refused. The first
 /// that fits counts.
-const UNMETERED: [(&str, &str); 34] = [
+const UNMETERED: [(&str, &str); 42] = [
     ("/v1/messages/batches", "message batches"),
     ("/v1/batches", "batches"),
     ("/v1/files", "files"),
@@ -143,16 +143,38 @@ const UNMETERED: [(&str, &str); 34] = [
     ("/v1/embeddings", "embeddings"),
     ("/v1/moderations", "moderations"),
     ("/v1/models", "model lists and Gemini's methods"),
-    ("/v1beta", "Gemini's methods"),
-    ("/v1alpha", "Gemini's methods"),
+    ("/v1beta/files", "Gemini's files"),
+    ("/v1beta/cachedContents", "Gemini's cached contents"),
+    ("/v1beta/tunedModels", "Gemini's tuned models"),
+    ("/v1beta/batches", "Gemini's batches"),
+    ("/v1beta/interactions", "Gemini's interactions"),
+    ("/v1beta/corpora", "Gemini's corpora"),
+    ("/v1beta/fileSearchStores", "Gemini's file search"),
+    ("/v1beta", "Gemini's other methods"),
+    ("/v1alpha", "Gemini's early methods"),
+    ("/ws/google.ai.generativelanguage", "Gemini's live sessions"),
     ("/upload", "Gemini's uploads"),
     ("/api", "Ollama's own routes"),
     ("/v1/chat/completions", "stored chat completions"),
     ("/v1/experimental", "experimental routes"),
 ];
 
+/// The methods of Gemini's models that have no meter here, by the end of their paths.
+const UNMETERED_METHODS: [(&str, &str); 7] = [
+    (":asyncBatchEmbedContent", "Gemini's batches"),
+    (":batchEmbedContents", "Gemini's embeddings"),
+    (":batchGenerateContent", "Gemini's batches"),
+    (":bidiGenerateContent", "Gemini's live sessions"),
+    (":embedContent", "Gemini's embeddings"),
+    (":predict", "Gemini's images"),
+    (":predictLongRunning", "Gemini's videos"),
+];
+
 impl NoRoute {
     fn of(path: &str) -> Self {
+        if let Some((_, name)) = UNMETERED_METHODS.into_iter().find(|(end, _)| path.ends_with(end)) {
+            return Self::Unmetered(name);
+        }
         let known = UNMETERED.into_iter().find(|(start, _)| is_below(path, start));
         known.map_or(Self::Unknown, |(_, name)| Self::Unmetered(name))
     }
@@ -176,10 +198,17 @@ mod tests {
     }
 
     #[test]
-    fn three_routes_and_four_answers_of_our_own_exist() {
+    fn every_route_and_four_answers_of_our_own_exist() {
         check("POST /v1/messages", "Anthropic /v1/messages");
         check("POST /v1/messages/count_tokens", "Anthropic /v1/messages/count_tokens");
         check("POST /v1/chat/completions", "Chat /v1/chat/completions");
+        for version in ["v1beta", "v1"] {
+            for method in ["generateContent", "streamGenerateContent", "countTokens"] {
+                let path = |model| format!("/{version}/models/{model}:{method}");
+                check(&format!("POST {}", path("gemini-3")), &format!("Gemini {}", path("{model}")));
+                check(&format!("GET {}", path("gemini-3")), "method");
+            }
+        }
         for method in ["GET", "HEAD"] {
             check(&format!("{method} /"), "Root");
             check(&format!("{method} /api/hello"), "Hello");
@@ -232,8 +261,18 @@ mod tests {
             ("POST /v1/containers", "containers"),
             ("GET /v1/organization/costs", "an organisation's own settings"),
             ("POST /v1/experimental/generate_prompt", "experimental routes"),
-            ("POST /v1beta/models/gemini-3:generateContent", "Gemini's methods"),
-            ("POST /v1/models/gemini-3:streamGenerateContent", "model lists and Gemini's methods"),
+            ("POST /v1beta/models/gemini-3:embedContent", "Gemini's embeddings"),
+            ("POST /v1beta/models/gemini-3:batchEmbedContents", "Gemini's embeddings"),
+            ("POST /v1/models/gemini-3:batchGenerateContent", "Gemini's batches"),
+            ("POST /v1beta/models/imagen-4:predict", "Gemini's images"),
+            ("POST /v1beta/models/veo-3:predictLongRunning", "Gemini's videos"),
+            ("GET /v1beta/models", "Gemini's other methods"),
+            ("POST /v1beta/files", "Gemini's files"),
+            ("GET /v1beta/cachedContents/c", "Gemini's cached contents"),
+            ("POST /v1beta/tunedModels/t:generateContent", "Gemini's tuned models"),
+            ("GET /v1beta/batches/b", "Gemini's batches"),
+            ("POST /v1beta/interactions", "Gemini's interactions"),
+            ("POST /v1alpha/models/m:generateContent", "Gemini's early methods"),
             ("POST /upload/v1beta/files", "Gemini's uploads"),
             ("POST /api/chat", "Ollama's own routes"),
             ("POST /api/generate", "Ollama's own routes"),
@@ -249,7 +288,10 @@ mod tests {
     fn a_refusal_says_what_there_is() {
         let said = Route::of(&Method::POST, "/v1/files").unwrap_err().to_string();
         let expected = "files are not metered, so they do not pass; the routes are POST /v1/messages, \
-            POST /v1/messages/count_tokens and POST /v1/chat/completions";
+            POST /v1/messages/count_tokens, POST /v1/chat/completions, POST /v1beta/models/{model}:generateContent, \
+            POST /v1beta/models/{model}:streamGenerateContent, POST /v1beta/models/{model}:countTokens, \
+            POST /v1/models/{model}:generateContent, POST /v1/models/{model}:streamGenerateContent and \
+            POST /v1/models/{model}:countTokens";
         assert_eq!(said, expected);
     }
 

@@ -137,7 +137,8 @@ impl<W: World> Gateway<W> {
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        http::clear_query(&mut head);
         let (path_key, path) = split_key(head.uri.path());
         // Before all else: no other machine's page is told even which paths there are.
         if !http::is_local(&head.uri, &head.headers) {

@@ -77,6 +77,25 @@ pub(crate) fn count(sheet: &mut Sheet<'_>, reading: &mut Reading) {
         output: sheet.sum(answer, thoughts),
         reasoning: thoughts.filter(|_| sheet.has("thoughtsTokenCount")),
     };
+    note_media(sheet, reading);
     reading.tool_use_prompt_tokens = tools.filter(|_| sheet.has("toolUsePromptTokenCount"));
     reading.service_tier = sheet.usage.get("serviceTier").and_then(Value::as_str).map(str::to_owned);
+}
+
+/// Sound among the plain input, and whatever in the answer is no text, have prices of their own.
+fn note_media(sheet: &Sheet<'_>, reading: &mut Reading) {
+    let sound = |list| of_kind(sheet, list, |kind| kind == "AUDIO");
+    let cached = sound("cacheTokensDetails");
+    let heard = sound("promptTokensDetails").saturating_sub(cached).saturating_add(sound("toolUsePromptTokensDetails"));
+    let heard = heard.min(reading.usage.input.unwrap_or(u64::MAX));
+    let made = of_kind(sheet, "candidatesTokensDetails", |kind| !matches!(kind, "TEXT" | "MODALITY_UNSPECIFIED"));
+    reading.input_audio_tokens = Some(heard).filter(|tokens| *tokens > 0);
+    reading.output_audio_tokens = Some(made).filter(|tokens| *tokens > 0);
+}
+
+/// The tokens of some kind in a list that tells them by kind.
+fn of_kind(sheet: &Sheet<'_>, list: &str, is_meant: impl Fn(&str) -> bool) -> u64 {
+    let list = sheet.usage.get(list).and_then(Value::as_array).into_iter().flatten();
+    let meant = list.filter(|part| part["modality"].as_str().is_some_and(&is_meant));
+    meant.filter_map(|part| part["tokenCount"].as_u64()).fold(0, u64::saturating_add)
 }

@@ -8,6 +8,7 @@ use almoner_meter::Dialect::{
     OpenAiResponses,
 };
 use almoner_meter::Framing::{Json, JsonArray, Ndjson, Sse};
+use almoner_meter::Meter;
 use common::check;
 
 const START: &str = r#"event: message_start
@@ -324,6 +325,26 @@ fn the_last_gemini_usage_wins_in_every_framing() {
     check(Gemini, JsonArray, format!("[{first}\n,\r\n{last}\n]\n"), GEMINI_READ);
     check(Gemini, Json, format!("\u{feff} [{first},{last}]"), GEMINI_READ);
     check(Gemini, Sse, format!("data: {{\"response\":{last}}}\n\n"), GEMINI_READ);
+}
+
+#[test]
+fn what_gemini_heard_and_what_it_drew_is_told_apart_from_text() {
+    let read = |details: &str| {
+        let usage = format!("{{\"promptTokenCount\":100,\"candidatesTokenCount\":9,{details}}}");
+        let mut meter = Meter::new(Gemini, Json);
+        meter.feed(format!("{{\"candidates\":[],\"usageMetadata\":{usage}}}").as_bytes());
+        let reading = meter.finish();
+        (reading.input_audio_tokens, reading.output_audio_tokens)
+    };
+    let prompt = r#""promptTokensDetails":[{"modality":"TEXT","tokenCount":20},{"modality":"AUDIO","tokenCount":80}]"#;
+    assert_eq!(read(prompt), (Some(80), None));
+    let cached = format!(r#"{prompt},"cacheTokensDetails":[{{"modality":"AUDIO","tokenCount":30}}]"#);
+    assert_eq!(read(&cached), (Some(50), None));
+    let more = r#""promptTokensDetails":[{"modality":"AUDIO","tokenCount":999}]"#;
+    assert_eq!(read(more), (Some(100), None));
+    let drawn = r#""candidatesTokensDetails":[{"modality":"TEXT","tokenCount":2},{"modality":"IMAGE","tokenCount":7}]"#;
+    assert_eq!(read(drawn), (None, Some(7)));
+    assert_eq!(read(r#""promptTokensDetails":"AUDIO","candidatesTokensDetails":[{"modality":"TEXT"}]"#), (None, None));
 }
 
 #[test]

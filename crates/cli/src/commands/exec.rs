@@ -257,6 +257,15 @@ fn environment(allowance: &Allowance) -> Vec<(&'static str, OsString)> {
     } else {
         env.push(("OPENAI_BASE_URL", format!("{base}/k/{}/v1", allowance.secret).into()));
     }
+    if has("gemini") {
+        env.push(("GOOGLE_GEMINI_BASE_URL", base.into()));
+        env.push(("GEMINI_API_KEY", allowance.secret.clone().into()));
+        // Google's clients prefer this one where both are set, so it is the same then.
+        let other = Some(inherited("GOOGLE_API_KEY")).filter(|key| !key.is_empty());
+        env.extend(other.map(|_| ("GOOGLE_API_KEY", allowance.secret.clone().into())));
+    } else {
+        env.push(("GOOGLE_GEMINI_BASE_URL", format!("{base}/k/{}", allowance.secret).into()));
+    }
     env.extend(["NO_PROXY", "no_proxy"].map(|name| (name, unproxied(inherited(name)))));
     env
 }

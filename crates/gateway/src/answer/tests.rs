@@ -51,6 +51,7 @@ fn check(answer: &Answer, dialect: Dialect, expected: &str) {
     let error = &body["error"];
     let words = match dialect {
         Dialect::Anthropic => format!("{} {}", body["type"].as_str().unwrap(), error["type"].as_str().unwrap()),
+        Dialect::Gemini => format!("{} {}", error["status"].as_str().unwrap(), error["code"]),
         Dialect::Chat => format!("{} {}", error["type"].as_str().unwrap(), error["code"].as_str().unwrap()),
     };
     let got = format!(
@@ -67,7 +68,7 @@ fn check(answer: &Answer, dialect: Dialect, expected: &str) {
 
 #[test]
 fn each_answer_has_the_form_that_ends_or_slows_its_client() {
-    use Dialect::{Anthropic, Chat};
+    use Dialect::{Anthropic, Chat, Gemini};
     let after = Span::from_ms(1500);
     let slow = Answer::SlowDown { refusal: Some(plain(RefusalReason::Held)), after };
     let policy = Answer::Policy { code: "price_missing", message: "no price".to_owned() };
@@ -75,6 +76,11 @@ fn each_answer_has_the_form_that_ends_or_slows_its_client() {
     let closed = Answer::LedgerClosed { why: "the disk is full".to_owned(), after };
     check(&no_money(), Anthropic, "402 error billing_error retry=false after=- fault=client");
     check(&no_money(), Chat, "402 insufficient_quota insufficient_quota retry=false after=- fault=client");
+    check(&no_money(), Gemini, "402 FAILED_PRECONDITION 402 retry=false after=- fault=client");
+    check(&slow, Gemini, "429 RESOURCE_EXHAUSTED 429 retry=- after=2 fault=client");
+    check(&policy, Gemini, "403 PERMISSION_DENIED 403 retry=false after=- fault=client");
+    check(&bad, Gemini, "400 INVALID_ARGUMENT 400 retry=false after=- fault=client");
+    check(&closed, Gemini, "503 UNAVAILABLE 503 retry=- after=2 fault=almoner");
     check(&slow, Anthropic, "429 error rate_limit_error retry=- after=2 fault=client");
     check(&slow, Chat, "429 rate_limit_exceeded rate_limit_exceeded retry=- after=2 fault=client");
     check(&policy, Anthropic, "403 error permission_error retry=false after=- fault=client");
@@ -149,7 +155,7 @@ fn the_sentence_has_the_numbers_and_what_to_do() {
 
 #[test]
 fn programs_get_the_same_facts() {
-    for dialect in [Dialect::Anthropic, Dialect::Chat] {
+    for dialect in Dialect::ALL {
         let body: Json = serde_json::from_slice(&form::body(&no_money(), dialect)).unwrap();
         let facts = &body["error"]["almoner"];
         let expected = serde_json::json!({
@@ -245,6 +251,14 @@ fn a_stream_that_is_over_is_not_cut() {
         assert_eq!(cut(&so_far(dialect, ended), &no_money()), Bytes::new());
         assert_ne!(cut(&so_far(dialect, &ended[..ended.len() - 4]), &no_money()), Bytes::new());
     }
+}
+
+#[test]
+fn gemini_is_told_when_to_come_back_in_googles_own_words() {
+    let slow = Answer::SlowDown { refusal: None, after: Span::from_secs(5) };
+    let body: Json = serde_json::from_slice(&form::body(&slow, Dialect::Gemini)).unwrap();
+    let details = &body["error"]["details"];
+    assert_eq!((&details[0]["reason"], &details[1]["retryDelay"]), (&"SLOW_DOWN".into(), &"5s".into()));
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(super) const TONGUE: Tongue = Tongue {
     endpoints: &[&MESSAGES, &COUNT_TOKENS],
     home: &["/v1/messages"],
     credential: CredentialPlace::Header("x-api-key"),
+    query_credential: &[],
     no_money: StatusCode::PAYMENT_REQUIRED,
     error,
     plain_stream: Framing::Sse,
@@ -186,6 +187,9 @@ const OWN_LIMIT: usize = 13 + 2;
 
 /// From how many tokens of input on a context is compacted where its edit does not say.
 const COMPACTS_AT: u64 = 150_000;
+
+/// The least thinking budget that Anthropic takes.
+const THINKING_MIN: u64 = 1024;
 
 /// Reads the body of a request.
 fn read(request: &Request<'_>) -> Result<Call, BadBody> {
@@ -476,7 +480,13 @@ fn thinking(root: &Object<'_>) -> Result<Option<Thinking>, BadBody> {
     let Some(thinking) = root.told("thinking") else { return Ok(None) };
     let thinking = thinking.object("thinking")?;
     let budget = count(&thinking, "budget_tokens")?;
-    Ok(budget.map(|budget| Thinking { layout: thinking.layout(), budget }))
+    Ok(budget.map(|budget| Thinking {
+        layout: thinking.layout(),
+        budget,
+        name: "budget_tokens",
+        least: THINKING_MIN,
+        off: Some(("thinking", r#"{"type":"disabled"}"#)),
+    }))
 }
 
 /// The dearest cache write that anything in the body asks for. A place that only looks like one makes the bound

@@ -95,10 +95,14 @@ impl Place {
 pub(super) struct Thinking {
     pub(super) layout: Layout,
     pub(super) budget: u64,
+    /// What the budget is called.
+    pub(super) name: &'static str,
+    /// The least that the provider takes.
+    pub(super) least: u64,
+    /// The member at the top that turns the thinking off, and its value; without one the least budget stands, and the
+    /// provider holds the thinking to the cap.
+    pub(super) off: Option<(&'static str, &'static str)>,
 }
-
-/// The least thinking budget that Anthropic takes.
-const THINKING_MIN: u64 = 1024;
 
 impl Call {
     pub(super) fn of_length(mut self, length: usize) -> Self {
@@ -154,7 +158,8 @@ impl Call {
     ///
     /// Where the cap is lowered, a thinking budget that is not below it becomes a power of two of at most half of it,
     /// so that half is left for the answer and the budget, which is part of the prompt cache's key, does not change
-    /// with every call. Under twice the least budget there is no room for both, and the thinking is turned off.
+    /// with every call. Under twice the least budget there is no room for both, and the thinking is turned off, where
+    /// it can be.
     ///
     /// # Panics
     /// Where `body` is not the one that the call was read from.
@@ -183,9 +188,12 @@ impl Call {
 
     fn think_below(&self, cap: u64, changes: &mut Changes) {
         match &self.plan.thinking {
-            Some(thinking) if thinking.budget >= cap => match budget_below(cap) {
-                Some(budget) => changes.splice.object(&thinking.layout, &[("budget_tokens", budget.to_string())], &[]),
-                None => changes.set.push(("thinking", r#"{"type":"disabled"}"#.to_owned())),
+            Some(thinking) if thinking.budget >= cap => match (budget_below(cap, thinking.least), thinking.off) {
+                (None, Some((name, off))) => changes.set.push((name, off.to_owned())),
+                (budget, _) => {
+                    let budget = budget.unwrap_or(thinking.least).min(thinking.budget);
+                    changes.splice.object(&thinking.layout, &[(thinking.name, budget.to_string())], &[]);
+                }
             },
             _ => {}
         }
@@ -220,9 +228,9 @@ impl Changes {
 }
 
 /// The largest power of two that is at most half of `cap`, and enough to think with.
-fn budget_below(cap: u64) -> Option<u64> {
+fn budget_below(cap: u64, least: u64) -> Option<u64> {
     let half = cap / 2;
-    (half >= THINKING_MIN).then(|| 1 << half.ilog2())
+    (half >= least).then(|| 1 << half.ilog2())
 }
 
 #[cfg(test)]

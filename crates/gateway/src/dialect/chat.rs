@@ -20,6 +20,7 @@ pub(super) const TONGUE: Tongue = Tongue {
     endpoints: &[&COMPLETIONS],
     home: &["/v1/chat"],
     credential: CredentialPlace::Bearer,
+    query_credential: &[],
     no_money: StatusCode::PAYMENT_REQUIRED,
     error,
     plain_stream: Framing::Sse,

@@ -24,7 +24,7 @@ const COUNTED: [&str; 10] = [
 ///
 /// # Errors
 /// [`BadBody`] where the body is no JSON object.
-pub(crate) fn counting_body(body: &[u8]) -> Result<Bytes, BadBody> {
+pub(crate) fn counting_body(body: &[u8], _: &str) -> Result<Bytes, BadBody> {
     let document = Document::read(body)?;
     let root = document.root()?;
     let counted = root.iter().filter(|(name, _)| COUNTED.contains(name));
@@ -39,8 +39,11 @@ mod count_tests {
     #[test]
     fn only_what_is_counted_is_asked_about() {
         let body = br#"{"model":"m", "max_tokens": 5, "stream":true,"messages":[{"role": "user"}],"metadata":{}}"#;
-        assert_eq!(counting_body(body).unwrap(), r#"{"model":"m","messages":[{"role": "user"}]}"#);
+        assert_eq!(counting_body(body, "m").unwrap(), r#"{"model":"m","messages":[{"role": "user"}]}"#);
         let body = br#"{"model":"m","output_config":{"format":{"type":"json_schema"}},"max_tokens":5}"#;
-        assert_eq!(counting_body(body).unwrap(), r#"{"model":"m","output_config":{"format":{"type":"json_schema"}}}"#);
+        assert_eq!(
+            counting_body(body, "m").unwrap(),
+            r#"{"model":"m","output_config":{"format":{"type":"json_schema"}}}"#
+        );
     }
 }

@@ -42,8 +42,8 @@ pub(crate) enum Counts {
     Provider {
         /// The path; `{model}` in it stands for the name of the model.
         path: &'static str,
-        /// The body that asks, made of the body of the call.
-        body: fn(&[u8]) -> Result<Bytes, BadBody>,
+        /// The body that asks, made of the body of the call and the name of its model.
+        body: fn(&[u8], &str) -> Result<Bytes, BadBody>,
         /// The JSON pointer to the number in its answer.
         tokens: &'static str,
     },

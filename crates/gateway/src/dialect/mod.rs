@@ -13,6 +13,9 @@ mod call;
 mod chat;
 mod count;
 mod endpoint;
+mod gemini;
+#[cfg(test)]
+mod gemini_tests;
 mod members;
 mod plain;
 mod sheet;
@@ -41,17 +44,20 @@ pub enum Dialect {
     Anthropic,
     /// OpenAI's Chat Completions.
     Chat,
+    /// Gemini's generateContent.
+    Gemini,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 2] = [Self::Anthropic, Self::Chat];
+    pub const ALL: [Self; 3] = [Self::Anthropic, Self::Chat, Self::Gemini];
 
     /// What is particular to it.
     pub(crate) const fn tongue(self) -> &'static Tongue {
         match self {
             Self::Anthropic => &anthropic::TONGUE,
             Self::Chat => &chat::TONGUE,
+            Self::Gemini => &gemini::TONGUE,
         }
     }
 

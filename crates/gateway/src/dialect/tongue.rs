@@ -16,6 +16,8 @@ pub(crate) struct Tongue {
     pub(crate) home: &'static [&'static str],
     /// Where a credential stands.
     pub(crate) credential: CredentialPlace,
+    /// Under which names a query may carry one instead, and where each of them is put.
+    pub(crate) query_credential: &'static [(&'static str, CredentialPlace)],
     /// The status for an end of the money after which its clients ask no second time.
     pub(crate) no_money: StatusCode,
     /// The error object.

@@ -5,6 +5,7 @@
 
 mod border;
 mod counting;
+mod gemini;
 mod names;
 mod pinned;
 mod ways_out;

@@ -199,7 +199,11 @@ impl Bench {
             body_bytes_max: 1 << 20,
             patience: Patience { client: second, provider: second, drain: second, answer: Span::from_secs(10) },
         };
-        let providers = vec![provider("anthropic", Dialect::Anthropic), provider("openai", Dialect::Chat)];
+        let providers = vec![
+            provider("anthropic", Dialect::Anthropic),
+            provider("openai", Dialect::Chat),
+            provider("gemini", Dialect::Gemini),
+        ];
         let book = PriceBook::shipped().clone();
         let gateway = Gateway::new(shared.clone(), shared.clone(), shared.clone(), providers, settings, book);
         gateway.set_budgets(budgets);
