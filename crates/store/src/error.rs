@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use almoner_units::counted;
 use rusqlite::ErrorCode;
 
 /// Why a ledger cannot be opened. Nothing is enforced, and nothing was changed.
@@ -44,8 +45,8 @@ pub enum OpenError {
     /// A row is not what was written.
     #[error(
         "{} is damaged at fact {seq}: {what}. Nothing is enforced from a ledger that cannot be trusted: put a backup \
-         of the directory back, or run `almoner ledger repair --charge-gap`, which keeps the {} facts before it",
-        .file.display(), .seq.saturating_sub(1)
+         of the directory back, or run `almoner ledger repair --charge-gap`, which keeps the {} before it",
+        .file.display(), counted(.seq.saturating_sub(1), "fact")
     )]
     Corrupt {
         /// The database.
@@ -85,10 +86,10 @@ pub enum OpenError {
     },
     /// The journal has fewer facts than were once written.
     #[error(
-        "{} ends at fact {found}, but fact {marked} had been written: {} facts are lost. Nothing is enforced from a \
+        "{} ends at fact {found}, but fact {marked} had been written: {} lost. Nothing is enforced from a \
          ledger that forgot spending: put the newest files back, or run `almoner ledger repair --charge-gap`, which \
          counts what is left of every hard limit as spent until its window ends",
-        .file.display(), .marked.saturating_sub(*.found)
+        .file.display(), counted(.marked.saturating_sub(*.found), "fact")
     )]
     Shortened {
         /// The database.

@@ -52,6 +52,26 @@ async fn a_stream_passes_byte_for_byte_however_it_is_cut_into_pieces() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn without_budgets_the_ledger_is_not_asked_and_nothing_is_capped_or_written() {
+    let truth = truth().await;
+    let world = world(&truth, "", ROOMY);
+    let server = world.serve_with(&["--no-budgets"]);
+    let before = server.status();
+    // Far more output than any share or `max_output` would allow.
+    let body = messages("truth-1", 120_000, "Hello");
+    for _ in 0..3 {
+        let answer = server.post("/v1/messages", &[], &body).await;
+        assert_eq!((answer.status, answer.header("x-almoner-cap")), (200, None), "{}", answer.text());
+        server.explain(&answer, true);
+    }
+    assert!(truth.calls().iter().all(|call| call.request.as_deref() == Some(body.as_bytes())));
+    let after = server.status();
+    assert_eq!((after.journal_seq, &after.journal_head), (before.journal_seq, &before.journal_head));
+    assert_eq!((after.open_holds, after.assumed_holds, after.accounts.len()), (0, 0, 0));
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_a_provider_packs_although_it_was_asked_not_to_passes_packed_and_is_read_all_the_same() {
     let packed = [("x-truth-gzip", "true")];
     let answer = check_same("/v1/messages", &packed, &messages("truth-1", 200, "Hello")).await;
