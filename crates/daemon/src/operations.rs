@@ -291,6 +291,12 @@ impl Operations {
                 let known = "`almoner holds list` shows the calls that have, and a correction is final";
                 no("not_assumed", format!("call {call} has nothing assumed; {known}"))
             })?;
+            if desk.is_being_corrected(call) {
+                return Err(no(
+                    "not_assumed",
+                    format!("call {call} is corrected already, and that is not on disk yet"),
+                ));
+            }
             let held = assumed.hold.amount;
             // A cost in dollars says nothing about tokens, so those stay as they were held.
             let spent = cost_nano.map_or(Charge::ZERO, |cost| with_usd(held, cost));

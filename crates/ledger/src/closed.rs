@@ -60,7 +60,7 @@ pub(crate) struct ClosedIds {
     order: VecDeque<(Timestamp, CallId)>,
     /// Ids made at or before this instant may have been forgotten.
     horizon: Timestamp,
-    /// How many calls were closed, ever.
+    /// How many entries the order ever had.
     count: u64,
 }
 
@@ -117,15 +117,25 @@ impl ClosedIds {
 
     fn forget_before(&mut self, now: Timestamp) {
         while let Some(&(closed_at, id)) = self.order.front() {
-            if self.order.len() <= MOST && now.since(closed_at) <= REMEMBERED {
+            let is_crowded = self.order.len() > MOST;
+            if !is_crowded && now.since(closed_at) <= REMEMBERED {
                 return;
             }
             self.order.pop_front();
-            if self.known.get(&id).is_some_and(|(known_at, _)| *known_at == closed_at) {
-                self.known.remove(&id);
-                // An id that claims to come from the future must not make every id until then too old.
-                self.horizon = self.horizon.max(id.made_at().min(closed_at));
+            let Some((known_at, how)) = self.known.get(&id).copied().filter(|(known_at, _)| *known_at == closed_at)
+            else {
+                continue;
+            };
+            // An id that claims to come from the future must not make every id until then too old, nor be taken for
+            // new once it is forgotten: it is remembered until a day after its own time has come.
+            if id.made_at() > known_at && !is_crowded {
+                self.known.insert(id, (now, how));
+                self.order.push_back((now, id));
+                self.count += 1;
+                continue;
             }
+            self.known.remove(&id);
+            self.horizon = self.horizon.max(id.made_at().min(known_at));
         }
     }
 }
@@ -145,5 +155,21 @@ mod tests {
         ids.insert(id(7200), Ended::Assumed, start.after(Span::from_secs(24 * 3600 + 1)));
         assert!(ids.get(id(0)).is_none() && ids.may_be_forgotten(id(0)));
         assert!(ids.get(id(3600)).is_some() && !ids.may_be_forgotten(id(3600)));
+    }
+
+    #[test]
+    fn an_id_from_the_future_is_not_new_once_a_day_is_over() {
+        let start = Timestamp::from_ms(1_764_000_000_000);
+        let at = |hours: u64| start.after(Span::from_secs(hours * 3600));
+        // It was made by a wall clock that was thirty hours ahead and not believed.
+        let (id, later) = (CallId::new(at(30), [0; 10]), |hours| CallId::new(at(hours), [1; 10]));
+        let mut ids = ClosedIds::default();
+        ids.insert(id, Ended::Released, start);
+        for hours in [25, 50, 75, 100] {
+            ids.insert(later(hours), Ended::Released, at(hours));
+            assert!(ids.get(id).is_some() || ids.may_be_forgotten(id), "after {hours} hours");
+            assert!(!ids.may_be_forgotten(CallId::new(at(hours), [2; 10])), "after {hours} hours");
+        }
+        assert!(ids.get(id).is_none(), "it is forgotten in the end");
     }
 }

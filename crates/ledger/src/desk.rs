@@ -15,8 +15,8 @@ use almoner_units::{AccountKey, Ask, Budget, CallId, Charge, Mode, Priority, Spa
 
 use crate::verdict::{ReserveError, SettleError};
 use crate::{
-    AccountId, AccountView, Admission, AssumedHold, Clock, Entry, Ledger, Patience, Reading, Refusal, RefusalReason,
-    ReleaseReason, Reserve, Verdict, WaitingRoom, Who,
+    AccountId, AccountView, Admission, AssumedHold, Clock, Entry, Fact, Ledger, Patience, Reading, Refusal,
+    RefusalReason, ReleaseReason, Reserve, Verdict, WaitingRoom, Who,
 };
 
 /// How long the end of a call may wait to be written.
@@ -316,6 +316,13 @@ impl<T, J: Journal> Desk<T, J> {
         let Some(assumed) = self.journal.assumed(id) else { return Err(SettleError::Assumed(id)) };
         let (by, reason) = (Who("the provider's answer".to_owned()), "late news".to_owned());
         self.ledger.correct(assumed, spent, by, reason, now).map(drop).map_err(|_| SettleError::Assumed(id))
+    }
+
+    /// Whether the truth about a call is booked and does not last yet, so that the journal still calls it assumed.
+    #[must_use]
+    pub fn is_being_corrected(&self, id: CallId) -> bool {
+        let corrects = |entry: &Entry| matches!(&entry.fact, Fact::Corrected { assumed, .. } if assumed.hold.id == id);
+        self.unwritten.iter().any(corrects)
     }
 
     /// Takes the news that a yes did not reach its caller, who has sent nothing then.

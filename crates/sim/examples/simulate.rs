@@ -65,8 +65,8 @@ fn good(from: u64, seeds: u64) -> bool {
     }
     println!(
         "simulator: n {} steps, seeds {from}..{}, worst case {violations} violations; {} hours, {} asked, {} waited, {} \
-         billed, {} crashes, {} starts from a snapshot, {} torn and {} ghost commits, {} full disks, {} clock jumps, {} changed limits, {} \
-         corrections, {} overruns",
+         billed, {} crashes, {} starts from a snapshot, {} torn and {} ghost commits, {} slow ones, {} full disks, {} clock \
+         jumps, {} changed limits, {} removed budgets, {} corrections, {} overruns",
         tally.steps,
         from + seeds,
         tally.lived_ms / 3_600_000,
@@ -77,9 +77,11 @@ fn good(from: u64, seeds: u64) -> bool {
         tally.snapshots,
         tally.torn,
         tally.ghosts,
+        tally.stalls,
         tally.full,
         tally.jumps,
         tally.changes,
+        tally.removals,
         tally.corrections,
         tally.overruns,
     );

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use almoner_ledger::{Entry, Fact, Hold, Ledger, LimitView};
+use almoner_ledger::{AccountId, Entry, Fact, Hold, Ledger, LimitView};
 use almoner_units::{AccountKey, Budget, CallId, Charge, Limit, Meter, Timestamp, Window};
 
 use crate::naive::{Count, Sums};
@@ -83,6 +83,12 @@ impl Auditor {
         self.budgets.push(budget);
     }
 
+    /// The accounts of a hold that still count it, as far as it lasts.
+    pub(crate) fn keys_of(&self, hold: &Hold) -> Vec<(AccountId, AccountKey)> {
+        let key = |id: &AccountId| Some((*id, self.accounts.get(&id.0)?.key.clone()));
+        hold.accounts.iter().filter_map(key).collect()
+    }
+
     /// Reads what has come to last since it last looked.
     pub(crate) fn read(&mut self, rows: &[Entry]) -> Checked {
         ensure!(rows.len() >= self.read, "I7", "{} facts lasted, and now there are {}", self.read, rows.len());
@@ -139,7 +145,13 @@ impl Auditor {
                 self.in_force(budget);
                 Ok(())
             }
-            Fact::BudgetRemoved { .. } | Fact::LevelChanged { .. } | Fact::Snapshot { .. } => Ok(()),
+            Fact::BudgetRemoved { name, .. } => {
+                self.budgets.retain(|known| known.name != *name);
+                self.accounts.retain(|_, account| account.key.budget != *name);
+                self.truth.budget_gone(name);
+                Ok(())
+            }
+            Fact::LevelChanged { .. } | Fact::Snapshot { .. } => Ok(()),
         }
     }
 

@@ -10,15 +10,21 @@ use crate::dice::Dice;
 
 const MINUTE: u64 = 60_000;
 
-/// The budgets of a history.
-pub(crate) fn budgets(dice: &mut Dice) -> Vec<Budget> {
-    (0..dice.between(2, 5)).map(|number| budget(number, dice)).collect()
+/// The zones of a wide history: two with summer time, one that changes by half an hour, one that is half an hour off.
+const ZONES: [&str; 4] = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"];
+
+/// The budgets of a history; those of a wide one have windows in other zones as well.
+pub(crate) fn budgets(is_wide: bool, dice: &mut Dice) -> Vec<Budget> {
+    (0..dice.between(2, 5)).map(|number| budget(number, is_wide, dice)).collect()
 }
 
-fn budget(number: u64, dice: &mut Dice) -> Budget {
+fn budget(number: u64, is_wide: bool, dice: &mut Dice) -> Budget {
     let mut limits: Vec<Limit> = Vec::new();
     for _ in 0..dice.between(1, 2) {
-        let limit = limit(dice);
+        let mut limit = limit(dice);
+        if is_wide && dice.one_in(2) {
+            limit.window = local(dice);
+        }
         // Two limits alike are one counter to the ledger, and would be two to the auditor.
         if limits.iter().all(|known| (known.meter, &known.window) != (limit.meter, &limit.window)) {
             limits.push(limit);
@@ -56,6 +62,12 @@ fn window(dice: &mut Dice) -> Window {
         4..=6 => Window::Sliding(Span::from_ms(dice.between(20_000, 60 * MINUTE))),
         _ => Window::Calendar(dice.pick(&units), Zone::utc()),
     }
+}
+
+/// A window of the calendar in some zone.
+fn local(dice: &mut Dice) -> Window {
+    let unit = dice.pick(&[CalendarUnit::Hour, CalendarUnit::Day, CalendarUnit::Day, CalendarUnit::Week]);
+    Window::Calendar(unit, dice.pick(&ZONES).parse().expect("a known zone"))
 }
 
 fn session() -> LabelName {

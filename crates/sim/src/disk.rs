@@ -30,6 +30,8 @@ pub(crate) enum Lag {
     Told,
     /// For ever, where the disk is full.
     WhenFull,
+    /// Until the next commit, where this one takes long.
+    WhenSlow,
 }
 
 /// After how many facts a snapshot is taken.
@@ -46,6 +48,8 @@ pub(crate) struct Disk {
     tail_is_whole: bool,
     pub(crate) fate: Fate,
     pub(crate) lag: Option<Lag>,
+    /// Whether the next commit takes long.
+    pub(crate) is_slow: bool,
     pub(crate) commits: u64,
     /// Snapshots by their last fact, and their closed calls. One counts where a fact that lasts says so.
     snapshots: BTreeMap<u64, (Snapshot, Vec<ClosedCall>)>,
@@ -81,6 +85,11 @@ impl Disk {
             Some(Lag::NextCommit | Lag::Told) => {
                 self.flush();
                 self.tail = entries.to_vec();
+            }
+            Some(Lag::WhenSlow) => {
+                self.flush();
+                let kept = if self.is_slow { &mut self.tail } else { &mut self.rows };
+                kept.extend_from_slice(entries);
             }
             _ => self.rows.extend_from_slice(entries),
         }

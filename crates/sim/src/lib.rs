@@ -2,7 +2,8 @@
 //! ledger, in one thread and from one seed.
 //!
 //! A history has two phases. In the first anything may go wrong at any moment: the process dies between any two steps,
-//! a commit is torn, lost, or comes back after it had failed, the disk is full, the clock jumps, usage is lost, late,
+//! a commit is torn, lost, or comes back after it had failed, or takes a minute, the disk is full, the clock jumps,
+//! budgets are changed, removed and set again, clocks are put forward and back for the summer, usage is lost, late,
 //! told twice or beyond its bound. Nothing may ever be charged less than the provider bills. In the second the faults
 //! stop, and everything must come to rest: every call answered in its time, every hold ended, what is left exactly the
 //! limit less what was spent.

@@ -51,11 +51,21 @@ pub enum Mutant {
     RepeatsAnew,
     /// A lower limit is not put in force.
     LowersNever,
+    /// A commit that takes long is taken for done.
+    TiresOfTheDisk,
+    /// A budget that is removed stays in force.
+    RemovesNever,
+    /// With a budget go the holds that touch it, on all their accounts.
+    RemovalReleases,
+    /// Calendar windows are those of UTC, whatever their zone.
+    CountsInUtc,
+    /// The clocks of a zone are never changed.
+    KnowsNoSummer,
 }
 
 impl Mutant {
     /// Every known bug.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 28] = [
         Self::ReleasesOnCrash,
         Self::ForgetsAssumed,
         Self::ForgetsTail,
@@ -79,6 +89,11 @@ impl Mutant {
         Self::BelievesJumps,
         Self::RepeatsAnew,
         Self::LowersNever,
+        Self::TiresOfTheDisk,
+        Self::RemovesNever,
+        Self::RemovalReleases,
+        Self::CountsInUtc,
+        Self::KnowsNoSummer,
     ];
 
     pub(crate) fn lag(self) -> Option<Lag> {
@@ -86,6 +101,7 @@ impl Mutant {
             Self::SaysYesBeforeCommit => Some(Lag::Told),
             Self::AcknowledgesEarly => Some(Lag::NextCommit),
             Self::IgnoresFullDisk => Some(Lag::WhenFull),
+            Self::TiresOfTheDisk => Some(Lag::WhenSlow),
             _ => None,
         }
     }

@@ -6,6 +6,16 @@ use almoner_units::{CalendarUnit, CallId, Charge, Limit, Window};
 
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
+const HALF: u64 = HOUR / 2;
+/// Keeps local times above 0, and is a whole number of days.
+const FAR_WEST: u64 = DAY;
+
+/// 2026-03-29T01:00Z and 2026-10-25T01:00Z: the summer of Berlin.
+pub(crate) const BERLIN: (u64, u64) = (1_774_746_000_000, 1_792_890_000_000);
+/// 2026-03-08T07:00Z and 2026-11-01T06:00Z: the summer of New York.
+pub(crate) const NEW_YORK: (u64, u64) = (1_772_953_200_000, 1_793_512_800_000);
+/// 2026-04-04T15:00Z and 2026-10-03T15:30Z: the winter of Lord Howe.
+pub(crate) const LORD_HOWE: (u64, u64) = (1_775_314_800_000, 1_791_041_400_000);
 
 /// What has become of an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +97,7 @@ impl Count {
             Window::Sliding(_) => return,
             Window::Lifetime => u64::MAX,
             Window::Fixed(span) => now + span.ms(),
-            Window::Calendar(unit, _) => next(*unit, now),
+            Window::Calendar(unit, zone) => next(*unit, zone.name(), now),
         };
         self.open.get_or_insert((now, end));
     }
@@ -171,13 +181,39 @@ fn late(span: u64) -> u64 {
     span.div_ceil(120) * 121
 }
 
-/// When the window of UTC's calendar ends that contains `now`.
-fn next(unit: CalendarUnit, now: u64) -> u64 {
+/// When the window of a zone's calendar ends that contains `now`: the first half hour in which the zone's clock shows
+/// another one. Every offset, and every change of one, is a whole number of half hours.
+fn next(unit: CalendarUnit, zone: &str, now: u64) -> u64 {
+    let shown = window_shown(unit, zone, now);
+    let mut at = (now / HALF + 1) * HALF;
+    while window_shown(unit, zone, at) == shown {
+        at += HALF;
+    }
+    at
+}
+
+/// A number for the window that a zone's clock shows at an instant, and the offset where windows end with that.
+fn window_shown(unit: CalendarUnit, zone: &str, at: u64) -> (u64, u64) {
+    let minutes = offset(zone, at);
+    let local = (at + FAR_WEST).saturating_add_signed(minutes * 60_000);
     match unit {
-        CalendarUnit::Hour => (now / HOUR + 1) * HOUR,
-        CalendarUnit::Day => (now / DAY + 1) * DAY,
+        CalendarUnit::Hour => (local / HOUR, minutes.unsigned_abs()),
+        CalendarUnit::Day => (local / DAY, 0),
         // The first of January 1970 was a Thursday.
-        CalendarUnit::Week => ((now + 3 * DAY) / (7 * DAY) + 1) * 7 * DAY - 3 * DAY,
+        CalendarUnit::Week => ((local - FAR_WEST + 3 * DAY) / (7 * DAY), 0),
         CalendarUnit::Month => unreachable!("no budget of the false world counts by months"),
+    }
+}
+
+/// How many minutes a zone is ahead of UTC, from late in 2025 to late in 2026, by hand.
+fn offset(zone: &str, at: u64) -> i64 {
+    let summer = |begins: u64, ends: u64| (begins..ends).contains(&at);
+    match zone {
+        "Europe/Berlin" => 60 + if summer(BERLIN.0, BERLIN.1) { 60 } else { 0 },
+        "America/New_York" => -300 + if summer(NEW_YORK.0, NEW_YORK.1) { 60 } else { 0 },
+        // South of the equator the year ends in summer.
+        "Australia/Lord_Howe" => 630 + if summer(LORD_HOWE.0, LORD_HOWE.1) { 0 } else { 30 },
+        "Asia/Kolkata" => 330,
+        _ => 0,
     }
 }

@@ -29,6 +29,10 @@ pub struct Tally {
     pub jumps: u64,
     /// Limits changed in flight.
     pub changes: u64,
+    /// Budgets removed in flight.
+    pub removals: u64,
+    /// Commits that took long.
+    pub stalls: u64,
     /// Calls corrected by late truth.
     pub corrections: u64,
     /// Bills beyond their bound.
@@ -54,6 +58,8 @@ impl Tally {
         self.full += full;
         self.jumps += other.jumps;
         self.changes += other.changes;
+        self.removals += other.removals;
+        self.stalls += other.stalls;
         self.corrections += other.corrections;
         self.overruns += other.overruns;
         self.lived_ms += other.lived_ms;

@@ -5,20 +5,24 @@ mod process;
 mod rest;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use almoner_ledger::{Desk, End, Question, Reading, ReleaseReason};
-use almoner_units::{AccountKey, Budget, CallId, Charge, Meter, Span, Timestamp};
+use almoner_ledger::{AccountId, Desk, End, Question, Reading, ReleaseReason};
+use almoner_units::{AccountKey, Budget, BudgetName, CallId, Charge, Meter, Span, Timestamp};
 
 use crate::auditor::{Auditor, Said};
 use crate::dice::Dice;
 use crate::disk::{Disk, Fate, SimJournal};
+use crate::naive::{BERLIN, LORD_HOWE, NEW_YORK};
 use crate::{Checked, Mutant, STEPS, Tally, cast, ensure};
 
 /// 2025-11-24T16:00:00Z, a Monday.
 const START: u64 = 1_764_000_000_000;
+/// When a clock is changed somewhere, some hours before which a wide history begins.
+const CHANGES: [u64; 6] = [BERLIN.0, BERLIN.1, NEW_YORK.0, NEW_YORK.1, LORD_HOWE.0, LORD_HOWE.1];
 const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
 /// How many calls may wait at the desk.
 const WAITING_MAX: usize = 5;
 /// How much longer than it may a call waits for the next batch.
@@ -83,6 +87,10 @@ enum Message {
 
 enum Operation {
     SetBudget(Budget),
+    /// A budget is removed, with its accounts and sums.
+    Remove(BudgetName),
+    /// One that was removed is set again, and begins anew.
+    BringBack,
     Reset(AccountKey),
     Correct(CallId),
     Add(AccountKey, Charge),
@@ -107,7 +115,14 @@ pub(crate) struct World {
     told: bool,
     pub(crate) story: Vec<String>,
     pub(crate) tally: Tally,
+    /// Whether budgets come and go, commits take long, and windows lie in zones with summer time: in every third
+    /// history, so that the others stay what they were.
+    is_wide: bool,
+    /// What the wall clock shows where the steady one shows nothing.
+    start: u64,
     steady: u64,
+    /// How long the last commit took.
+    stall: u64,
     /// How far the wall clock is off the steady one.
     ahead: i64,
     /// How far it was off when the process started.
@@ -117,6 +132,10 @@ pub(crate) struct World {
     desk: Option<SimDesk>,
     queue: VecDeque<Message>,
     budgets: Vec<Budget>,
+    /// The budgets that were removed and may come back.
+    retired: Vec<Budget>,
+    /// The names of all that were ever removed.
+    removed: BTreeSet<BudgetName>,
     calls: Vec<Call>,
     numbers: BTreeMap<CallId, usize>,
     tickets: Vec<Ticket>,
@@ -135,7 +154,9 @@ impl World {
     pub(crate) fn new(seed: u64, mutant: Option<Mutant>, told: bool) -> Self {
         let mut dice = Dice::new(seed);
         let disk = Disk::with_lag(mutant.and_then(Mutant::lag));
-        let budgets = cast::budgets(&mut dice);
+        let is_wide = seed.is_multiple_of(3);
+        let start = if is_wide { dice.pick(&CHANGES) - dice.between(1, 30) * HOUR } else { START };
+        let budgets = cast::budgets(is_wide, &mut dice);
         let mut auditor = Auditor::default();
         budgets.iter().for_each(|budget| auditor.want(budget));
         let provider_lies = dice.one_in(4);
@@ -145,13 +166,18 @@ impl World {
             told,
             story: Vec::new(),
             tally: Tally::default(),
+            is_wide,
+            start,
             steady: MINUTE,
+            stall: 0,
             ahead: 0,
             course: 0,
             disk: Rc::new(RefCell::new(disk)),
             desk: None,
             queue: VecDeque::new(),
             budgets,
+            retired: Vec::new(),
+            removed: BTreeSet::new(),
             calls: Vec::new(),
             numbers: BTreeMap::new(),
             tickets: Vec::new(),
@@ -183,7 +209,7 @@ impl World {
     }
 
     fn reading(&self) -> Reading {
-        let wall = (START + self.steady).saturating_add_signed(self.ahead);
+        let wall = (self.start + self.steady).saturating_add_signed(self.ahead);
         let steady = if self.is(Mutant::BelievesJumps) { wall } else { self.steady };
         Reading { wall: Timestamp::from_ms(wall), steady: Span::from_ms(steady) }
     }
@@ -206,6 +232,9 @@ impl World {
         if self.desk.is_none() {
             return if self.dice.one_in(2) { self.restart() } else { Ok(()) };
         }
+        if self.is_wide {
+            self.widen();
+        }
         match self.dice.below(100) {
             0..=17 => self.ask(),
             18..=20 => self.repeat(),
@@ -220,6 +249,38 @@ impl World {
             _ => return self.batch(),
         }
         Ok(())
+    }
+
+    /// What happens in a wide history alone: hours in which nobody comes, and budgets that come and go.
+    fn widen(&mut self) {
+        match self.dice.below(50) {
+            0 => {
+                let span = self.dice.between(HOUR / 2, 14 * HOUR);
+                self.pass(span);
+            }
+            1 => {
+                let budget = self.dice.pick(&self.budgets);
+                self.queue.push_back(Message::Operate(Operation::Remove(budget.name)));
+            }
+            2..=3 => self.queue.push_back(Message::Operate(Operation::BringBack)),
+            _ => {}
+        }
+    }
+
+    /// What people do while the disk takes its time.
+    fn meanwhile(&mut self) {
+        self.stall = self.dice.between(500, 70_000);
+        tell!(self, "the disk takes {} ms", self.stall);
+        self.tally.stalls += 1;
+        self.pass(self.stall);
+        for _ in 0..self.dice.below(5) {
+            match self.dice.below(4) {
+                0 => self.ask(),
+                1 => self.repeat(),
+                2 => self.leave(),
+                _ => self.finish(),
+            }
+        }
     }
 
     fn ask(&mut self) {
@@ -304,7 +365,7 @@ impl World {
 
     fn bill(&mut self, call: usize) {
         let question = self.calls[call].question.clone();
-        let Some(known) = self.auditor.holds.get(&question.id) else { return };
+        let Some(known) = self.auditor.holds.get(&question.id).cloned() else { return };
         let (held, held_at) = (known.hold.amount, known.held_at);
         let mut bill = cast::bill(&held, &mut self.dice);
         if self.provider_lies && self.dice.one_in(6) {
@@ -313,7 +374,15 @@ impl World {
             self.tally.overruns += 1;
         }
         tell!(self, "{} is sent, and billed {bill:?}", question.id);
-        self.auditor.truth.bill(question.id, &question.accounts, bill, held, (held_at, self.now.ms()));
+        // An account whose budget has gone counts it no more; one that has gone and may come back, not for now.
+        let counting: Vec<(AccountId, AccountKey)> = self.auditor.keys_of(&known.hold);
+        let keys: Vec<AccountKey> = counting.iter().map(|(_, key)| key.clone()).collect();
+        self.auditor.truth.bill(question.id, &keys, bill, held, (held_at, self.now.ms()));
+        for (id, key) in counting {
+            if self.desk.as_ref().is_some_and(|desk| desk.ledger.key_of(id).is_none()) {
+                self.auditor.truth.may_be_forgiven(&key);
+            }
+        }
         (self.calls[call].state, self.calls[call].bill) = (State::Sent, Some(bill));
         self.tally.billed += 1;
     }

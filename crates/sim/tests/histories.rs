@@ -12,12 +12,14 @@ fn no_history_breaks_a_promise() {
 }
 
 /// Histories that once broke a promise, and the fault that they showed. The tests of the desk show each by itself.
-const ONCE_BROKEN: [(u64, &str); 6] = [
+const ONCE_BROKEN: [(u64, &str); 8] = [
     (2, "a repeated question was refused, because it would have ended its hold later"),
     (7, "a wall clock that was set back kept calls waiting"),
     (14, "the account of a call that waited was swept away"),
     (31, "a hold's time ran while its call still waited"),
     (58, "a full disk took the hold from a call on its way, when its question was repeated"),
+    (7842, "an id that was made by a clock that ran ahead was new once it was forgotten"),
+    (27834, "a correction that a full disk did not take for a day could be made once more"),
     (725, "a yes that one of two askers did not hear gave back the hold of both"),
 ];
 

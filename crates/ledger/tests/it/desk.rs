@@ -292,6 +292,27 @@ fn late_news_replace_what_was_assumed() {
 }
 
 #[test]
+fn a_correction_that_does_not_last_yet_is_known() {
+    let mut desk = desk(Mode::StopNew);
+    desk.begin(at(10));
+    desk.reserve(question(1, 60), "a");
+    desk.commit(false).unwrap();
+    desk.begin(at(20));
+    desk.end(id(1), End::Assumed("no news".to_owned()));
+    desk.commit(true).unwrap();
+    let assumed = desk.journal.assumed(id(1)).unwrap();
+    let now = desk.begin(at(30));
+    desk.journal.fails = Some(AppendFailed::Full);
+    desk.ledger.correct(assumed, cents(25), Who("test".to_owned()), "a bill".to_owned(), now).unwrap();
+    desk.commit(true).unwrap();
+    // The journal knows nothing of it, however long that lasts.
+    assert!(desk.is_being_corrected(id(1)) && !desk.is_being_corrected(id(2)));
+    desk.journal.fails = None;
+    desk.commit(true).unwrap();
+    assert!(!desk.is_being_corrected(id(1)));
+}
+
+#[test]
 fn the_same_question_later_has_the_same_answer() {
     let mut desk = desk(Mode::StopNew);
     desk.begin(at(10));

@@ -40,7 +40,12 @@ impl World {
             let question = &self.calls[ticket.call].question;
             let Some(taken_at) = ticket.taken_at else { continue };
             let (waited, may) = (self.steady - taken_at, question.wait_max.ms());
-            ensure!(waited <= may + SLACK, "I10", "call {} has waited {waited} ms, it may {may}", question.id);
+            ensure!(
+                waited <= may + SLACK + self.stall,
+                "I10",
+                "call {} has waited {waited} ms, it may {may}",
+                question.id
+            );
         }
         let holds = desk.ledger.holds();
         ensure!(holds.len() <= self.calls.len(), "I11", "{} holds for {} calls", holds.len(), self.calls.len());
@@ -50,6 +55,8 @@ impl World {
             let by = held_at.zip(asked).map_or(hold.expires_at, |(at, span)| at.after(span));
             ensure!(by.after(Span::from_ms(SLACK)) >= now, "I10", "call {} is held at {now}, until {by}", hold.id);
         }
+        let (known, wanted) = (desk.ledger.budgets().count(), self.budgets.len());
+        ensure!(known == wanted, "I1", "{known} budgets are in force, {wanted} should be");
         for budget in &self.budgets {
             let is_set = desk.ledger.budgets().any(|known| is_same(known, budget));
             ensure!(is_set, "I1", "budget {} is not in force as it was set: {budget:?}", budget.name);

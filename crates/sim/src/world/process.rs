@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use almoner_ledger::{
-    Answer, Desk, DeskError, End, Fact, Ledger, Question, RefusalReason, ReleaseReason, ReserveError, Who,
+    Answer, Desk, DeskError, End, Fact, Hold, Ledger, Question, RefusalReason, ReleaseReason, ReserveError, Who,
     WindowSnapshot,
 };
-use almoner_units::{Budget, CallId, Charge, Meter, Span, Timestamp, Window};
+use almoner_units::{Budget, BudgetName, CallId, Charge, Meter, Span, Timestamp, Window, Zone};
 
 use super::{Message, Operation, Point, SimDesk, State, Ticket, WAITING_MAX, World, tell};
 use crate::auditor::Said;
@@ -64,6 +64,11 @@ impl World {
             };
             ensure!(told.is_ok(), "I3", "open call {id} cannot be assumed: {told:?}");
         }
+        let wanted = |budget: &Budget| self.budgets.iter().any(|wanted| wanted.name == budget.name);
+        let gone: Vec<_> = ledger.budgets().filter(|known| !wanted(known)).map(|budget| budget.name.clone()).collect();
+        for name in gone.iter().filter(|_| !self.is(Mutant::RemovesNever)) {
+            ledger.remove_budget(name, Who("config".to_owned()), now);
+        }
         for budget in self.budgets.clone() {
             let budget = self.as_set(&budget);
             ledger.set_budget(budget, Who("config".to_owned()), now);
@@ -119,7 +124,25 @@ impl World {
                 limit.window = Window::Sliding(Span::from_ms(span.ms() / 2));
             }
         }
+        for limit in &mut budget.limits {
+            if let Window::Calendar(_, zone) = &mut limit.window {
+                *zone = self.as_zoned(zone);
+            }
+        }
         budget
+    }
+
+    /// The zone of a window as it comes to the ledger.
+    fn as_zoned(&self, zone: &Zone) -> Zone {
+        let name = match (self.mutant, zone.name()) {
+            (Some(Mutant::CountsInUtc), _) => "UTC",
+            // Neighbours who leave their clocks alone.
+            (Some(Mutant::KnowsNoSummer), "Europe/Berlin") => "Africa/Lagos",
+            (Some(Mutant::KnowsNoSummer), "America/New_York") => "America/Panama",
+            (Some(Mutant::KnowsNoSummer), "Australia/Lord_Howe") => "Pacific/Guadalcanal",
+            (_, name) => name,
+        };
+        name.parse().expect("a known zone")
     }
 
     /// What the keeper's thread does with all that has arrived; at times it dies in the middle.
@@ -144,6 +167,7 @@ impl World {
         dies: Option<Point>,
     ) -> Result<Option<Result<(), String>>, crate::Broken> {
         let now = desk.begin(self.reading());
+        self.stall = 0;
         self.check_time(now)?;
         if dies == Some(Point::Begun) {
             return Ok(None);
@@ -169,10 +193,15 @@ impl World {
             return Ok(None);
         }
         let commits = self.disk.borrow().commits;
+        let is_slow = self.is_wide && !self.is_calm && self.dice.one_in(6);
+        self.disk.borrow_mut().is_slow = is_slow;
         if let Err(reason) = desk.commit(false) {
             return Ok(Some(Err(reason)));
         }
         let has_committed = self.disk.borrow().commits > commits;
+        if is_slow && has_committed {
+            self.meanwhile();
+        }
         if dies == Some(Point::Committed) && has_committed {
             return Ok(None);
         }
@@ -272,11 +301,21 @@ impl World {
                 };
                 let known = self.budgets.iter_mut().find(|known| known.name == budget.name);
                 let is_lower = known.as_deref().is_some_and(is_lower);
-                known.into_iter().for_each(|known| *known = budget.clone());
+                // It may have been removed since it was asked for.
+                let Some(known) = known else { return };
+                *known = budget.clone();
                 if !(is_lower && self.is(Mutant::LowersNever)) {
                     let budget = self.as_set(&budget);
                     desk.ledger.set_budget(budget, who(), now);
                 }
+            }
+            Operation::Remove(name) => self.remove(desk, &name),
+            Operation::BringBack => {
+                let Some(budget) = self.retired.pop() else { return };
+                tell!(self, "bring {} back", budget.name);
+                self.auditor.want(&budget);
+                desk.ledger.set_budget(self.as_set(&budget), who(), now);
+                self.budgets.push(budget);
             }
             Operation::Reset(key) => {
                 tell!(self, "reset {key}");
@@ -294,9 +333,34 @@ impl World {
         }
     }
 
+    /// Removes a budget; the last one stays, so that calls have something to touch.
+    fn remove(&mut self, desk: &mut SimDesk, name: &BudgetName) {
+        let Some(at) = self.budgets.iter().position(|known| known.name == *name) else { return };
+        if self.budgets.len() == 1 {
+            return;
+        }
+        tell!(self, "remove {name}");
+        self.tally.removals += 1;
+        self.retired.push(self.budgets.remove(at));
+        self.removed.insert(name.clone());
+        let now = desk.now();
+        if self.is(Mutant::RemovalReleases) {
+            let touches = |hold: &&Hold| {
+                let keys = hold.accounts.iter().filter_map(|id| desk.ledger.key_of(*id));
+                keys.into_iter().any(|key| key.budget == *name)
+            };
+            let held: Vec<CallId> = desk.ledger.holds().into_iter().filter(touches).map(|hold| hold.id).collect();
+            held.into_iter().for_each(|id| drop(desk.ledger.release(id, ReleaseReason::NeverSent, now)));
+        }
+        if !self.is(Mutant::RemovesNever) {
+            desk.ledger.remove_budget(name, Who("operator".to_owned()), now);
+            self.auditor.truth.budget_may_go(name);
+        }
+    }
+
     pub(super) fn correct(&mut self, desk: &mut SimDesk, id: CallId) {
         let assumed = self.disk.borrow().assumed().into_iter().find(|it| it.hold.id == id);
-        let Some(assumed) = assumed else { return };
+        let Some(assumed) = assumed.filter(|_| !desk.is_being_corrected(id)) else { return };
         let truth = self.numbers.get(&id).and_then(|call| self.calls[*call].bill).unwrap_or_default();
         tell!(self, "correct {id} to {truth:?}");
         self.auditor.said.entry(id).or_default().corrected = Some(truth);
@@ -362,9 +426,13 @@ impl World {
 
     pub(super) fn hear_failure(&self, id: CallId, is_changed: bool, error: &DeskError) -> Checked {
         let DeskError::Question(error) = error else { return Ok(()) };
+        let accounts = self.numbers.get(&id).map(|call| &self.calls[*call].question.accounts);
+        let touches_removed = accounts.into_iter().flatten().any(|key| self.removed.contains(&key.budget));
         let is_due = match error {
-            ReserveError::Differs { .. } => is_changed,
+            // Under a budget that came back, the same call touches another account.
+            ReserveError::Differs { .. } => is_changed || touches_removed,
             ReserveError::Over { .. } | ReserveError::TooOld(_) => true,
+            ReserveError::NoSuchAccount { .. } => touches_removed,
             _ => false,
         };
         ensure!(is_due, "I5", "call {id} asked rightly, and hears: {error}");
