@@ -47,11 +47,25 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// What others call our keys.
+const OTHER_WORDS: [(&str, &str); 10] = [
+    ("port", "listen"),
+    ("host", "listen"),
+    ("bind", "listen"),
+    ("address", "listen"),
+    ("server", "listen"),
+    ("amount", "limit"),
+    ("max", "limit"),
+    ("url", "base_url"),
+    ("endpoint", "base_url"),
+    ("api_key", "key"),
+];
+
 fn unknown(key: &Key, what: &str, known: &[&str]) -> Fault {
     let words = format!("the keys of {what} are {}", known.join(", "));
-    Fault::at(&key.place, format!("unknown key `{}` in {what}", key.name))
-        .help(words)
-        .nearest(nearest(&key.name, known.iter().copied()))
+    let other = OTHER_WORDS.iter().find(|(other, ours)| *other == key.name && known.contains(ours));
+    let meant = other.map(|(_, ours)| *ours).or_else(|| nearest(&key.name, known.iter().copied()));
+    Fault::at(&key.place, format!("unknown key `{}` in {what}", key.name)).help(words).nearest(meant)
 }
 
 /// Notes a fault for each table that has the same values under `keys` as one before it, even where either is bad

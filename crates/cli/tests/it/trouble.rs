@@ -167,6 +167,8 @@ fn a_mistake_in_the_configuration_is_shown_at_its_place() {
         ("[[budget]]\nname = \"x\"\nlimit = \"$1\"\n[[budget]]\nname = \"x\"\nlimit = \"$2\"\n", "almoner.toml:5:"),
         ("listen = \"localhost:4142\"\n", "did you mean `127.0.0.1:4142`?"),
         ("[[budgte]]\n", "`budget`"),
+        ("port = 4141\n", "did you mean `listen`?"),
+        ("[[budget]]\nname = \"x\"\nlimit = \"$1\"\nmode = \"stop\"\n", "did you mean `stop-new`?"),
         ("[budget]\nname = \"x\"\nlimit = \"$1\"\n", "write [[budget]] in TOML"),
         ("[[budget]]\nname = \"x\"\nlimit = \"5 dollars a day\"\n", "did you mean `$5.00 / day`?"),
         ("[[budget]]\nname = \"x\"\nlimit = \"100k/h\"\n", "did you mean `100k tokens / hour`?"),

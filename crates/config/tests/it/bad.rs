@@ -88,6 +88,8 @@ error: `stop` is no mode; write warn, throttle, stop-new, kill-running
   |
 3 | mode = \"stop\"
   |        ^^^^^^
+  |
+  = help: did you mean `stop-new`?
 ",
     );
 }
