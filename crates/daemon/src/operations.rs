@@ -7,7 +7,7 @@ use std::sync::Arc;
 use almoner_api::{AccountInfo, BudgetInfo, ConfigInfo, Failure, KeySummary, Reply, Request, Status};
 use almoner_config::nearest;
 use almoner_gateway::Gateway;
-use almoner_ledger::{AccountId, Hold, Who};
+use almoner_ledger::{AccountId, Hold, LimitView, Who};
 use almoner_policy::{ACCOUNTS_MAX, most_touched, touched};
 use almoner_store::{CallRecord, History, HistoryEvent, Outcome};
 use almoner_units::{
@@ -187,7 +187,7 @@ impl Operations {
             desk.ledger.set_budget(budget.clone(), Who(by), now);
             cut_where_over(desk, &budget.name, now);
             put_in_force(&gateway, desk);
-            Ok(changed(&before, &budget))
+            Ok(changed(desk, &before, &budget, now))
         });
         Ok(Reply::Done { message: message.await?? })
     }
@@ -382,7 +382,7 @@ impl Operations {
             // A row that stays is removed at the next start, and is good for nothing until then.
             drop(desk.journal.keys_remove_expired(now));
             for name in expired.iter().filter_map(|key| format!("{EXEC_BUDGET}{key}").parse().ok()) {
-                desk.ledger.remove_budget(&name, Who("the end of its key".to_owned()), now);
+                desk.ledger.forget_budget(&name, Who("the end of its key".to_owned()), now);
             }
             put_in_force(&gateway, desk);
         });
@@ -484,24 +484,30 @@ fn cut_where_over(desk: &mut Desk, budget: &BudgetName, now: Timestamp) {
     }
 }
 
-/// What a change did to a budget, in words.
-fn changed(before: &Budget, after: &Budget) -> String {
+/// What a change did to a budget, in words: what it was, what it is, and what limits that are new begin with.
+fn changed(desk: &Desk, before: &Budget, after: &Budget, now: Timestamp) -> String {
     let limits = |budget: &Budget| budget.limits.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let dropped = before
-        .limits
-        .iter()
-        .any(|old| !after.limits.iter().any(|new| (new.meter, &new.window) == (old.meter, &old.window)));
-    let forgets =
-        if dropped { "; what a limit that it no longer has counted is forgotten, also if it comes back" } else { "" };
+    let is_new =
+        |limit: &&Limit| !before.limits.iter().any(|old| (old.meter, &old.window) == (limit.meter, &limit.window));
+    let begins: String = after.limits.iter().filter(is_new).map(|limit| begins_with(desk, after, limit, now)).collect();
     format!(
         "`{}` was {} in mode {}, and is {} in mode {}; it holds until the server next starts, so write it into the \
-         config file to keep it{forgets}",
+         config file to keep it{begins}",
         before.name,
         limits(before),
         before.mode,
         limits(after),
         after.mode
     )
+}
+
+/// What a limit begins with that has come, or has come back: over all accounts of its budget.
+fn begins_with(desk: &Desk, budget: &Budget, limit: &Limit, now: Timestamp) -> String {
+    let views = desk.ledger.views(now);
+    let of = views.iter().filter(|view| view.key.budget == budget.name).flat_map(|view| &view.limits);
+    let charged = of.filter(|view| view.limit == *limit).map(LimitView::charged).fold(0, u64::saturating_add);
+    let amount = if charged == 0 { "nothing".to_owned() } else { limit.meter.show(charged) };
+    format!("; `{limit}` begins with {amount} charged")
 }
 
 fn parse_limits(texts: &[String]) -> Result<Vec<Limit>, No> {

@@ -249,7 +249,14 @@ fn put_in_force(ledger: &mut Ledger, configured: Vec<Budget>, keys: &[String], n
         .filter(|known| !is_live(known) && !configured.iter().any(|budget| budget.name == known.name))
         .map(|budget| budget.name.clone())
         .collect();
-    gone.iter().for_each(|name| ledger.remove_budget(name, who(), now));
+    for name in &gone {
+        // The budget of a key that is gone never comes back; another may.
+        if name.as_str().starts_with(EXEC_BUDGET) {
+            ledger.forget_budget(name, who(), now);
+        } else {
+            ledger.remove_budget(name, who(), now);
+        }
+    }
     configured.into_iter().for_each(|budget| ledger.set_budget(budget, who(), now));
 }
 

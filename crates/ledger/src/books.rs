@@ -17,6 +17,9 @@ pub(crate) struct OpenHold {
     pub(crate) hold: Hold,
 }
 
+/// How many accounts are remembered whose budget is gone; the first that left go first.
+const DORMANT_MOST: usize = 100_000;
+
 /// What the facts add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Books {
@@ -27,16 +30,25 @@ pub(crate) struct Books {
     pub(crate) accounts: Vec<Option<Box<Account>>>,
     pub(crate) numbers: HashMap<AccountKey, AccountId>,
     pub(crate) opened_by: HashMap<(BudgetName, String), u32>,
+    /// Accounts whose budget is gone, in case it comes back, with the number of the fact that removed it.
+    pub(crate) dormant: BTreeMap<AccountKey, (u64, AccountId)>,
     pub(crate) holds: HashMap<CallId, OpenHold>,
     pub(crate) closed: ClosedIds,
 }
 
 impl Books {
+    /// An account whose budget is in force.
     pub(crate) fn account(&self, id: AccountId) -> Option<&Account> {
-        self.accounts.get(id.0 as usize)?.as_deref()
+        self.accounts.get(id.0 as usize)?.as_deref().filter(|account| account.left_by.is_none())
     }
 
+    /// An account whose budget is in force.
     pub(crate) fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
+        self.any_mut(id).filter(|account| account.left_by.is_none())
+    }
+
+    /// An account, whether or not its budget is in force.
+    pub(crate) fn any_mut(&mut self, id: AccountId) -> Option<&mut Account> {
         self.accounts.get_mut(id.0 as usize)?.as_deref_mut()
     }
 
@@ -50,8 +62,8 @@ impl Books {
         self.seq = entry.seq;
         self.now = entry.at;
         match &entry.fact {
-            Fact::BudgetSet { budget, .. } => self.set_budget(budget),
-            Fact::BudgetRemoved { name, .. } => self.remove_budget(name),
+            Fact::BudgetSet { budget, keeps_past, .. } => self.set_budget(budget, *keeps_past),
+            Fact::BudgetRemoved { name, keeps_past, .. } => self.remove_budget(name, *keeps_past),
             Fact::AccountOpened { account, key, opener } => self.open(*account, key, opener),
             Fact::AccountDropped { account } => self.drop_account(*account),
             Fact::Held(hold) => self.hold(hold),
@@ -60,7 +72,7 @@ impl Books {
             Fact::Assumed { hold, held_by, .. } => self.assume(hold, *held_by),
             Fact::Corrected { assumed, spent, .. } => self.correct(assumed, spent),
             Fact::Added { id, accounts, spent, .. } => self.add(*id, accounts, spent),
-            Fact::Reset { account, .. } => self.reset(*account),
+            Fact::Reset { account, restarts, .. } => self.reset(*account, *restarts),
             Fact::Snapshot { .. } => {}
             Fact::LevelChanged { account, limit, to, .. } => {
                 if let Some(counter) = self.counter_mut(*account, *limit) {
@@ -74,29 +86,44 @@ impl Books {
         self.account_mut(account)?.counters.get_mut(usize::from(limit))
     }
 
-    fn set_budget(&mut self, budget: &Budget) {
+    fn set_budget(&mut self, budget: &Budget, keeps_past: bool) {
         let budget = Arc::new(budget.clone());
         self.budgets.insert(budget.name.clone(), Arc::clone(&budget));
+        self.wake(&budget);
         for at in 0..self.accounts.len() {
-            if self.accounts[at].as_ref().is_some_and(|account| account.key.budget == budget.name) {
-                self.change_limits(at, &budget);
+            if self.accounts[at].as_ref().is_some_and(|it| it.key.budget == budget.name && it.left_by.is_none()) {
+                self.change_limits(at, &budget, keeps_past);
             }
         }
     }
 
-    /// Gives an account the limits of `budget`: a limit of the same meter and window keeps what was counted, and so
-    /// does a second one like it; a new one begins with the calls in flight.
-    fn change_limits(&mut self, at: usize, budget: &Arc<Budget>) {
+    /// Takes up again the accounts that a budget of this name and these labels had before it was removed.
+    fn wake(&mut self, budget: &Budget) {
+        let is_of =
+            |key: &AccountKey| key.budget == budget.name && key.per.iter().map(|(name, _)| name).eq(&budget.per);
+        let woken: Vec<_> =
+            self.dormant.iter().filter(|(key, _)| is_of(key)).map(|(key, it)| (key.clone(), it.1)).collect();
+        for (key, id) in woken {
+            self.dormant.remove(&key);
+            let Some(account) = self.any_mut(id) else { continue };
+            account.left_by = None;
+            let opener = (key.budget.clone(), account.opener.clone());
+            self.numbers.insert(key, id);
+            *self.opened_by.entry(opener).or_default() += 1;
+        }
+    }
+
+    /// Gives an account the limits of `budget`: one of the same meter and window as one that it has, or once had, goes
+    /// on with what that has counted, and so does a second one like it; a new one begins with the calls in flight.
+    fn change_limits(&mut self, at: usize, budget: &Arc<Budget>, keeps_past: bool) {
         let Some(mut account) = self.accounts[at].take() else { return };
-        let counter = |limit: &Limit| {
-            let mut before = account.limits();
-            match before.find(|(old, _)| old.meter == limit.meter && old.window == limit.window) {
-                Some((_, counter)) => counter.clone(),
-                None => self.counter_of_calls_in_flight(at, limit),
-            }
+        account.roll(self.now);
+        let counter = |limit: &Limit| match account.counted_by(limit) {
+            Some(counter) => counter.clone(),
+            None => self.counter_of_calls_in_flight(at, limit),
         };
-        account.counters = budget.limits.iter().map(counter).collect();
-        account.budget = Arc::clone(budget);
+        let counters = budget.limits.iter().map(counter).collect();
+        account.change(Arc::clone(budget), counters, keeps_past, self.seq);
         self.accounts[at] = Some(account);
     }
 
@@ -110,13 +137,32 @@ impl Books {
         counter
     }
 
-    fn remove_budget(&mut self, name: &BudgetName) {
+    fn remove_budget(&mut self, name: &BudgetName, keeps_past: bool) {
         self.budgets.remove(name);
         for at in 0..self.accounts.len() {
-            if self.accounts[at].as_ref().is_some_and(|account| &account.key.budget == name) {
-                self.forget(at);
+            if self.accounts[at].as_ref().is_some_and(|it| &it.key.budget == name && it.left_by.is_none()) {
+                self.leave(at, keeps_past);
             }
         }
+        let mut first: Vec<(u64, AccountId)> = self.dormant.values().copied().collect();
+        first.sort_unstable();
+        let too_many = first.len().saturating_sub(DORMANT_MOST);
+        first.into_iter().take(too_many).for_each(|(_, id)| self.forget(id.0 as usize));
+    }
+
+    /// Lets an account go with its budget; what it has counted, and what is in flight on it, is kept for its return.
+    fn leave(&mut self, at: usize, keeps_past: bool) {
+        if !keeps_past {
+            return self.forget(at);
+        }
+        let (now, seq) = (self.now, self.seq);
+        let Some(account) = &mut self.accounts[at] else { return };
+        account.roll(now);
+        account.leave(seq);
+        let (key, opener) = (account.key.clone(), account.opener.clone());
+        let Some((_, id)) = self.numbers.remove_entry(&key) else { return };
+        self.closed_by_opener(&key.budget, opener);
+        self.dormant.insert(key, (seq, id));
     }
 
     fn open(&mut self, id: AccountId, key: &AccountKey, opener: &str) {
@@ -132,7 +178,7 @@ impl Books {
 
     fn drop_account(&mut self, id: AccountId) {
         let now = self.now;
-        let Some(account) = self.account_mut(id) else { return };
+        let Some(account) = self.any_mut(id) else { return };
         // Whoever replays has not looked at it since its windows ended.
         account.roll(now);
         assert!(account.is_empty(), "account {id} is dropped while it counts something");
@@ -141,8 +187,16 @@ impl Books {
 
     fn forget(&mut self, at: usize) {
         let Some(account) = self.accounts[at].take() else { return };
+        if account.left_by.is_some() {
+            self.dormant.remove(&account.key);
+            return;
+        }
         self.numbers.remove(&account.key);
-        let opener = (account.key.budget, account.opener);
+        self.closed_by_opener(&account.key.budget, account.opener);
+    }
+
+    fn closed_by_opener(&mut self, budget: &BudgetName, opener: String) {
+        let opener = (budget.clone(), opener);
         if let Some(count) = self.opened_by.get_mut(&opener) {
             *count -= 1;
             if *count == 0 {
@@ -157,7 +211,7 @@ impl Books {
             let Some(account) = self.account_mut(id) else { continue };
             account.roll(now);
             account.open_holds += 1;
-            for (limit, counter) in account.limits_mut() {
+            for (limit, counter) in account.counting_mut() {
                 counter.hold(&limit.window, part(limit, &hold.amount), seq, now);
             }
             account.assert_promise(hold);
@@ -190,19 +244,19 @@ impl Books {
     fn end_hold(&mut self, hold: &Hold, mut end: impl FnMut(&Limit, &mut Counter)) {
         let now = self.now;
         for id in once(&hold.accounts) {
-            let Some(account) = self.account_mut(id) else { continue };
+            let Some(account) = self.any_mut(id) else { continue };
             account.roll(now);
             account.open_holds -= 1;
-            account.limits_mut().for_each(|(limit, counter)| end(limit, counter));
+            account.counting_mut().for_each(|(limit, counter)| end(limit, counter));
         }
     }
 
     fn correct(&mut self, assumed: &AssumedHold, spent: &Charge) {
         let now = self.now;
         for id in once(&assumed.hold.accounts) {
-            let Some(account) = self.account_mut(id) else { continue };
+            let Some(account) = self.any_mut(id) else { continue };
             account.roll(now);
-            for (limit, counter) in account.limits_mut() {
+            for (limit, counter) in account.counting_mut() {
                 let was = Was {
                     amount: part(limit, &assumed.hold.amount),
                     at: assumed.assumed_at,
@@ -221,7 +275,7 @@ impl Books {
         for id in once(accounts) {
             let Some(account) = self.account_mut(id) else { continue };
             account.roll(now);
-            for (limit, counter) in account.limits_mut() {
+            for (limit, counter) in account.counting_mut() {
                 counter.add(&limit.window, part(limit, spent), seq, now);
             }
         }
@@ -229,10 +283,16 @@ impl Books {
         self.closed.insert(call, Ended::Settled { held: *spent, spent: *spent }, now);
     }
 
-    fn reset(&mut self, id: AccountId) {
-        let seq = self.seq;
-        if let Some(account) = self.account_mut(id) {
-            account.counters.iter_mut().for_each(|counter| counter.reset(seq));
+    fn reset(&mut self, id: AccountId, restarts: bool) {
+        let (seq, now) = (self.seq, self.now);
+        let Some(account) = self.account_mut(id) else { return };
+        account.roll(now);
+        let is_idle = account.open_holds == 0;
+        for (limit, counter) in account.counting_mut() {
+            counter.reset(seq);
+            if restarts {
+                counter.restart(&limit.window, is_idle, now);
+            }
         }
     }
 }

@@ -158,6 +158,14 @@ impl Counter {
         self.spend(amount, now);
     }
 
+    /// Begins a fixed window anew: with the next call, or now where calls are in flight.
+    pub(crate) fn restart(&mut self, window: &Window, is_idle: bool, now: Timestamp) {
+        let (State::Plain { open: open @ Some(_), .. }, Window::Fixed(span)) = (&mut self.state, window) else {
+            return;
+        };
+        *open = if is_idle { None } else { open.map(|open| Open { ends_at: Some(now.after(*span)), ..open }) };
+    }
+
     /// Forgets, by fact `seq`, what was spent and assumed; what is held stays held.
     pub(crate) fn reset(&mut self, seq: u64) {
         self.reset_by = seq;

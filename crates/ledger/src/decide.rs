@@ -31,7 +31,7 @@ pub(crate) fn decide(books: &Books, call: &Reserve, patience: Patience, now: Tim
     match cap_now(accounts(), &call.ask, patience) {
         Ok(cap) => {
             let amount = call.ask.charge_at(cap)?;
-            if !accounts().flat_map(Account::limits).all(|(limit, counter)| counter.can_hold(part(limit, &amount))) {
+            if !accounts().flat_map(Account::counting).all(|(limit, counter)| counter.can_hold(part(limit, &amount))) {
                 return None;
             }
             let level = accounts().map(Account::level).max().unwrap_or_default();

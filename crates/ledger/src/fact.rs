@@ -36,6 +36,9 @@ pub enum Fact {
         budget: Budget,
         /// Who set it.
         by: Who,
+        /// Whether limits and accounts that leave are kept, and those that come back find what they counted. Facts of
+        /// the first versions forget it, and must go on to do so when they are read again.
+        keeps_past: bool,
     },
     /// A budget is gone; calls in flight are no longer counted on it.
     BudgetRemoved {
@@ -43,6 +46,8 @@ pub enum Fact {
         name: BudgetName,
         /// Who removed it.
         by: Who,
+        /// Whether its accounts are kept in case it comes back.
+        keeps_past: bool,
     },
     /// An account has a number, by which later facts name it.
     AccountOpened {
@@ -115,6 +120,8 @@ pub enum Fact {
         by: Who,
         /// Why, in their words.
         reason: String,
+        /// Whether fixed windows begin anew too. Facts of the first versions let them run on.
+        restarts: bool,
     },
     /// A snapshot of the books was kept. It changes nothing; it binds the snapshot to the chain of facts.
     Snapshot {

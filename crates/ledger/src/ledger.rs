@@ -91,15 +91,24 @@ impl Ledger {
         if self.books.budgets.get(&name).is_some_and(|known| **known == budget) {
             return;
         }
-        self.write(Fact::BudgetSet { budget, by }, now);
+        self.write(Fact::BudgetSet { budget, by, keeps_past: true }, now);
         self.accounts_of(&name).into_iter().for_each(|id| self.journal_levels(id, now));
     }
 
-    /// Removes a budget and its accounts; calls in flight are no longer counted on them.
+    /// Removes a budget. Should it come back, its accounts go on with what they have counted.
     pub fn remove_budget(&mut self, name: &BudgetName, by: Who, now: Timestamp) {
+        self.end_budget(name, by, true, now);
+    }
+
+    /// Removes a budget that will not come back, and its accounts; calls in flight are no longer counted on them.
+    pub fn forget_budget(&mut self, name: &BudgetName, by: Who, now: Timestamp) {
+        self.end_budget(name, by, false, now);
+    }
+
+    fn end_budget(&mut self, name: &BudgetName, by: Who, keeps_past: bool, now: Timestamp) {
         let now = self.see(now);
         if self.books.budgets.contains_key(name) {
-            self.write(Fact::BudgetRemoved { name: name.clone(), by }, now);
+            self.write(Fact::BudgetRemoved { name: name.clone(), by, keeps_past }, now);
         }
     }
 
@@ -279,11 +288,12 @@ impl Ledger {
         Ok(())
     }
 
-    /// Forgets what an account has spent and assumed; calls in flight stay held. Says whether there is such an account.
+    /// Forgets what an account has spent and assumed, and begins its fixed windows anew; calls in flight stay held.
+    /// Says whether there is such an account.
     pub fn reset(&mut self, key: &AccountKey, by: Who, reason: String, now: Timestamp) -> bool {
         let now = self.see(now);
         let Some(account) = self.books.numbers.get(key).copied() else { return false };
-        self.write(Fact::Reset { account, by, reason }, now);
+        self.write(Fact::Reset { account, by, reason, restarts: true }, now);
         self.journal_levels(account, now);
         true
     }
@@ -299,6 +309,17 @@ impl Ledger {
         for id in self.open_accounts() {
             self.journal_levels(id, now);
             if self.books.account(id).is_some_and(Account::is_empty) && !is_needed(id) {
+                self.write(Fact::AccountDropped { account: id }, now);
+            }
+        }
+        let mut dormant: Vec<AccountId> = self.books.dormant.values().map(|(_, id)| *id).collect();
+        dormant.sort_unstable();
+        for id in dormant {
+            let is_empty = self.books.any_mut(id).is_some_and(|account| {
+                account.roll(now);
+                account.is_empty()
+            });
+            if is_empty && !is_needed(id) {
                 self.write(Fact::AccountDropped { account: id }, now);
             }
         }

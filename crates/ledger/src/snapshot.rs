@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use almoner_units::{AccountKey, Budget, Level, Timestamp};
+use almoner_units::{AccountKey, Budget, Level, Limit, Timestamp};
 
-use crate::account::{Account, AccountId};
+use crate::account::{Account, AccountId, Retired, nothing_in_force};
 use crate::books::{Books, OpenHold};
 use crate::closed::{ClosedCall, ClosedIds};
 use crate::counter::Counter;
@@ -51,6 +51,10 @@ pub struct AccountSnapshot {
     pub open_holds: u32,
     /// What is counted against each limit, in the budget's order.
     pub counters: Vec<CounterSnapshot>,
+    /// Limits that its budget no longer has, what they count, and the number of the fact by which each left.
+    pub retired: Vec<(Limit, CounterSnapshot, u64)>,
+    /// The number of the fact that removed its budget, where that is gone.
+    pub left_by: Option<u64>,
 }
 
 /// What is counted against one limit, as a snapshot has it.
@@ -92,6 +96,7 @@ pub struct Unfit(pub String);
 
 impl Snapshot {
     pub(crate) fn of(books: &Books, seen: Timestamp) -> Self {
+        let retired = |it: &Retired| (it.limit.clone(), it.counter.snapshot(), it.left_by);
         let account = |(number, account): (usize, &Option<Box<Account>>)| {
             let account = account.as_ref()?;
             Some(AccountSnapshot {
@@ -100,6 +105,8 @@ impl Snapshot {
                 opener: account.opener.clone(),
                 open_holds: account.open_holds,
                 counters: account.counters.iter().map(Counter::snapshot).collect(),
+                retired: account.retired.iter().map(retired).collect(),
+                left_by: account.left_by,
             })
         };
         let mut holds: Vec<_> = books.holds.values().map(|open| (open.by, open.hold.clone())).collect();
@@ -137,18 +144,32 @@ impl Snapshot {
 }
 
 fn put_account(books: &mut Books, account: AccountSnapshot) -> Result<(), Unfit> {
-    let AccountSnapshot { id, key, opener, open_holds, counters } = account;
+    let AccountSnapshot { id, key, opener, open_holds, counters, retired, left_by } = account;
     let unfit = |what: &str| Unfit(format!("account {id} {what}"));
-    let budget = books.budgets.get(&key.budget).cloned().ok_or_else(|| unfit("is of a budget that is not there"))?;
+    let other_window = || unfit("has a window of another kind than its limit");
+    let budget = match left_by {
+        Some(_) => Some(Arc::new(nothing_in_force(&key))),
+        None => books.budgets.get(&key.budget).cloned(),
+    };
+    let budget = budget.ok_or_else(|| unfit("is of a budget that is not there"))?;
     let place = books.accounts.get_mut(id.0 as usize).ok_or_else(|| unfit("has a number that cannot be"))?;
     if counters.len() != budget.limits.len() {
         return Err(unfit("counts other limits than its budget has"));
     }
     let both = budget.limits.iter().zip(&counters);
     let counters: Option<Vec<Counter>> = both.map(|(limit, counter)| Counter::of(&limit.window, counter)).collect();
-    let counters = counters.ok_or_else(|| unfit("has a window of another kind than its limit"))?;
-    books.numbers.insert(key.clone(), id);
-    *books.opened_by.entry((key.budget.clone(), opener.clone())).or_default() += 1;
-    *place = Some(Box::new(Account { key, opener, budget, counters, open_holds }));
+    let counters = counters.ok_or_else(other_window)?;
+    let retired = retired.into_iter().map(|(limit, counter, left_by)| {
+        let counter = Counter::of(&limit.window, &counter)?;
+        Some(Retired { limit, counter, left_by })
+    });
+    let retired = retired.collect::<Option<_>>().ok_or_else(other_window)?;
+    if let Some(left_by) = left_by {
+        books.dormant.insert(key.clone(), (left_by, id));
+    } else {
+        books.numbers.insert(key.clone(), id);
+        *books.opened_by.entry((key.budget.clone(), opener.clone())).or_default() += 1;
+    }
+    *place = Some(Box::new(Account { key, opener, budget, counters, open_holds, retired, left_by }));
     Ok(())
 }

@@ -134,8 +134,10 @@ impl Auditor {
                 Ok(())
             }
             Fact::Reset { account, .. } => {
+                let is_its = |known: &Known| known.ended.is_none() && known.hold.accounts.contains(account);
+                let is_idle = !self.holds.values().any(is_its);
                 let Some(account) = self.accounts.get_mut(&account.0) else { return Ok(()) };
-                account.counts.iter_mut().for_each(Count::reset);
+                account.counts.iter_mut().for_each(|count| count.reset(is_idle, now));
                 self.reset.insert(account.key.clone());
                 let holds = &self.holds;
                 self.truth.forgive(&account.key, |id| holds.get(&id).is_some_and(|known| known.ended.is_none()));

@@ -144,7 +144,12 @@ impl Count {
         self.records.push(Record { call, amount: self.part(spent), state: State::Spent, at: now });
     }
 
-    pub(crate) fn reset(&mut self) {
+    /// Forgets what was spent; a fixed window begins anew, at once or, where no call is in flight, with the next.
+    pub(crate) fn reset(&mut self, is_idle: bool, now: u64) {
+        self.roll(now);
+        if let Window::Fixed(span) = self.limit.window {
+            self.open = self.open.filter(|_| !is_idle).map(|(begin, _)| (begin, now + span.ms()));
+        }
         let is_sliding = matches!(self.limit.window, Window::Sliding(_));
         self.records.retain(|it| it.state == State::Held || (it.state != State::Spent && !is_sliding));
         for record in self.records.iter_mut().filter(|it| it.state == State::Assumed) {

@@ -124,8 +124,8 @@ impl Journal {
             return Ok(());
         }
         let head = self.head;
-        // A piece of a snapshot rides along, so that it costs no flush of its own; what room a full disk has left is not
-        // for it.
+        // A piece of a snapshot rides along, so that it costs no flush of its own; what room a full disk has left is
+        // not for it.
         let has_room = self.has_ballast();
         let (head, written) = self.with_snapshots(|batch, snapshots| {
             let head = write_all(batch, head, entries, snapshots)?;

@@ -89,6 +89,12 @@ async fn budgets_are_listed_raised_and_begun_anew() {
     assert_eq!((&shown[0]["account"], &shown[0]["limits"][0]["spent"]), (&"team".into(), &spent.into()));
     assert!(world.ok(&["budgets", "show", "team"]).contains("of") || spent > 0);
 
+    // What is taken away and put back is what it was.
+    world.ok(&["budgets", "set", "team", "1M tokens / day"]);
+    let back = world.ok(&["budgets", "set", "team", "$2"]);
+    assert!(back.contains("`$2.00 / lifetime` begins with $0.99"), "{back}");
+    assert_eq!(server.limit("team").spent, spent);
+
     let reset = world.json(&["budgets", "reset", "team"]);
     assert!(reset["message"].as_str().unwrap().starts_with("1 account of `team` begins anew"), "{reset}");
     assert_eq!(server.limit("team").spent, 0);

@@ -79,7 +79,7 @@ fn truth_about_what_was_assumed_before_a_limit_was_made_takes_nothing_from_it() 
 }
 
 #[test]
-fn a_budget_that_is_removed_and_set_again_begins_anew() {
+fn a_budget_that_is_removed_and_set_again_finds_its_past() {
     check(
         "
         budget  team       $1.00
@@ -90,13 +90,52 @@ fn a_budget_that_is_removed_and_set_again_begins_anew() {
         show    team               → no such account
         reserve a team+firm $0.60  → error: another accounts
         budget  team       $1.00
-        reserve b team     $0.90   → held
+        reserve b team     $0.90   → waits: held, $1.00 / lifetime of team, $0.30 left, asked $0.90
         settle  a          $0.50   → $0.10 back
+        remove  team
+        # What ends while the budget is gone has ended when it is back.
         assume  c
-        show    team               → $0.90 held, $0.10 left
+        crash
+        budget  team       $1.00
+        show    team               → $0.50 spent, $0.10 assumed, $0.40 left
         correct c          $0.05
-        show    team               → $0.90 held, $0.10 left
+        show    team               → $0.55 spent, $0.45 left
         show    firm               → $0.55 spent, $8.45 left
+    ",
+    );
+}
+
+#[test]
+fn a_limit_that_leaves_counts_on_and_finds_its_past_when_it_comes_back() {
+    check(
+        "
+        budget  team       $1.00 / day, $5.00 / sliding 1h
+        add     x team     $0.60
+        reserve a team     $0.10
+        budget  team       $5.00 / sliding 1h
+        settle  a          $0.05
+        add     y team     $0.20
+        crash
+        budget  team       $1.00 / day
+        show    team               → $0.85 spent, $0.15 left, until +8h
+        budget  team       $9.00
+        wait    9h
+        budget  team       $1.00 / day, $5.00 / sliding 1h
+        show    team               → $1.00 left; $5.00 left
+    ",
+    );
+}
+
+#[test]
+fn a_reset_forgets_the_past_of_limits_that_left_too() {
+    check(
+        "
+        budget  team       $1.00
+        add     x team     $0.60
+        budget  team       $1.00 / month
+        reset   team
+        budget  team       $1.00
+        show    team               → $1.00 left
     ",
     );
 }

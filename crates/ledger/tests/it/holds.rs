@@ -299,7 +299,7 @@ fn ten_thousand_tokens_a_day_less_one_thousand_are_nine_thousand() {
         wait    5h
         reset   daily              → reset
         reserve c daily    9000 tokens → held
-        show    daily              → 9000 tokens held, 1000 tokens left, until +1d
+        show    daily              → 9000 tokens held, 1000 tokens left, until +1d5h
     ",
     );
 }

@@ -19,7 +19,7 @@ fn journal(amounts: &[u64]) -> Vec<Entry> {
     };
     let key = AccountKey { budget: "team".parse().unwrap(), per: Vec::new() };
     let opened = Fact::AccountOpened { account: AccountId(0), key, opener: "key".to_owned() };
-    let mut facts = vec![Fact::BudgetSet { budget, by: Who("a test".to_owned()) }, opened];
+    let mut facts = vec![Fact::BudgetSet { budget, by: Who("a test".to_owned()), keeps_past: true }, opened];
     facts.extend((1..).zip(amounts).map(|(number, amount)| Fact::Held(hold(number, *amount))));
     (1..).zip(facts).map(|(seq, fact)| Entry { seq, at: NOW, fact }).collect()
 }

@@ -221,6 +221,27 @@ fn late_truth_after_a_reset_brings_only_what_nobody_knew() {
 }
 
 #[test]
+fn a_reset_begins_a_fixed_window_anew() {
+    check(
+        "
+        budget  team       $1.00 / 24h, $5.00 / day
+        add     x team     $0.60
+        wait    5h
+        reset   team
+        show    team               → $1.00 left; $5.00 left, until +8h
+        wait    1h
+        reserve a team     $0.40
+        show    team               → $0.40 held, $0.60 left, until +1d6h; $0.40 held, $4.60 left, until +8h
+        wait    1h
+        # With a call in flight it begins at once, and the call ends in it.
+        reset   team
+        settle  a          $0.30
+        show    team               → $0.30 spent, $0.70 left, until +1d7h; $0.30 spent, $4.70 left, until +8h
+    ",
+    );
+}
+
+#[test]
 fn a_call_in_flight_cannot_be_corrected() {
     check(
         "

@@ -44,9 +44,9 @@ fn every_fact() -> Vec<Fact> {
     odd.limits[0].window = Window::Fixed(Span::from_ms(u64::MAX));
     let assumed = AssumedHold { hold: hold(), held_by: 1, assumed_by: u64::MAX, assumed_at: START };
     vec![
-        Fact::BudgetSet { budget: large, by: who() },
-        Fact::BudgetSet { budget: odd, by: who() },
-        Fact::BudgetRemoved { name: "odd".parse().unwrap(), by: who() },
+        Fact::BudgetSet { budget: large, by: who(), keeps_past: true },
+        Fact::BudgetSet { budget: odd, by: who(), keeps_past: false },
+        Fact::BudgetRemoved { name: "odd".parse().unwrap(), by: who(), keeps_past: true },
         Fact::AccountOpened {
             account: AccountId(7),
             key: account("odd", &[("session", "a=b, c"), ("tag.x", "y")]),
@@ -60,7 +60,7 @@ fn every_fact() -> Vec<Fact> {
         Fact::Assumed { hold: hold(), held_by: 12, cause: words.clone() },
         Fact::Corrected { assumed, spent: charge(3), by: who(), reason: words.clone() },
         Fact::Added { id, accounts: [].into(), spent: charge(4), by: who(), reason: words.clone() },
-        Fact::Reset { account: AccountId(1), by: who(), reason: words },
+        Fact::Reset { account: AccountId(1), by: who(), reason: words, restarts: true },
         Fact::Snapshot { upto: u64::MAX, digest: [0xab; 16] },
         Fact::LevelChanged { account: AccountId(1), limit: 255, from: Level::None, to: Level::Critical },
     ]

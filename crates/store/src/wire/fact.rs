@@ -22,6 +22,8 @@ pub(crate) struct Encoded {
 struct BudgetSet {
     budget: BudgetWire,
     by: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    keeps_past: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -29,6 +31,8 @@ struct BudgetSet {
 struct BudgetRemoved {
     name: String,
     by: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    keeps_past: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -91,6 +95,8 @@ struct Reset {
     account: u32,
     by: String,
     reason: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    restarts: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -112,11 +118,13 @@ struct Snapshot {
 /// The row of a fact.
 pub(crate) fn encode(fact: &Fact) -> Result<Encoded, serde_json::Error> {
     match fact {
-        Fact::BudgetSet { budget, by } => {
-            row("budget-set", None, &BudgetSet { budget: budget.into(), by: by.0.clone() })
+        Fact::BudgetSet { budget, by, keeps_past } => {
+            let body = BudgetSet { budget: budget.into(), by: by.0.clone(), keeps_past: *keeps_past };
+            row("budget-set", None, &body)
         }
-        Fact::BudgetRemoved { name, by } => {
-            row("budget-removed", None, &BudgetRemoved { name: name.to_string(), by: by.0.clone() })
+        Fact::BudgetRemoved { name, by, keeps_past } => {
+            let body = BudgetRemoved { name: name.to_string(), by: by.0.clone(), keeps_past: *keeps_past };
+            row("budget-removed", None, &body)
         }
         Fact::AccountOpened { account, key, opener } => {
             let body = AccountOpened { account: account.0, key: key.into(), opener: opener.clone() };
@@ -146,8 +154,9 @@ pub(crate) fn encode(fact: &Fact) -> Result<Encoded, serde_json::Error> {
             let body = Added { accounts, spent: spent.into(), by: by.0.clone(), reason: reason.clone() };
             row("added", Some(*id), &body)
         }
-        Fact::Reset { account, by, reason } => {
-            row("reset", None, &Reset { account: account.0, by: by.0.clone(), reason: reason.clone() })
+        Fact::Reset { account, by, reason, restarts } => {
+            let (by, reason) = (by.0.clone(), reason.clone());
+            row("reset", None, &Reset { account: account.0, by, reason, restarts: *restarts })
         }
         Fact::Snapshot { upto, digest } => row("snapshot", None, &Snapshot { upto: *upto, digest: hex::of(digest) }),
         Fact::LevelChanged { account, limit, from, to } => {
@@ -168,12 +177,13 @@ pub(crate) fn decode(kind: &str, id: &[u8], body: &str) -> Result<Fact, WireErro
     match kind {
         "budget-set" => {
             let read: BudgetSet = reader.without_id("budget-set")?;
-            Ok(Fact::BudgetSet { budget: read.budget.try_into()?, by: Who(read.by) })
+            let (budget, by) = (read.budget.try_into()?, Who(read.by));
+            Ok(Fact::BudgetSet { budget, by, keeps_past: read.keeps_past })
         }
         "budget-removed" => {
             let read: BudgetRemoved = reader.without_id("budget-removed")?;
             let name = read.name.parse().map_err(|error| WireError::word("budget name", error))?;
-            Ok(Fact::BudgetRemoved { name, by: Who(read.by) })
+            Ok(Fact::BudgetRemoved { name, by: Who(read.by), keeps_past: read.keeps_past })
         }
         "account-opened" => {
             let read: AccountOpened = reader.without_id("account-opened")?;
@@ -212,7 +222,8 @@ pub(crate) fn decode(kind: &str, id: &[u8], body: &str) -> Result<Fact, WireErro
         }
         "reset" => {
             let read: Reset = reader.without_id("reset")?;
-            Ok(Fact::Reset { account: AccountId(read.account), by: Who(read.by), reason: read.reason })
+            let (account, by) = (AccountId(read.account), Who(read.by));
+            Ok(Fact::Reset { account, by, reason: read.reason, restarts: read.restarts })
         }
         "snapshot" => {
             let read: Snapshot = reader.without_id("snapshot")?;

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use almoner_ledger::{AccountId, AccountSnapshot, ClosedCall, CounterSnapshot, Ended, Hold, Snapshot, WindowSnapshot};
-use almoner_units::{CallId, Charge, Timestamp};
+use almoner_units::{CallId, Charge, Limit, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::WireError;
-use super::parts::{BudgetWire, ChargeWire, HoldWire, KeyWire, level};
+use super::parts::{BudgetWire, ChargeWire, HoldWire, KeyWire, LimitWire, level};
 
 /// The form of everything in a snapshot; one of another form is not read, but made anew from the facts.
 const FORM: u32 = 1;
@@ -129,16 +129,35 @@ pub(crate) struct AccountWire {
     opener: String,
     open_holds: u32,
     counters: Vec<CounterWire>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    retired: Vec<RetiredWire>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left_by: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetiredWire {
+    limit: LimitWire,
+    counter: CounterWire,
+    left_by: u64,
 }
 
 impl From<&AccountSnapshot> for AccountWire {
     fn from(account: &AccountSnapshot) -> Self {
+        let retired = |(limit, counter, left_by): &(Limit, CounterSnapshot, u64)| RetiredWire {
+            limit: limit.into(),
+            counter: counter.into(),
+            left_by: *left_by,
+        };
         Self {
             account: account.id.0,
             key: (&account.key).into(),
             opener: account.opener.clone(),
             open_holds: account.open_holds,
             counters: account.counters.iter().map(Into::into).collect(),
+            retired: account.retired.iter().map(retired).collect(),
+            left_by: account.left_by,
         }
     }
 }
@@ -147,12 +166,15 @@ impl TryFrom<AccountWire> for AccountSnapshot {
     type Error = WireError;
 
     fn try_from(account: AccountWire) -> Result<Self, WireError> {
+        let retired = |it: RetiredWire| Ok::<_, WireError>((it.limit.try_into()?, it.counter.try_into()?, it.left_by));
         Ok(Self {
             id: AccountId(account.account),
             key: account.key.try_into()?,
             opener: account.opener,
             open_holds: account.open_holds,
             counters: account.counters.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            retired: account.retired.into_iter().map(retired).collect::<Result<_, _>>()?,
+            left_by: account.left_by,
         })
     }
 }

@@ -179,7 +179,7 @@ impl World {
             goes_on_from_snapshots: true,
         };
         for at in 0..world.dice.between(1, 4) {
-            world.set_budget(&format!("budget {at}"));
+            world.set_budget(&format!("budget {at}")).expect("nothing came before it");
         }
         world
     }
@@ -637,14 +637,14 @@ impl World {
             return Ok(self.remove_budget(&name));
         }
         let name = format!("budget {}", self.dice.below(4));
-        self.set_budget(&name);
+        self.set_budget(&name)?;
         let of = |account: &&naive::Account| account.key.budget.as_str() == name;
         let touched: Vec<AccountId> = self.naive.accounts.iter().filter(of).map(|account| account.id).collect();
         self.touch(&touched)?;
         Ok(format!("set {:?}", self.budgets.get(&name.parse::<BudgetName>().expect("a good name"))))
     }
 
-    fn set_budget(&mut self, name: &str) {
+    fn set_budget(&mut self, name: &str) -> Result<(), String> {
         let name: BudgetName = name.parse().expect("a good name");
         let known = self.budgets.get(&name).cloned();
         let mut limits: Vec<almoner_units::Limit> =
@@ -664,37 +664,46 @@ impl World {
         let mode = *self.dice.pick(&Mode::ALL);
         let budget = Budget { name: name.clone(), filter: Vec::new(), per, limits, mode, marks: LevelMarks::default() };
         if known.as_ref() == Some(&budget) {
-            return;
+            return Ok(());
         }
         self.naive.change(&budget);
         self.budgets.insert(name, budget.clone());
         if self.is(Mutant::LowersLate) && known.is_some() {
-            return;
+            return Ok(());
         }
         let now = self.told();
-        self.ledger.set_budget(budget, Who("the twin".to_owned()), now);
+        self.ledger.set_budget(budget.clone(), Who("the twin".to_owned()), now);
+        self.naive.wake(&budget, |account| self.ledger.find(&account.key) == Some(account.id))
     }
 
     fn remove_budget(&mut self, name: &BudgetName) -> String {
         let now = self.told();
         self.ledger.remove_budget(name, Who("the twin".to_owned()), now);
         self.budgets.remove(name);
-        self.naive.accounts.retain(|account| account.key.budget != *name);
+        self.naive.remove(name);
         format!("remove {name}")
     }
 
     fn sweep(&mut self) -> Step {
         let all: Vec<AccountId> = self.naive.accounts.iter().map(|account| account.id).collect();
         self.touch(&all)?;
-        let is_empty = |id: &AccountId| {
-            let view = self.ledger.view(*id, self.now());
-            view.is_some_and(|view| view.open_holds == 0 && view.limits.iter().all(|limit| limit.charged() == 0))
-        };
-        let empty: Vec<AccountId> = all.into_iter().filter(is_empty).collect();
-        self.naive.accounts.retain(|account| !empty.contains(&account.id));
         let now = self.told();
         self.ledger.sweep(now);
-        Ok(format!("sweep {empty:?}"))
+        let (kept, swept): (Vec<_>, Vec<_>) =
+            self.naive.accounts.iter().cloned().partition(|account| self.ledger.find(&account.key) == Some(account.id));
+        let wrong = swept.iter().find(|account| self.naive.remembers(account, |(exact, _)| exact));
+        let missed = kept.iter().find(|account| !self.naive.remembers(account, |(_, late)| late));
+        same("what is swept and kept wrongly", &(wrong.is_some(), missed.is_some()), &(false, false))?;
+        self.naive.accounts = kept;
+        let facts = self.ledger.take_facts();
+        for entry in &facts {
+            let Fact::AccountDropped { account } = &entry.fact else { continue };
+            let Some(at) = self.naive.dormant.iter().position(|it| it.id == *account) else { continue };
+            let gone = self.naive.dormant.remove(at);
+            same("whether it had a past", &self.naive.remembers(&gone, |(exact, _)| exact), &false)?;
+        }
+        self.facts.extend(facts);
+        Ok(format!("sweep {swept:?}"))
     }
 
     /// Forgets everything but the journal, and charges what was in flight.

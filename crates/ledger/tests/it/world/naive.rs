@@ -4,7 +4,7 @@
 
 use almoner_ledger::{AccountId, Hold, LimitView};
 use almoner_units::{
-    AccountKey, Ask, Budget, CalendarUnit, CallId, Charge, Level, Limit, Meter, Mode, Priority, Window,
+    AccountKey, Ask, Budget, BudgetName, CalendarUnit, CallId, Charge, Level, Limit, Meter, Mode, Priority, Window,
 };
 
 /// How a call stands. Each end has the number of the event that brought it about, and its time.
@@ -37,7 +37,19 @@ pub struct CountedLimit {
     pub born: (u64, u64),
     /// The event that made or last reset it.
     pub reset: u64,
+    /// Every event that reset it, and its time: fixed windows begin anew.
+    pub resets: Vec<(u64, u64)>,
     pub level: Level,
+}
+
+impl CountedLimit {
+    fn new(limit: &Limit, born: (u64, u64)) -> Self {
+        Self { limit: limit.clone(), born, reset: born.0, resets: Vec::new(), level: Level::None }
+    }
+
+    fn is_like(&self, limit: &Limit) -> bool {
+        self.limit.meter == limit.meter && self.limit.window == limit.window
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -46,6 +58,27 @@ pub struct Account {
     pub key: AccountKey,
     pub mode: Mode,
     pub limits: Vec<CountedLimit>,
+    /// Limits that it had once.
+    pub retired: Vec<CountedLimit>,
+}
+
+impl Account {
+    /// Other limits: those of the same meter and window as one that it has or had go on, the others are born now.
+    fn change(&mut self, limits: &[Limit], born: (u64, u64)) {
+        let mut known = std::mem::take(&mut self.limits);
+        known.append(&mut self.retired);
+        for limit in limits {
+            self.limits.push(match known.iter().find(|old| old.is_like(limit)) {
+                Some(old) => CountedLimit { limit: limit.clone(), ..old.clone() },
+                None => CountedLimit::new(limit, born),
+            });
+        }
+        for old in known {
+            if !limits.iter().any(|limit| old.is_like(limit)) && !self.retired.iter().any(|it| it.is_like(&old.limit)) {
+                self.retired.push(old);
+            }
+        }
+    }
 }
 
 /// A number that a sliding window may have: exact, or as much as a window longer by a 120th holds.
@@ -63,6 +96,8 @@ pub struct Naive {
     pub event: u64,
     pub now: u64,
     pub accounts: Vec<Account>,
+    /// Accounts whose budget is gone.
+    pub dormant: Vec<Account>,
     pub calls: Vec<Call>,
 }
 
@@ -77,31 +112,63 @@ impl Naive {
 
     pub fn open(&mut self, id: AccountId, key: AccountKey, budget: &Budget) {
         let born = (self.event, self.now);
-        let limit = |limit: &Limit| CountedLimit { limit: limit.clone(), born, reset: born.0, level: Level::None };
-        let limits = budget.limits.iter().map(limit).collect();
-        self.accounts.push(Account { id, key, mode: budget.mode, limits });
+        let limits = budget.limits.iter().map(|limit| CountedLimit::new(limit, born)).collect();
+        self.accounts.push(Account { id, key, mode: budget.mode, limits, retired: Vec::new() });
     }
 
-    /// Other limits: those of the same meter and window go on, the others are born now.
     pub fn change(&mut self, budget: &Budget) {
         let born = (self.event, self.now);
         for account in self.accounts.iter_mut().filter(|account| account.key.budget == budget.name) {
-            let before = std::mem::take(&mut account.limits);
             account.mode = budget.mode;
-            for limit in &budget.limits {
-                let same = |old: &&CountedLimit| old.limit.meter == limit.meter && old.limit.window == limit.window;
-                account.limits.push(match before.iter().find(same) {
-                    Some(old) => CountedLimit { limit: limit.clone(), ..old.clone() },
-                    None => CountedLimit { limit: limit.clone(), born, reset: born.0, level: Level::None },
-                });
-            }
+            account.change(&budget.limits, born);
         }
     }
 
+    /// A budget is gone; its accounts may come back.
+    pub fn remove(&mut self, name: &BudgetName) {
+        let born = (self.event, self.now);
+        let (gone, stay) = std::mem::take(&mut self.accounts).into_iter().partition(|it| it.key.budget == *name);
+        self.accounts = stay;
+        let mut gone: Vec<Account> = gone;
+        gone.iter_mut().for_each(|account| account.change(&[], born));
+        self.dormant.append(&mut gone);
+    }
+
+    /// The accounts of a budget that is set are back, as far as `is_back` says so; the others that have its labels had
+    /// nothing to remember.
+    pub fn wake(&mut self, budget: &Budget, is_back: impl Fn(&Account) -> bool) -> Result<(), String> {
+        let born = (self.event, self.now);
+        for mut account in std::mem::take(&mut self.dormant) {
+            let is_its = account.key.budget == budget.name && account.key.per.iter().map(|it| &it.0).eq(&budget.per);
+            if is_back(&account) {
+                account.mode = budget.mode;
+                account.change(&budget.limits, born);
+                self.accounts.push(account);
+            } else if !is_its {
+                self.dormant.push(account);
+            } else if self.remembers(&account, |(exact, _)| exact) {
+                return Err(format!("{} is back without its past", account.key));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an account counts anything, by the exact window or by the longest that it may be.
+    pub fn remembers(&self, account: &Account, of: impl Fn((u64, u64)) -> u64) -> bool {
+        let counts = |limit: &CountedLimit| {
+            let counts = self.count(account.id, limit);
+            counts.held + of(counts.spent) + of(counts.assumed) > 0
+        };
+        self.holds_on(account.id) > 0 || account.limits.iter().chain(&account.retired).any(counts)
+    }
+
     pub fn reset(&mut self, id: AccountId) {
-        let event = self.event;
+        let (event, now) = (self.event, self.now);
         if let Some(account) = self.account_mut(id) {
-            account.limits.iter_mut().for_each(|limit| limit.reset = event);
+            for limit in account.limits.iter_mut().chain(&mut account.retired) {
+                limit.reset = event;
+                limit.resets.push((event, now));
+            }
         }
     }
 
@@ -179,19 +246,38 @@ impl Naive {
 /// The first event that the window of now counts, and the window's end; found by going through all calls in order.
 fn current_window(calls: &[&Call], counted: &CountedLimit, window: &Window, now: u64) -> Option<(u64, Option<u64>)> {
     let (born, born_at) = counted.born;
-    let in_flight_then = |call: &&&Call| match call.end {
-        _ if call.by > born => false,
-        End::Open => true,
-        End::Settled { by, .. } | End::Released { by, .. } | End::Assumed { by, .. } => by > born,
-        End::Corrected { assumed_by, .. } => assumed_by > born,
-    };
-    let mut open = calls.iter().filter(in_flight_then).map(|call| call.by).min().map(|by| (by, end(window, born_at)));
-    for call in calls.iter().filter(|call| call.by > born) {
-        if open.is_none_or(|(_, ends_at)| ends_at.is_some_and(|end| call.at >= end)) {
-            open = Some((call.by, end(window, call.at)));
+    let mut open = calls
+        .iter()
+        .filter(|call| in_flight_at(call, born))
+        .map(|call| call.by)
+        .min()
+        .map(|by| (by, end(window, born_at)));
+    let is_open = |open: Option<(u64, Option<u64>)>, at: u64| open.filter(|(_, end)| end.is_none_or(|end| at < end));
+    // Calls and resets in the order in which they happened.
+    let admitted = calls.iter().map(|call| (call.by, call.at, true));
+    let resets = counted.resets.iter().map(|(by, at)| (*by, *at, false));
+    let mut events: Vec<_> = admitted.chain(resets).filter(|(by, ..)| *by > born).collect();
+    events.sort_unstable();
+    for (by, at, is_call) in events {
+        open = is_open(open, at);
+        if is_call {
+            open = open.or_else(|| Some((by, end(window, at))));
+        } else if matches!(window, Window::Fixed(_)) {
+            let is_idle = !calls.iter().any(|call| in_flight_at(call, by));
+            open = open.filter(|_| !is_idle).map(|(since, _)| (since, end(window, at)));
         }
     }
-    open.filter(|(_, ends_at)| ends_at.is_none_or(|end| now < end))
+    is_open(open, now)
+}
+
+/// Whether a call was in flight after an event.
+fn in_flight_at(call: &Call, event: u64) -> bool {
+    match call.end {
+        _ if call.by > event => false,
+        End::Open => true,
+        End::Settled { by, .. } | End::Released { by, .. } | End::Assumed { by, .. } => by > event,
+        End::Corrected { assumed_by, .. } => assumed_by > event,
+    }
 }
 
 const HOUR: u64 = 3_600_000;

@@ -22,10 +22,12 @@ pub enum Flaw {
     AccountNumbers,
     Opener,
     HowManyHolds,
+    Retired,
+    Dormant,
 }
 
 impl Flaw {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::ClosedIds,
         Self::Horizon,
         Self::OneClosedId,
@@ -41,6 +43,8 @@ impl Flaw {
         Self::AccountNumbers,
         Self::Opener,
         Self::HowManyHolds,
+        Self::Retired,
+        Self::Dormant,
     ];
 
     fn spoil(self, snapshot: &mut Snapshot, closed: &mut Vec<ClosedCall>) {
@@ -77,6 +81,8 @@ impl Flaw {
                 }
             }),
             Self::ResetBy => counters.for_each(|counter| counter.reset_by = 0),
+            Self::Retired => snapshot.accounts.iter_mut().for_each(|account| account.retired.clear()),
+            Self::Dormant => snapshot.accounts.retain(|account| account.left_by.is_none()),
             Self::Account => drop(snapshot.accounts.pop()),
             Self::AccountNumbers => snapshot.numbers += 1,
             Self::Opener => snapshot.accounts.iter_mut().for_each(|account| account.opener.clear()),
