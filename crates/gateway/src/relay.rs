@@ -5,7 +5,9 @@
 //! client's next call finds the money back.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use almoner_meter::{Decoder, Framing, Reading};
@@ -13,7 +15,7 @@ use almoner_units::Span;
 use http_body_util::BodyExt;
 use http_body_util::channel::{Channel, Sender};
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::{Bytes, Frame};
+use hyper::body::{Body, Bytes, Frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -73,6 +75,8 @@ pub(crate) struct Relay {
 /// Whoever reads the answer, as long as somebody does.
 struct Client {
     sender: Option<Sender<Bytes, BoxError>>,
+    /// Tells that nobody does any more, though there is nothing to pass just now.
+    gone: oneshot::Receiver<Infallible>,
     drain: Option<(OwnedSemaphorePermit, Instant)>,
     so_far: StreamSoFar,
 }
@@ -83,12 +87,37 @@ enum Next {
     End,
     Broke(String),
     Cut(String),
+    /// The client has gone while the provider was silent.
+    Left,
+}
+
+/// The end of a client's body at which it is filled.
+pub(crate) struct Filler {
+    sender: Sender<Bytes, BoxError>,
+    gone: oneshot::Receiver<Infallible>,
+}
+
+/// A client's body, which is dropped when its client has gone.
+struct Filled {
+    channel: Channel<Bytes, BoxError>,
+    /// Never told anything: the other end hears that this one is gone.
+    _stays: oneshot::Sender<Infallible>,
+}
+
+impl Body for Filled {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.channel).poll_frame(context)
+    }
 }
 
 /// A body that the relay fills, and its filler.
-pub(crate) fn client_body() -> (Sender<Bytes, BoxError>, ClientBody) {
+pub(crate) fn client_body() -> (Filler, ClientBody) {
     let (sender, channel) = Channel::<Bytes, BoxError>::new(CHUNKS_MAX);
-    (sender, UnsyncBoxBody::new(channel))
+    let (stays, gone) = oneshot::channel();
+    (Filler { sender, gone }, UnsyncBoxBody::new(Filled { channel, _stays: stays }))
 }
 
 /// A body that is all there.
@@ -101,16 +130,16 @@ impl Relay {
     pub(crate) async fn run(
         mut self,
         mut body: UpstreamBody,
-        sender: Sender<Bytes, BoxError>,
+        Filler { sender, gone }: Filler,
         settle: impl FnOnce(Home) + Send,
     ) {
         let ends_at = Instant::now_plus(self.patience.answer);
         let mut client =
-            Client { sender: Some(sender), drain: None, so_far: StreamSoFar::new(self.dialect, self.framing) };
+            Client { sender: Some(sender), gone, drain: None, so_far: StreamSoFar::new(self.dialect, self.framing) };
         let mut from_provider = StreamSoFar::new(self.dialect, self.framing);
         let mut settle = Some(settle);
         let broke = loop {
-            match self.next(&mut body, &client, ends_at).await {
+            match self.next(&mut body, &mut client, ends_at).await {
                 Next::Data(data) => {
                     from_provider.pass(&data);
                     self.meter.iter_mut().for_each(|meter| meter.feed(&data));
@@ -119,6 +148,11 @@ impl Relay {
                     }
                     let passed = self.filter.as_mut().map_or_else(|| data.clone(), |filter| filter.push(&data));
                     if let Err(why) = self.pass(&mut client, passed).await {
+                        break Some(why);
+                    }
+                }
+                Next::Left => {
+                    if let Err(why) = self.go_on_without(&mut client) {
                         break Some(why);
                     }
                 }
@@ -150,13 +184,14 @@ impl Relay {
         }
     }
 
-    async fn next(&mut self, body: &mut UpstreamBody, client: &Client, ends_at: Instant) -> Next {
+    async fn next(&mut self, body: &mut UpstreamBody, client: &mut Client, ends_at: Instant) -> Next {
         let silent_at = Instant::now_plus(self.patience.provider).min(ends_at);
         let until = client.drain.as_ref().map_or(silent_at, |(_, until)| silent_at.min(*until));
         tokio::select! {
             biased;
             why = cut_told(&mut self.cut) => Next::Cut(why),
             frame = timeout_at(until, next_data(body)) => frame.unwrap_or_else(|_| Next::Broke(self.too_late(client))),
+            _ = &mut client.gone, if client.sender.is_some() => Next::Left,
         }
     }
 
@@ -178,6 +213,11 @@ impl Relay {
         if let Ok(Ok(())) = timeout(unread, sender.send_data(data)).await {
             return Ok(());
         }
+        self.go_on_without(client)
+    }
+
+    /// Reads on for the usage though nobody reads the answer, for a while.
+    fn go_on_without(&self, client: &mut Client) -> Result<(), String> {
         // What was sent must not look whole to whoever comes back to read it.
         client.sender.take().into_iter().for_each(|sender| sender.abort(UNREAD.into()));
         match Arc::clone(&self.drains).try_acquire_owned() {
@@ -226,6 +266,8 @@ pub(crate) async fn collect(mut body: UpstreamBody, most: usize, patience: Patie
             Ok(Next::Data(data)) => whole.extend_from_slice(&data),
             Ok(Next::End) => return Ok(whole.into()),
             Ok(Next::Broke(why) | Next::Cut(why)) => return Err(why),
+            // Only the relay has a client that could.
+            Ok(Next::Left) => {}
             Err(_) => return Err(format!("the provider sent nothing for {}", patience.provider)),
         }
     }

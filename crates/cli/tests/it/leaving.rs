@@ -62,6 +62,20 @@ async fn a_rest_that_does_not_come_in_time_stays_charged_as_held() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_client_that_leaves_while_the_provider_is_silent_is_noticed_before_it_speaks_again() {
+    let truth = truth().await;
+    let world = world(&truth, "drain_max = \"200ms\"", ROOMY);
+    let server = world.serve();
+    // Longer than any test waits.
+    let slow = [("x-truth-chunk-ms", "120000")];
+    let left = server.stay("/v1/messages", &slow, &messages_stream("truth-1", 200, "Hello"), Patience::Bytes(0)).await;
+    assert_eq!(left.unwrap().status, 200);
+    let limit = server.settled("roomy");
+    assert!(limit.spent == 0 && limit.assumed >= truth.bill().get(), "{limit:?}");
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_provider_that_falls_silent_is_given_up_and_its_call_stays_charged() {
     let truth = truth().await;
     let world = world(&truth, "provider_idle_max = \"300ms\"", ROOMY);

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use almoner_units::{Meter, Mode};
 use hyper::body::Bytes;
@@ -102,6 +103,27 @@ async fn one_of_two_choices_is_not_the_whole() {
     client.await.unwrap();
     settle_down().await;
     assert_eq!(bench.ends(), ["assumed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_while_the_provider_is_silent_is_noticed_at_once() {
+    // A second is given to a provider whose client has gone, and five to one whose client stays.
+    for (silent_ms, expected) in [(500, "settled"), (1500, "assumed")] {
+        let bench = Bench::dollar();
+        let mut provider = bench.streams();
+        let response = bench.messages(STREAM).await;
+        provider.send_data(start(10)).await.unwrap();
+        settle_down().await;
+        drop(response);
+        settle_down().await;
+        tokio::time::sleep(Duration::from_millis(silent_ms)).await;
+        for rest in [delta(5, "\"end_turn\""), stop()] {
+            // Nobody takes it any more where it comes too late.
+            drop(provider.send_data(rest).await);
+        }
+        settle_down().await;
+        assert_eq!(bench.ends(), [expected], "after {silent_ms} ms");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -197,7 +197,12 @@ impl Bench {
             wait_max: second,
             receive_max: second,
             body_bytes_max: 1 << 20,
-            patience: Patience { client: second, provider: second, drain: second, answer: Span::from_secs(10) },
+            patience: Patience {
+                client: second,
+                provider: Span::from_secs(5),
+                drain: second,
+                answer: Span::from_secs(10),
+            },
         };
         let providers = vec![
             provider("anthropic", Dialect::Anthropic),
