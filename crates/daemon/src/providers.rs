@@ -42,7 +42,7 @@ pub(crate) fn providers(settings: &Settings, book: &PriceBook) -> Result<Vec<Pro
 fn rehearsal() -> Provider<Way> {
     Provider {
         name: REHEARSAL.to_owned(),
-        dialects: vec![Dialect::Anthropic, Dialect::Chat],
+        dialects: vec![Dialect::Anthropic, Dialect::Chat, Dialect::Gemini],
         base_url: "http://rehearsal".to_owned(),
         credential: Credential::new("rehearsal"),
         models: Box::new(|model| model == MODEL),

@@ -13,11 +13,8 @@ use hyper::body::{Body, Bytes, Frame};
 
 /// The answer of the rehearsal to a request on `path`.
 pub(crate) fn answer(path: &str, body: &[u8]) -> Response<UpstreamBody> {
-    let route = match path {
-        "/v1/messages" => RehearsalRoute::Messages,
-        "/v1/messages/count_tokens" => RehearsalRoute::CountTokens,
-        _ => RehearsalRoute::ChatCompletions,
-    };
+    // The gateway sends nothing to a path without a route.
+    let route = RehearsalRoute::of(path).unwrap_or(RehearsalRoute::ChatCompletions);
     let reply = almoner_rehearsal::answer(route, body);
     let chunks = Chunks(reply.chunks.into_iter().map(Bytes::from).collect());
     let body = chunks.map_err(|never| match never {}).boxed_unsync();

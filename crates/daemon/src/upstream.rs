@@ -124,7 +124,7 @@ impl Upstream for Way {
             Self::Rehearsal => {
                 let (head, body) = request.into_parts();
                 let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-                return Ok(rehearsal::answer(head.uri.path(), &body));
+                return Ok(rehearsal::answer(&head.uri.to_string().replacen("http://rehearsal", "", 1), &body));
             }
         };
         answer.map(|answer| answer.map(boxed)).map_err(|error| failure(host, &error))

@@ -1,15 +1,17 @@
 //! The provider in the box: it answers the model named `rehearsal` from a script in the prompt, with exact usage, so
 //! that a budget can be seen going down on a machine that has no provider at all.
 //!
-//! Pure: a request in, a whole answer out, and the same answer for the same request. It speaks Anthropic Messages, its
-//! token counting, and `OpenAI` Chat Completions, streamed or not, well enough for their unmodified clients.
+//! Pure: a request in, a whole answer out, and the same answer for the same request. It speaks Anthropic Messages,
+//! `OpenAI` Chat Completions and Gemini's generateContent, streamed or not, and the token counting of two of them, well
+//! enough for their unmodified clients.
 //!
 //! # What a call uses
 //! - Input: a quarter of the bytes of every text in `system`, `messages` and `tools`, rounded up. Media count nothing,
 //!   nor do names of members, types, roles and ids.
 //! - Output: the words of the answer, once for each choice (`n`). A tool call is the words of its name and its input.
 //! - Nothing is ever read from or written to a cache.
-//! - `max_tokens` and `max_completion_tokens` are honoured: the answer ends after that many words and says why.
+//! - `max_tokens`, `max_completion_tokens` and `maxOutputTokens` are honoured: the answer ends after that many words and
+//!   says why.
 //!
 //! # The script
 //! Lines of the last text that the user wrote, each on its own:
@@ -29,6 +31,7 @@
 mod anthropic;
 mod chat;
 mod fault;
+mod gemini;
 mod play;
 mod prompt;
 mod reply;
@@ -38,7 +41,7 @@ mod usage;
 
 use almoner_units::PicoUsdPerToken;
 
-pub use reply::Reply;
+pub use reply::{Framing, Reply};
 
 use fault::Fault;
 use play::Scene;
@@ -62,6 +65,37 @@ pub enum RehearsalRoute {
     CountTokens,
     /// `POST /v1/chat/completions`.
     ChatCompletions,
+    /// `POST /v1beta/models/rehearsal:generateContent`, and `streamGenerateContent`, by how the stream shall lie in its
+    /// bytes.
+    GenerateContent(Option<Framing>),
+    /// `POST /v1beta/models/rehearsal:countTokens`.
+    CountContentTokens,
+}
+
+impl RehearsalRoute {
+    /// The route of a path to which calls are posted, with its query; `None` where there is none.
+    #[must_use]
+    pub fn of(path: &str) -> Option<Self> {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        Some(match path {
+            "/v1/messages" => Self::Messages,
+            "/v1/messages/count_tokens" => Self::CountTokens,
+            "/v1/chat/completions" => Self::ChatCompletions,
+            _ => return Self::of_gemini(path, query),
+        })
+    }
+
+    fn of_gemini(path: &str, query: &str) -> Option<Self> {
+        let model = ["/v1beta/models/", "/v1/models/"].iter().find_map(|start| path.strip_prefix(start))?;
+        let is_sse = query.split('&').any(|pair| pair == "alt=sse");
+        match model.split_once(':')? {
+            (MODEL, "generateContent") => Some(Self::GenerateContent(None)),
+            (MODEL, "streamGenerateContent") if is_sse => Some(Self::GenerateContent(Some(Framing::Events))),
+            (MODEL, "streamGenerateContent") => Some(Self::GenerateContent(Some(Framing::Array))),
+            (MODEL, "countTokens") => Some(Self::CountContentTokens),
+            _ => None,
+        }
+    }
 }
 
 /// Answers one request. What is wrong with it becomes an answer too, in the form of its dialect.
@@ -72,19 +106,23 @@ pub fn answer(route: RehearsalRoute, body: &[u8]) -> Reply {
         Err(fault) => match route {
             RehearsalRoute::Messages | RehearsalRoute::CountTokens => anthropic::error(&fault),
             RehearsalRoute::ChatCompletions => chat::error(&fault),
+            RehearsalRoute::GenerateContent(_) | RehearsalRoute::CountContentTokens => gemini::error(&fault),
         },
     }
 }
 
 fn rehearse(route: RehearsalRoute, body: &[u8]) -> Result<Reply, Fault> {
-    let prompt = Prompt::read(body)?;
-    if route == RehearsalRoute::CountTokens {
-        return Ok(anthropic::count(prompt.input_tokens));
-    }
-    let scene = Scene::play(&prompt)?;
+    let prompt = Prompt::read(body, |request| match route {
+        RehearsalRoute::GenerateContent(_) | RehearsalRoute::CountContentTokens => gemini::translate(&request),
+        _ => request,
+    })?;
+    let scene = || Scene::play(&prompt);
     Ok(match route {
-        RehearsalRoute::ChatCompletions => chat::reply(&prompt, &scene),
-        _ => anthropic::reply(&prompt, &scene),
+        RehearsalRoute::CountTokens => anthropic::count(prompt.input_tokens),
+        RehearsalRoute::CountContentTokens => gemini::count(prompt.input_tokens),
+        RehearsalRoute::Messages => anthropic::reply(&prompt, &scene()?),
+        RehearsalRoute::ChatCompletions => chat::reply(&prompt, &scene()?),
+        RehearsalRoute::GenerateContent(stream) => gemini::reply(&prompt, &scene()?, stream),
     })
 }
 

@@ -35,9 +35,11 @@ pub(crate) struct Tool {
 }
 
 impl Prompt {
-    pub(crate) fn read(body: &[u8]) -> Result<Self, Fault> {
-        let request: Value = serde_json::from_slice(body)
+    /// Reads a body, which `translate` puts into words that are known here.
+    pub(crate) fn read(body: &[u8], translate: impl FnOnce(Value) -> Value) -> Result<Self, Fault> {
+        let request = serde_json::from_slice(body)
             .map_err(|fault| Fault::bad_request(format!("the body is not JSON that can be read: {fault}")))?;
+        let request = translate(request);
         expect_model(&request)?;
         let messages = request["messages"]
             .as_array()

@@ -30,6 +30,38 @@ impl Reply {
         let chunks = events.into_iter().take(kept).map(|event| event.bytes).collect();
         Self { status: 200, content_type: "text/event-stream; charset=utf-8", stream: true, chunks }
     }
+
+    /// An answer of objects, the last of which tells what it used.
+    pub(crate) fn objects(framing: Framing, objects: &[Value], cut: Option<usize>) -> Self {
+        let last = objects.len().saturating_sub(1);
+        let kept = cut.map_or(objects.len(), |cut| cut.min(last));
+        let chunk = |(at, object): (usize, &Value)| match framing {
+            Framing::Events => format!("data: {object}\r\n\r\n"),
+            Framing::Lines => format!("{object}\n"),
+            Framing::Array => {
+                let (begin, end) = (if at == 0 { "[" } else { ",\r\n" }, if at == last { "]" } else { "" });
+                format!("{begin}{object}{end}")
+            }
+        };
+        let chunks = objects.iter().take(kept).enumerate().map(|at| chunk(at).into_bytes()).collect();
+        let content_type = match framing {
+            Framing::Events => "text/event-stream; charset=utf-8",
+            Framing::Lines => "application/x-ndjson",
+            Framing::Array => "application/json; charset=utf-8",
+        };
+        Self { status: 200, content_type, stream: true, chunks }
+    }
+}
+
+/// How the parts of a stream lie in its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// As the data of server-sent events.
+    Events,
+    /// As the objects of one array.
+    Array,
+    /// As an object a line.
+    Lines,
 }
 
 /// One server-sent event.

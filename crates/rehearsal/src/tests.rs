@@ -29,20 +29,61 @@ fn events(reply: &Reply) -> Vec<Value> {
         .iter()
         .map(|chunk| {
             let text = std::str::from_utf8(chunk).unwrap();
-            assert!(text.ends_with("\n\n"), "{text}");
+            assert!(text.ends_with("\n\n") || text.ends_with("\r\n\r\n"), "{text}");
             let data = text.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
             serde_json::from_str(data).unwrap_or_else(|_| json!(data))
         })
         .collect()
 }
 
-/// Checks a prompt in both dialects, whole and streamed: each must tell the same text, end and usage.
+/// What Gemini's stream told: its objects, however they lie in the bytes.
+fn objects(reply: &Reply, framing: Framing) -> Vec<Value> {
+    assert!(reply.stream);
+    match framing {
+        Framing::Events => events(reply),
+        Framing::Array => serde_json::from_slice(&reply.chunks.concat()).unwrap(),
+        Framing::Lines => reply.chunks.iter().map(|line| serde_json::from_slice(line).unwrap()).collect(),
+    }
+}
+
+/// A request in Gemini's words.
+fn contents(request: &Value) -> Value {
+    let mut config = json!({});
+    for (theirs, ours) in [("maxOutputTokens", "max_tokens"), ("maxOutputTokens", "max_completion_tokens")] {
+        if request[ours].is_number() {
+            config[theirs] = request[ours].clone();
+        }
+    }
+    let parts = json!([{ "text": request["messages"][0]["content"] }]);
+    json!({ "contents": [{ "role": "user", "parts": parts }], "generationConfig": config })
+}
+
+fn check_gemini(request: &Value, text: &str, finish: &str, usage: (u64, u64)) {
+    let request = contents(request);
+    let reason = if finish == "length" { "MAX_TOKENS" } else { "STOP" };
+    let told = |answers: &[Value]| -> String {
+        answers.iter().filter_map(|answer| answer["candidates"][0]["content"]["parts"][0]["text"].as_str()).collect()
+    };
+    let whole = [body(&ask(RehearsalRoute::GenerateContent(None), &request))];
+    let streamed = [Framing::Events, Framing::Array]
+        .map(|framing| objects(&ask(RehearsalRoute::GenerateContent(Some(framing)), &request), framing));
+    for answers in [&whole[..], &streamed[0], &streamed[1]] {
+        assert_eq!(told(answers), text);
+        let last = answers.last().unwrap();
+        assert_eq!(last["candidates"][0]["finishReason"], reason);
+        let count = |name: &str| last["usageMetadata"][name].as_u64().unwrap();
+        assert_eq!((count("promptTokenCount"), count("candidatesTokenCount")), usage);
+    }
+}
+
+/// Checks a prompt in every dialect, whole and streamed: each must tell the same text, end and usage.
 fn check(prompt: &str, more: &Value, text: &str, stop: &str, finish: &str, usage: (u64, u64)) {
     let whole = request(prompt, more);
     let mut streamed = whole.clone();
     streamed["stream"] = json!(true);
     streamed["stream_options"] = json!({ "include_usage": true });
 
+    check_gemini(&whole, text, finish, usage);
     let reply = body(&ask(Messages, &whole));
     assert_eq!(reply["content"][0]["text"], text);
     assert_eq!(reply["stop_reason"], stop);
@@ -286,4 +327,37 @@ fn like_requests_get_like_answers() {
     assert_eq!(ask(Messages, &call), ask(Messages, &call));
     let other = request("say: hello!", &json!({}));
     assert_ne!(body(&ask(Messages, &call))["id"], body(&ask(Messages, &other))["id"]);
+}
+
+#[test]
+fn gemini_plays_a_tool_loop_and_counts() {
+    let route = RehearsalRoute::of("/v1beta/models/rehearsal:streamGenerateContent?key=k&alt=sse").unwrap();
+    assert_eq!(route, RehearsalRoute::GenerateContent(Some(Framing::Events)));
+    let mut request = json!({
+        "contents": [{ "parts": { "text": "tool: weather {\"city\": \"Oslo\"}" } }],
+        "tools": [{ "functionDeclarations": [{ "name": "weather", "parametersJsonSchema": {} }] }],
+    });
+    let called = objects(&ask(route, &request), Framing::Events);
+    let call = &called[0]["candidates"][0]["content"]["parts"][0]["functionCall"];
+    assert_eq!(*call, json!({ "name": "weather", "args": { "city": "Oslo" } }));
+    let answer = json!({ "functionResponse": { "name": "weather", "response": { "result": "Rain\nand wind" } } });
+    let turns = [json!({ "role": "model", "parts": [{ "functionCall": call }] }), json!({ "parts": [answer] })];
+    let asked = request["contents"][0].clone();
+    request["contents"] = json!([asked, turns[0], turns[1]]);
+    let told = body(&ask(RehearsalRoute::GenerateContent(None), &request));
+    assert_eq!(told["candidates"][0]["content"]["parts"][0]["text"], "The tool answered: Rain");
+    let count = json!({ "generateContentRequest": { "contents": [{ "parts": [{ "text": "12345" }] }] } });
+    assert_eq!(body(&ask(RehearsalRoute::CountContentTokens, &count)), json!({ "totalTokens": 2 }));
+}
+
+#[test]
+fn gemini_fails_and_is_cut_in_its_own_form() {
+    let ask =
+        |prompt: &str, stream| ask(RehearsalRoute::GenerateContent(stream), &contents(&request(prompt, &json!({}))));
+    let failed = ask("fail: 429", None);
+    assert_eq!((failed.status, &body(&failed)["error"]["status"]), (429, &json!("RESOURCE_EXHAUSTED")));
+    let cut = ask("words: 40\ncut: 2", Some(Framing::Array));
+    assert_eq!(cut.chunks.len(), 2);
+    assert!(cut.chunks[0].starts_with(b"[{") && cut.chunks[1].starts_with(b",\r\n{"));
+    assert_eq!(RehearsalRoute::of("/v1beta/models/other:generateContent"), None);
 }

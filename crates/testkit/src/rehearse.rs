@@ -59,12 +59,8 @@ async fn serve(asked: Asked, posts: Arc<AtomicU64>) -> io::Result<Response<Body>
 }
 
 fn route(asked: &Asked) -> Option<RehearsalRoute> {
-    match (asked.method(), asked.uri().path()) {
-        (&Method::POST, "/v1/messages") => Some(RehearsalRoute::Messages),
-        (&Method::POST, "/v1/messages/count_tokens") => Some(RehearsalRoute::CountTokens),
-        (&Method::POST, "/v1/chat/completions") => Some(RehearsalRoute::ChatCompletions),
-        _ => None,
-    }
+    let path = asked.uri().path_and_query()?;
+    (asked.method() == Method::POST).then(|| RehearsalRoute::of(path.as_str())).flatten()
 }
 
 fn send(reply: Reply) -> Response<Body> {
