@@ -10,8 +10,8 @@
 //!   nor do names of members, types, roles and ids.
 //! - Output: the words of the answer, once for each choice (`n`). A tool call is the words of its name and its input.
 //! - Nothing is ever read from or written to a cache.
-//! - `max_tokens`, `max_completion_tokens` and `maxOutputTokens` are honoured: the answer ends after that many words and
-//!   says why.
+//! - `max_tokens`, `max_completion_tokens` and `maxOutputTokens` are honoured: the answer ends after that many words
+//!   and says why.
 //!
 //! # The script
 //! Lines of the last text that the user wrote, each on its own:
