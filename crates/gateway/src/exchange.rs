@@ -1,7 +1,7 @@
 //! The exchange with the provider, once a call may go: send, relay, meter, settle.
 //!
-//! It runs in a task of its own. From the moment the request is handed to the provider, nothing that the client does
-//! can lose its cost.
+//! It runs to its end, whether or not its client stays. From the moment the request is handed to the provider, nothing
+//! that the client does can lose its cost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,7 @@ use crate::provider::authorise;
 use crate::relay::{ClientBody, Home, Relay, UpstreamBody, client_body, collect, cut_told, framing, full_body};
 use crate::report::Report;
 use crate::stack::{Gateway, Understood, World, whole};
+use crate::survivor::{Panicked, to_the_end};
 
 /// The most bytes of an error that are read to see whose it is.
 const ERROR_BYTES_MAX: usize = 1 << 20;
@@ -32,10 +33,8 @@ const ERROR_BYTES_MAX: usize = 1 << 20;
 /// Sends the call, and gives its answer as soon as that begins. The rest goes on without whoever asked.
 pub(crate) async fn exchange<W: World>(gateway: Arc<Gateway<W>>, going: Going<W>) -> Response<ClientBody> {
     let dialect = going.understood.endpoint.dialect;
-    let (head, answer) = oneshot::channel();
     let running = Running::new(gateway, going);
-    tokio::spawn(running.run(head));
-    answer.await.unwrap_or_else(|_| {
+    to_the_end(running.run()).await.unwrap_or_else(|Panicked| {
         let fault = Answer::Fault("the call ended without an answer; see the server's log".to_owned());
         whole(fault.respond(dialect, None))
     })
@@ -55,8 +54,6 @@ struct Running<W: World> {
     /// The output cap, where it is not what was asked for.
     cap: Option<u64>,
 }
-
-type Head = oneshot::Sender<Response<ClientBody>>;
 
 impl<W: World> Running<W> {
     fn new(gateway: Arc<Gateway<W>>, going: Going<W>) -> Self {
@@ -84,18 +81,18 @@ impl<W: World> Running<W> {
         Self { gateway, understood, account, cut, _uncut: Some(uncut), fullness, cap }
     }
 
-    async fn run(mut self, head: Head) {
+    async fn run(mut self) -> Response<ClientBody> {
         let request = match self.request() {
             Ok(request) => request,
-            Err(answer) => return self.fail(head, &answer, End::Released(ReleaseReason::NeverSent)),
+            Err(answer) => return self.fail(&answer, End::Released(ReleaseReason::NeverSent)),
         };
         self.account.guard.iter_mut().for_each(HoldGuard::sent);
         match self.send(request).await {
-            Ok(answer) if answer.status().as_u16() >= 400 => self.refused_upstream(answer, head).await,
-            Ok(answer) if !answer.status().is_success() => self.sent_elsewhere(&answer, head),
-            Ok(answer) if self.understood.endpoint.asks == Asks::Count => self.pass_on(answer, head).await,
-            Ok(answer) => self.relay(answer, head).await,
-            Err((answer, end)) => self.fail(head, &answer, end),
+            Ok(answer) if answer.status().as_u16() >= 400 => self.refused_upstream(answer).await,
+            Ok(answer) if !answer.status().is_success() => self.sent_elsewhere(&answer),
+            Ok(answer) if self.understood.endpoint.asks == Asks::Count => self.pass_on(answer).await,
+            Ok(answer) => self.relay(answer).await,
+            Err((answer, end)) => self.fail(&answer, end),
         }
     }
 
@@ -156,17 +153,16 @@ impl<W: World> Running<W> {
     }
 
     /// Answers in our own words, because there is no answer of the provider's.
-    fn fail(mut self, head: Head, answer: &Answer, end: End) {
+    fn fail(mut self, answer: &Answer, end: End) -> Response<ClientBody> {
         let (id, dialect) = (self.account.report.id, self.understood.endpoint.dialect);
         self.account.report.outcome.status = answer.status(dialect).as_u16();
         let note = answer.message();
         self.account.close(Bill { end, cost: None, note }, None);
-        let response = answer.respond(dialect, Some(id));
-        drop(head.send(whole(response)));
+        whole(answer.respond(dialect, Some(id)))
     }
 
     /// Passes a provider's refusal on, and releases the hold where the provider bills nothing for it.
-    async fn refused_upstream(mut self, answer: Response<UpstreamBody>, head: Head) {
+    async fn refused_upstream(mut self, answer: Response<UpstreamBody>) -> Response<ClientBody> {
         let (parts, body) = answer.into_parts();
         let status = parts.status;
         let body = collect(body, ERROR_BYTES_MAX, self.gateway.settings.patience).await.unwrap_or_default();
@@ -181,12 +177,12 @@ impl<W: World> Running<W> {
         *response.status_mut() = status;
         *response.headers_mut() = self.headers(&parts.headers);
         response.headers_mut().remove(header::CONTENT_LENGTH);
-        drop(head.send(response));
+        response
     }
 
     /// Ends a call that the provider sent elsewhere. Nobody follows, the client neither: there it would be asked for
     /// its credential and past every budget.
-    fn sent_elsewhere(mut self, answer: &Response<UpstreamBody>, head: Head) {
+    fn sent_elsewhere(mut self, answer: &Response<UpstreamBody>) -> Response<ClientBody> {
         let status = answer.status();
         self.account.report.outcome.status = status.as_u16();
         // By these the same request has yet to be made; any other may have come after it.
@@ -196,24 +192,24 @@ impl<W: World> Running<W> {
         };
         let provider = &self.gateway.providers[self.understood.provider].name;
         let answer = Answer::Elsewhere(format!("`{provider}` answered {status}"));
-        self.fail(head, &answer, end);
+        self.fail(&answer, end)
     }
 
     /// Passes on the answer to a question that costs nothing.
-    async fn pass_on(self, answer: Response<UpstreamBody>, head: Head) {
+    async fn pass_on(self, answer: Response<UpstreamBody>) -> Response<ClientBody> {
         let (parts, body) = answer.into_parts();
         let body = match collect(body, ERROR_BYTES_MAX, self.gateway.settings.patience).await {
             Ok(body) => body,
-            Err(why) => return self.fail(head, &Answer::Unreachable(why), End::Released(ReleaseReason::NeverSent)),
+            Err(why) => return self.fail(&Answer::Unreachable(why), End::Released(ReleaseReason::NeverSent)),
         };
         let mut response = Response::new(full_body(body));
         *response.headers_mut() = self.headers(&parts.headers);
         response.headers_mut().remove(header::CONTENT_LENGTH);
-        drop(head.send(response));
+        response
     }
 
     /// Relays an answer. One that does not stream is read whole before it is passed on, so that it is settled first.
-    async fn relay(mut self, answer: Response<UpstreamBody>, head: Head) {
+    async fn relay(mut self, answer: Response<UpstreamBody>) -> Response<ClientBody> {
         let (parts, body) = answer.into_parts();
         self.account.report.outcome.status = parts.status.as_u16();
         let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -221,19 +217,18 @@ impl<W: World> Running<W> {
         let framing = framing(text(header::CONTENT_TYPE), self.understood.call.stream.then_some(plain_stream));
         let meter = UsageMeter::new(self.understood.endpoint.meter, framing);
         let Ok(meter) = Decoder::new(text(header::CONTENT_ENCODING), meter) else {
-            return self.relay_unread(parts, body, head).await;
+            return self.relay_unread(&parts, body);
         };
         let mut response = Response::new(());
         *response.status_mut() = parts.status;
         *response.headers_mut() = self.headers(&parts.headers);
         if framing == almoner_meter::Framing::Json {
-            return self.relay_whole(response, body, meter, head).await;
+            return self.relay_whole(response, body, meter).await;
         }
         let adds_usage = self.cap.is_some() && self.understood.call.adds_usage();
         // A stream may lose its usage here, or end with words of ours.
         response.headers_mut().remove(header::CONTENT_LENGTH);
         let (sender, client) = client_body();
-        drop(head.send(response.map(|()| client)));
         let dialect = self.understood.endpoint.dialect;
         // A stream may last for an hour: what was asked, and the buffers that its headers lie in, go now.
         drop((parts, self.understood));
@@ -247,10 +242,17 @@ impl<W: World> Running<W> {
             drains: Arc::clone(&self.gateway.drains),
         };
         let account = self.account;
-        relay.run(body, sender, move |home| account.settle(&home)).await;
+        // It reads on at its own pace and by its own deadlines, whether or not the client reads.
+        tokio::spawn(relay.run(body, sender, move |home| account.settle(&home)));
+        response.map(|()| client)
     }
 
-    async fn relay_whole(mut self, response: Response<()>, body: UpstreamBody, mut meter: Decoder, head: Head) {
+    async fn relay_whole(
+        mut self,
+        response: Response<()>,
+        body: UpstreamBody,
+        mut meter: Decoder,
+    ) -> Response<ClientBody> {
         let patience = self.gateway.settings.patience;
         let read = tokio::select! {
             biased;
@@ -261,20 +263,20 @@ impl<W: World> Running<W> {
             Ok(body) => {
                 meter.feed(&body);
                 self.account.settle(&Home { reading: meter.finish(), broke: None, ended: true });
-                drop(head.send(response.map(|()| full_body(body))));
+                response.map(|()| full_body(body))
             }
-            Err(answer) => self.fail(head, &answer, End::Assumed(answer.message())),
+            Err(answer) => self.fail(&answer, End::Assumed(answer.message())),
         }
     }
 
     /// Relays an answer in an encoding that nobody here can read: what it cost stays assumed.
-    async fn relay_unread(mut self, parts: hyper::http::response::Parts, body: UpstreamBody, head: Head) {
+    fn relay_unread(mut self, parts: &hyper::http::response::Parts, body: UpstreamBody) -> Response<ClientBody> {
         let why = "the answer came in an encoding that cannot be read".to_owned();
         self.account.close(Bill { end: End::Assumed(why.clone()), cost: None, note: why }, None);
         let mut response = Response::new(body);
         *response.status_mut() = parts.status;
         *response.headers_mut() = self.headers(&parts.headers);
-        drop(head.send(response));
+        response
     }
 
     /// The provider's headers, with ours.

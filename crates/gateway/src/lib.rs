@@ -24,6 +24,7 @@ mod report;
 pub mod route;
 mod settings;
 mod stack;
+mod survivor;
 mod who;
 
 pub use port::{

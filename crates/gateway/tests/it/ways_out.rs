@@ -45,6 +45,31 @@ async fn a_client_that_goes_between_the_yes_and_its_hearing_leaves_no_hold() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_goes_while_its_answer_is_awaited_or_read_leaves_its_cost() {
+    let whole = "{\"type\":\"message\",\"model\":\"claude-opus-5\",\"stop_reason\":\"end_turn\",\
+                 \"usage\":{\"input_tokens\":10,\"output_tokens\":10}}";
+    // Before the first byte of the answer is there, and in the middle of it.
+    for told in [0, 20] {
+        let bench = Bench::dollar();
+        let mut provider = bench.writes("application/json");
+        let mut asking = Box::pin(bench.call(post("/v1/messages", "claude-opus-5", ",\"max_tokens\":10")));
+        if told > 0 {
+            provider.send_data(data(&whole[..told])).await.unwrap();
+        }
+        let waited = std::future::poll_fn(|context| std::task::Poll::Ready(asking.as_mut().poll(context)));
+        assert!(waited.await.is_pending());
+        assert_eq!(bench.open_holds(), 1);
+        assert_eq!(bench.shared.state().sent.len(), 1);
+        drop(asking);
+        provider.send_data(data(&whole[told..])).await.unwrap();
+        drop(provider);
+        settle_down().await;
+        assert_eq!((bench.ends(), bench.open_holds()), (vec!["settled"], 0), "after {told} bytes");
+        assert_eq!(bench.shared.state().reports[0].outcome.charge[Meter::Usd], 300_000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_comes_after_the_end_of_a_stream_passes_without_harm() {
     let bench = Bench::dollar();
     let mut provider = bench.streams();
