@@ -13,6 +13,7 @@ mod explain;
 mod keeper;
 mod keys;
 mod known_bad;
+mod lanes;
 mod offline;
 mod operations;
 mod over;

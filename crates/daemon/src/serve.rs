@@ -23,6 +23,7 @@ use crate::configured::config_info;
 use crate::keeper::Keeper;
 use crate::keys::Keyring;
 use crate::known_bad::{self, KnownBad};
+use crate::lanes::Lanes;
 use crate::operations::{About, EXEC_BUDGET, Operations, all_budgets};
 use crate::over::Reasons;
 use crate::providers::{price_book, providers};
@@ -124,7 +125,9 @@ pub fn serve(settings: &Settings, options: Options, say: &mut dyn FnMut(String))
     first_try(settings)?;
     prepare_state_dir(&settings.state_dir)?;
     let (journal, ledger) = open(settings)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // For all that is no connection, and seldom does anything: the listener, the control socket, the signals.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let lanes = Arc::new(Lanes::start()?);
     let (recorder, recording) = open_history(settings, say)?;
     let facts = recorder.clone();
     let unseen = Arc::new(AtomicBool::new(true));
@@ -138,9 +141,10 @@ pub fn serve(settings: &Settings, options: Options, say: &mut dyn FnMut(String))
         },
         die,
     )?;
-    let served = runtime.block_on(run(settings, options, &keeper, recorder, unseen, say));
+    let served = runtime.block_on(run(settings, options, &keeper, recorder, &lanes, unseen, say));
     // Tasks that still run are dropped here; their guards tell the keeper what to assume before it stops.
     runtime.shutdown_timeout(Duration::from_secs(5));
+    Arc::into_inner(lanes).into_iter().for_each(Lanes::end);
     keeper.stop();
     drop(keeping.join());
     drop(recording.join());
@@ -276,6 +280,7 @@ async fn run(
     options: Options,
     keeper: &Keeper,
     recorder: Recorder,
+    lanes: &Arc<Lanes>,
     unseen: Arc<AtomicBool>,
     say: &mut dyn FnMut(String),
 ) -> Result<(), ServeError> {
@@ -300,7 +305,7 @@ async fn run(
         activity.note();
         Arc::clone(&gateway).handle(request)
     };
-    let listening = tokio::spawn(server::serve(listener, limits, handle, phases.clone(), drained));
+    let listening = tokio::spawn(server::serve(listener, Arc::clone(lanes), limits, handle, phases.clone(), drained));
     tokio::spawn(keep_shown(keeper.clone(), recorder.clone(), unseen));
     let controlling = tokio::spawn(control::serve(socket, Arc::clone(&operations), phases));
     let why = until_told(options, keeper, &operations, &mut signals).await;

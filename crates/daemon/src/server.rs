@@ -13,6 +13,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot, watch};
 
+use crate::lanes::Lanes;
+
 /// How many connections may be open at once.
 const CONNECTIONS_MAX: u32 = 10_000;
 /// How many connections may be open at once that came while the server drains.
@@ -38,10 +40,11 @@ pub(crate) enum Phase {
     Over,
 }
 
-/// Serves until it is over. While it drains, connections end with the answer that they wait for, and whoever connects
+/// Serves in these lanes until it is over. While it drains, connections end with the answer that they wait for, and whoever connects
 /// is still answered, once; `drained` hears when everybody from before has their answer.
 pub(crate) async fn serve<H, F>(
     listener: TcpListener,
+    lanes: Arc<Lanes>,
     limits: Limits,
     handle: H,
     mut phase: watch::Receiver<Phase>,
@@ -51,7 +54,7 @@ pub(crate) async fn serve<H, F>(
     F: Future<Output = Response<ClientBody>> + Send + 'static,
 {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
-    take(&listener, &room, limits, &handle, &mut phase, Phase::Draining).await;
+    take(&listener, &lanes, &room, limits, &handle, &mut phase, Phase::Draining).await;
     let ended = async {
         // Every place is free again once every connection has ended.
         drop(room.acquire_many(CONNECTIONS_MAX).await);
@@ -61,7 +64,7 @@ pub(crate) async fn serve<H, F>(
     };
     let late = Arc::new(Semaphore::new(LATE_MAX));
     tokio::select! {
-        () = take(&listener, &late, limits, &handle, &mut phase, Phase::Over) => {}
+        () = take(&listener, &lanes, &late, limits, &handle, &mut phase, Phase::Over) => {}
         () = ended => {}
     }
 }
@@ -69,6 +72,7 @@ pub(crate) async fn serve<H, F>(
 /// Takes connections while there is room, until the server comes so far.
 async fn take<H, F>(
     listener: &TcpListener,
+    lanes: &Lanes,
     room: &Arc<Semaphore>,
     limits: Limits,
     handle: &H,
@@ -86,10 +90,13 @@ async fn take<H, F>(
         match accepted {
             // A connection too many is closed at once: its client can try again, and those that run are not slowed.
             Ok((stream, _)) => {
-                if let Ok(place) = Arc::clone(room).try_acquire_owned() {
+                if let (Ok(place), Ok(stream)) = (Arc::clone(room).try_acquire_owned(), stream.into_std()) {
                     let (handle, phase) = (handle.clone(), phase.clone());
-                    tokio::spawn(async move {
-                        connection(stream, limits, handle, phase, until).await;
+                    lanes.spawn(async move {
+                        // Its lane must be the one that is told when there is something to read.
+                        if let Ok(stream) = TcpStream::from_std(stream) {
+                            connection(stream, limits, handle, phase, until).await;
+                        }
                         drop(place);
                     });
                 }

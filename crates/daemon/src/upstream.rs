@@ -15,6 +15,7 @@ use hyper_util::client::legacy::{Client, Error};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use crate::lanes::PerLane;
 use crate::rehearsal;
 
 /// How long an idle connection to a provider is kept: shorter than providers keep theirs, so that a call seldom finds
@@ -27,9 +28,9 @@ const STRANGER: &str = "; if its authority is your own, name the file of its cer
 /// A way to a provider.
 pub(crate) enum Way {
     /// Over the network, straight.
-    Direct(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
+    Direct(PerLane<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>),
     /// Over the network, through the proxy at this address.
-    Proxied(Box<Client<HttpsConnector<Tunnel<HttpConnector>>, Full<Bytes>>>, String),
+    Proxied(PerLane<Client<HttpsConnector<Tunnel<HttpConnector>>, Full<Bytes>>>, String),
     /// The provider in the box.
     Rehearsal,
 }
@@ -65,7 +66,7 @@ impl Way {
         // What is on this machine is not the business of a proxy that is not.
         let proxy = if is_loopback(&base) { None } else { Matcher::from_env().intercept(&base) };
         Ok(match proxy {
-            None => Self::Direct(client(tls(&base, connector)?)),
+            None => Self::Direct(clients(&tls(&base, connector)?)),
             Some(proxy) => {
                 // What it is shown of us would go to any other in the clear.
                 if let Some(scheme) = proxy.uri().scheme_str().filter(|scheme| *scheme != "http") {
@@ -75,7 +76,7 @@ impl Way {
                 let auth = proxy.basic_auth().cloned();
                 let tunnel = if let Some(auth) = auth { tunnel.with_auth(auth) } else { tunnel };
                 let address = proxy.uri().authority().map(ToString::to_string).unwrap_or_default();
-                Self::Proxied(Box::new(client(tls(&base, tunnel)?)), address)
+                Self::Proxied(clients(&tls(&base, tunnel)?), address)
             }
         })
     }
@@ -99,16 +100,15 @@ fn tls<C>(base: &Uri, connector: C) -> Result<HttpsConnector<C>, NoWay> {
     Ok(builder.wrap_connector(connector))
 }
 
-/// A client that never sends a request twice by itself: one that costs money would be paid twice.
-fn client<C>(connector: C) -> Client<C, Full<Bytes>>
+/// Clients that never send a request twice by themselves: one that costs money would be paid twice. Each lane has its
+/// own, so that a connection to a provider is read where its call is.
+fn clients<C>(connector: &C) -> PerLane<Client<C, Full<Bytes>>>
 where
     C: hyper_util::client::legacy::connect::Connect + Clone,
 {
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .retry_canceled_requests(false)
-        .build(connector)
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).retry_canceled_requests(false);
+    PerLane::new(|| builder.build(connector.clone()))
 }
 
 impl Upstream for Way {
@@ -116,10 +116,10 @@ impl Upstream for Way {
         let mut host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         let request = request.map(Full::new);
         let answer = match self {
-            Self::Direct(client) => client.request(request).await,
-            Self::Proxied(client, proxy) => {
+            Self::Direct(clients) => clients.here().request(request).await,
+            Self::Proxied(clients, proxy) => {
                 host.push_str(&format!(" through the proxy {proxy}"));
-                client.request(request).await
+                clients.here().request(request).await
             }
             Self::Rehearsal => {
                 let (head, body) = request.into_parts();
