@@ -22,7 +22,7 @@ const QUEUE_MAX: usize = 65_536;
 /// How many are written in one transaction.
 const BATCH_MAX: usize = 4096;
 /// How long events may wait for others to share their transaction.
-const LINGER: Duration = Duration::from_millis(50);
+const LINGER: Duration = Duration::from_millis(250);
 /// How many causes of what cannot be bounded are told apart.
 const CAUSES_MAX: usize = 1000;
 

@@ -13,6 +13,7 @@ mod schema;
 mod throttle;
 mod token_budget;
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -94,7 +95,8 @@ impl History {
     pub fn flush(&mut self, events: &[HistoryEvent]) -> Result<(), HistoryError> {
         self.transact(|batch| {
             let mut calls = calls::Writer::new(batch)?;
-            events.iter().try_for_each(|event| write(batch, &mut calls, event))
+            let ends = ends_of_decided(events);
+            events.iter().try_for_each(|event| write(batch, &mut calls, &ends, event))
         })
     }
 
@@ -144,10 +146,39 @@ impl History {
     }
 }
 
-fn write(batch: &Transaction<'_>, calls: &mut calls::Writer<'_>, event: &HistoryEvent) -> rusqlite::Result<()> {
+/// How calls ended that were decided in the same batch, until they are written with that.
+type Ends<'e> = HashMap<CallId, Option<&'e OutcomeRecord>>;
+
+fn ends_of_decided(events: &[HistoryEvent]) -> Ends<'_> {
+    let mut ends = Ends::new();
+    for event in events {
+        match event {
+            HistoryEvent::Verdict(verdict) => drop(ends.insert(verdict.id, None)),
+            HistoryEvent::Outcome(outcome) => {
+                // The first is written with the verdict; what comes later changes that row.
+                ends.entry(outcome.id).and_modify(|end| *end = end.or(Some(&**outcome)));
+            }
+            HistoryEvent::Throttle(_) | HistoryEvent::TokenBudget { .. } => {}
+        }
+    }
+    ends
+}
+
+fn write<'e>(
+    batch: &Transaction<'_>,
+    calls: &mut calls::Writer<'_>,
+    ends: &Ends<'e>,
+    event: &'e HistoryEvent,
+) -> rusqlite::Result<()> {
     match event {
-        HistoryEvent::Verdict(verdict) => calls.verdict(verdict),
-        HistoryEvent::Outcome(outcome) => calls.outcome(outcome),
+        HistoryEvent::Verdict(verdict) => match ends.get(&verdict.id) {
+            Some(Some(outcome)) => calls.both(verdict, outcome),
+            _ => calls.verdict(verdict),
+        },
+        HistoryEvent::Outcome(outcome) => match ends.get(&outcome.id) {
+            Some(Some(written)) if std::ptr::eq::<OutcomeRecord>(*written, &**outcome) => Ok(()),
+            _ => calls.outcome(outcome),
+        },
         HistoryEvent::Throttle(throttle) => throttle::record(batch, throttle),
         HistoryEvent::TokenBudget { views, at } => token_budget::put(batch, views, *at),
     }

@@ -364,7 +364,7 @@ pub(crate) fn write_all(
     entries: &[Entry],
     snapshots: &Snapshots,
 ) -> rusqlite::Result<Head> {
-    let mut insert = batch.prepare("INSERT INTO journal VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let mut insert = batch.prepare_cached("INSERT INTO journal VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     for entry in entries {
         assert_eq!(entry.seq, head.seq + 1, "fact {} cannot follow fact {} in the journal", entry.seq, head.seq);
         let row = wire::encode(&entry.fact).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;

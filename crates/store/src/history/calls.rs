@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use almoner_ledger::AccountView;
-use almoner_units::{CallId, Charge, Meter, Span, Timestamp, Usage};
-use rusqlite::{Connection, OptionalExtension, Row, Statement, Transaction};
+use almoner_units::{CallId, Charge, LabelValue, Meter, Span, Timestamp, Usage};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Statement, ToSql, Transaction};
 use serde::{Deserialize, Serialize};
 
 use super::record::{BoundPart, CallRecord, Decision, Outcome, OutcomeRecord, VerdictRecord};
@@ -23,21 +23,35 @@ struct PartWire {
 
 /// Writes calls down in one transaction; what it has to say to SQLite is read once for all of them.
 pub(super) struct Writer<'batch> {
-    verdict: Statement<'batch>,
-    outcome: Statement<'batch>,
+    verdict: CachedStatement<'batch>,
+    outcome: CachedStatement<'batch>,
+    both: CachedStatement<'batch>,
 }
 
 impl<'batch> Writer<'batch> {
     pub(super) fn new(batch: &'batch Transaction<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { verdict: batch.prepare(VERDICT)?, outcome: batch.prepare(OUTCOME)? })
+        let (verdict, outcome) = (batch.prepare_cached(VERDICT)?, batch.prepare_cached(OUTCOME)?);
+        Ok(Self { verdict, outcome, both: batch.prepare_cached(BOTH)? })
     }
 
     pub(super) fn verdict(&mut self, verdict: &VerdictRecord) -> rusqlite::Result<()> {
-        record_verdict(&mut self.verdict, verdict)
+        bind_verdict(&mut self.verdict, verdict)?;
+        self.verdict.raw_execute().map(drop)
     }
 
+    /// Writes down what a call came to. Where the row of its verdict was lost, a new one says at least this.
     pub(super) fn outcome(&mut self, outcome: &OutcomeRecord) -> rusqlite::Result<()> {
-        record_outcome(&mut self.outcome, outcome)
+        bind_outcome(&mut self.outcome, outcome)?;
+        self.outcome.raw_bind_parameter(1, outcome.id.to_string())?;
+        self.outcome.raw_bind_parameter(2, clip(outcome.id.made_at().ms()))?;
+        self.outcome.raw_execute().map(drop)
+    }
+
+    /// Writes down a call that was decided and has ended since: one row instead of one that is changed at once.
+    pub(super) fn both(&mut self, verdict: &VerdictRecord, outcome: &OutcomeRecord) -> rusqlite::Result<()> {
+        bind_outcome(&mut self.both, outcome)?;
+        bind_verdict(&mut self.both, verdict)?;
+        self.both.raw_execute().map(drop)
     }
 }
 
@@ -57,7 +71,7 @@ const OUTCOME: &str =
     "INSERT INTO calls (id, at_ms, ended_at_ms, outcome, input, cache_read, cache_write_5m, cache_write_1h,
                         output, reasoning, charge, tokens, cost_nano, overrun, overrun_nano, unbounded, status,
                         duration_ms, price_version, note)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+     VALUES (?1, ?2, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36)
      ON CONFLICT (id) DO UPDATE SET
          ended_at_ms = excluded.ended_at_ms, outcome = excluded.outcome, input = excluded.input,
          cache_read = excluded.cache_read, cache_write_5m = excluded.cache_write_5m,
@@ -67,15 +81,30 @@ const OUTCOME: &str =
          status = excluded.status, duration_ms = excluded.duration_ms,
          price_version = coalesce(excluded.price_version, calls.price_version), note = excluded.note";
 
-fn record_verdict(insert: &mut Statement<'_>, verdict: &VerdictRecord) -> rusqlite::Result<()> {
-    let label = |name: &str| verdict.labels.named(name).map(ToString::to_string);
+const BOTH: &str = "INSERT OR REPLACE INTO calls
+         (id, at_ms, labels, session_id, command, provider, model, verdict, budget, account, account_key, reason,
+          numbers, bound, cap, held, waited_ms, price_version, ended_at_ms, outcome, input, cache_read,
+          cache_write_5m, cache_write_1h, output, reasoning, charge, tokens, cost_nano, overrun, overrun_nano,
+          unbounded, status, duration_ms, note)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, coalesce(?35, ?18), ?19, ?20,
+             ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?36)";
+
+/// Where the columns of an outcome begin among the parameters.
+const OUTCOME_AT: usize = 19;
+
+/// Gives a statement the columns of a verdict, which are its first parameters.
+fn bind_verdict(insert: &mut Statement<'_>, verdict: &VerdictRecord) -> rusqlite::Result<()> {
+    let label = |name: &str| verdict.labels.named(name).map(LabelValue::as_str);
     let part = |part: &BoundPart| PartWire {
         name: part.name.clone(),
         meter: part.meter.name().to_owned(),
         amount: part.amount,
     };
-    insert
-        .execute(rusqlite::params![
+    let account = verdict.account.as_ref();
+    bind(
+        insert,
+        1,
+        rusqlite::params![
             verdict.id.to_string(),
             clip(verdict.at.ms()),
             labels_to_json(&verdict.labels).map_err(unwritable)?,
@@ -84,9 +113,9 @@ fn record_verdict(insert: &mut Statement<'_>, verdict: &VerdictRecord) -> rusqli
             verdict.provider,
             verdict.model,
             verdict.decision.word(),
-            verdict.account.as_ref().map(|key| key.budget.to_string()),
-            verdict.account.as_ref().map(ToString::to_string),
-            verdict.account.as_ref().map(|key| json(&KeyWire::from(key))).transpose()?,
+            account.map(|key| key.budget.as_str()),
+            account.map(ToString::to_string),
+            account.map(|key| json(&KeyWire::from(key))).transpose()?,
             verdict.reason,
             json(&verdict.numbers.iter().map(ViewWire::from).collect::<Vec<_>>())?,
             json(&verdict.bound.iter().map(part).collect::<Vec<_>>())?,
@@ -94,17 +123,17 @@ fn record_verdict(insert: &mut Statement<'_>, verdict: &VerdictRecord) -> rusqli
             charge_json(&verdict.held)?,
             clip(verdict.waited.ms()),
             verdict.price_version,
-        ])
-        .map(drop)
+        ],
+    )
 }
 
-/// Writes down what a call came to. Where the row of its verdict was lost, a new one says at least this.
-fn record_outcome(insert: &mut Statement<'_>, outcome: &OutcomeRecord) -> rusqlite::Result<()> {
+/// Gives a statement the columns of an outcome, which stand behind those of a verdict.
+fn bind_outcome(insert: &mut Statement<'_>, outcome: &OutcomeRecord) -> rusqlite::Result<()> {
     let usage = &outcome.usage;
-    insert
-        .execute(rusqlite::params![
-            outcome.id.to_string(),
-            clip(outcome.id.made_at().ms()),
+    bind(
+        insert,
+        OUTCOME_AT,
+        rusqlite::params![
             clip(outcome.at.ms()),
             outcome.outcome.word(),
             usage.input.map(clip),
@@ -123,8 +152,12 @@ fn record_outcome(insert: &mut Statement<'_>, outcome: &OutcomeRecord) -> rusqli
             outcome.duration.map(|span| clip(span.ms())),
             outcome.price_version,
             outcome.note,
-        ])
-        .map(drop)
+        ],
+    )
+}
+
+fn bind(statement: &mut Statement<'_>, from: usize, values: &[&dyn ToSql]) -> rusqlite::Result<()> {
+    values.iter().enumerate().try_for_each(|(at, value)| statement.raw_bind_parameter(from + at, value))
 }
 
 pub(super) fn explain(connection: &Connection, file: &Path, id: CallId) -> Result<Option<CallRecord>, ReadError> {

@@ -9,7 +9,7 @@ pub(super) fn record(batch: &Transaction<'_>, event: &ThrottleRecord) -> rusqlit
     let label = |name: &str| event.labels.named(name).map(ToString::to_string);
     let percent = u128::from(event.charged) * 100 / u128::from(event.limit.amount.max(1));
     batch
-        .prepare(
+        .prepare_cached(
             "INSERT INTO throttle_events (at_ms, session_id, level, level_before, action, priority, budget, account,
                                           meter, amount, charged, percent, window, reason, command, model, call_id)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",

@@ -10,7 +10,7 @@ use super::clip;
 
 pub(super) fn put(batch: &Transaction<'_>, views: &[AccountView], at: Timestamp) -> rusqlite::Result<()> {
     batch.execute("DELETE FROM token_budget", [])?;
-    let mut insert = batch.prepare(
+    let mut insert = batch.prepare_cached(
         "INSERT OR REPLACE INTO token_budget (account, total_used, hard_limit, updated_at, meter, window, level)
          VALUES (?1, ?2, ?3, coalesce(datetime(?4 / 1000, 'unixepoch'), 'never'), ?5, ?6, ?7)",
     )?;

@@ -286,6 +286,25 @@ fn explain_gives_back_what_was_written() {
 }
 
 #[test]
+fn however_the_news_of_a_call_are_cut_into_batches_it_becomes_the_same_row() {
+    let decided = verdict(1, START, "a");
+    let came_to = outcome(1, START, Outcome::Assumed, 77, 88);
+    let corrected = outcome(1, START, Outcome::Corrected, 5, 6);
+    let other = outcome(2, START, Outcome::Settled, 1, 1);
+    let told = [admitted(decided.clone()), ended(other), ended(came_to.clone()), ended(corrected.clone())];
+    for (most, last) in [(3, came_to), (4, corrected)] {
+        for cut in 0..=most {
+            let state = State::new();
+            let mut history = History::open(&state.dir()).unwrap();
+            history.flush(&told[..cut]).unwrap();
+            history.flush(&told[cut..most]).unwrap();
+            let known = CallRecord { verdict: Some(decided.clone()), outcome: Some(last.clone()) };
+            assert_eq!(history.explain(id(1)).unwrap(), Some(known), "{cut} of {most}");
+        }
+    }
+}
+
+#[test]
 fn every_decision_and_outcome_is_read_back() {
     let state = State::new();
     let mut history = History::open(&state.dir()).unwrap();
