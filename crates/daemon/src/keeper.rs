@@ -264,7 +264,7 @@ impl Shell {
         }
         for (reply, answer) in outbox.answers {
             match answer {
-                Answer::Yes(yes) => self.admit(reply, &yes),
+                Answer::Yes(yes) => self.admit(reply, *yes),
                 Answer::Tighten => drop(reply.send(Ok(Decision::Tighten))),
                 Answer::Refused(refused) => drop(reply.send(Ok(Decision::Refused(refused)))),
                 Answer::Failed(error) => drop(reply.send(Err(error))),
@@ -277,15 +277,15 @@ impl Shell {
         }
     }
 
-    fn admit(&mut self, reply: Reply, yes: &Yes) {
+    fn admit(&mut self, reply: Reply, mut yes: Yes) {
         let (cutter, cut) = oneshot::channel();
-        let (admission, seen) = (yes.admission.clone(), yes.seen.clone());
+        let (admission, seen) = (yes.admission.clone(), std::mem::take(&mut yes.seen));
         let admitted = Admitted { admission, seen, waited: yes.waited, cut };
         if reply.send(Ok(Decision::Admitted(Box::new(admitted)))).is_ok() {
             self.running += 1;
             self.cutters.insert(yes.id, cutter);
         } else {
-            self.desk.unheard(yes);
+            self.desk.unheard(&yes);
         }
     }
 }

@@ -40,8 +40,8 @@ pub(crate) enum Phase {
     Over,
 }
 
-/// Serves in these lanes until it is over. While it drains, connections end with the answer that they wait for, and whoever connects
-/// is still answered, once; `drained` hears when everybody from before has their answer.
+/// Serves in these lanes until it is over. While it drains, connections end with the answer that they wait for, and
+/// whoever connects is still answered, once; `drained` hears when everybody from before has their answer.
 pub(crate) async fn serve<H, F>(
     listener: TcpListener,
     lanes: Arc<Lanes>,

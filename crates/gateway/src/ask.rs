@@ -99,20 +99,17 @@ async fn decide<W: World>(
     understood: &Understood,
     report: &mut Report,
 ) -> Result<(Decision, Ask), Answer> {
-    let mut bound = bound_by_bytes(gateway, understood)?;
-    note(report, &bound, understood.price.as_ref());
-    let mut question = question(gateway, understood, report.id, &bound);
-    let decision = reserve(gateway, question.clone()).await?;
+    let price = understood.price.as_deref();
+    let mut ask = note(report, bound_by_bytes(gateway, understood)?, price);
+    let decision = reserve(gateway, question(gateway, understood, report.id, ask)).await?;
     if !matches!(decision, Decision::Tighten) {
-        return Ok((decision, bound.ask));
+        return Ok((decision, ask));
     }
     if let Some(tighter) = counting::bound_by_count(gateway, understood).await {
-        bound = tighter;
-        note(report, &bound, understood.price.as_ref());
+        ask = note(report, tighter, price);
     }
-    question.ask = bound.ask;
-    question.can_tighten = false;
-    Ok((reserve(gateway, question).await?, bound.ask))
+    let closer = Question { can_tighten: false, ..question(gateway, understood, report.id, ask) };
+    Ok((reserve(gateway, closer).await?, ask))
 }
 
 /// Asks the purse, and does not wait for ever: a disk may hang, and while ledger time stands still no wait ends.
@@ -124,9 +121,9 @@ async fn reserve<W: World>(gateway: &Gateway<W>, question: Question) -> Result<D
     decision.map_err(purse_failed)
 }
 
-fn note(report: &mut Report, bound: &Bound, price: Option<&Price>) {
-    report.bound.clone_from(&bound.parts);
-    report.unbounded.clone_from(&bound.unbounded);
+/// Notes what a call can cost at most, and gives what it asks of the ledger.
+fn note(report: &mut Report, bound: Bound, price: Option<&Price>) -> Ask {
+    (report.bound, report.unbounded) = (bound.parts, bound.unbounded);
     if price.is_some_and(|price| price.is_stale(report.at)) {
         // A bound is no better than its price, and nobody has looked at this one for long.
         report.unbounded.push("a price past its review date".to_owned());
@@ -136,6 +133,7 @@ fn note(report: &mut Report, bound: &Bound, price: Option<&Price>) {
         report.unbounded.push("a price of another provider".to_owned());
     }
     report.ask = Some(bound.ask);
+    bound.ask
 }
 
 /// Takes the hold of an admitted call under guard, and refuses a session that loops on cut answers.
@@ -179,12 +177,12 @@ fn tightest(fullness: &Fullness, understood: &Understood, ask: &Ask) -> Option<R
     })
 }
 
-fn question<W: World>(gateway: &Gateway<W>, understood: &Understood, id: CallId, bound: &Bound) -> Question {
+fn question<W: World>(gateway: &Gateway<W>, understood: &Understood, id: CallId, ask: Ask) -> Question {
     Question {
         id,
         accounts: understood.accounts.clone(),
         key: understood.labels.named("key").map_or_else(String::new, ToString::to_string),
-        ask: bound.ask,
+        ask,
         priority: understood.priority,
         can_tighten: counting::way(gateway, understood).is_some(),
         wait_max: gateway.settings.wait_max,
@@ -211,8 +209,8 @@ pub(crate) fn settings<W: World>(gateway: &Gateway<W>, understood: &Understood) 
 }
 
 /// The price to bound by: where none is known, no budget in dollars refuses, and tokens are still counted.
-pub(crate) fn price_of(understood: &Understood) -> Price {
-    understood.price.clone().unwrap_or_else(|| Price::unknown(&understood.call.model))
+pub(crate) fn price_of(understood: &Understood) -> Arc<Price> {
+    understood.price.clone().unwrap_or_else(|| Arc::new(Price::unknown(&understood.call.model)))
 }
 
 fn bound_by_bytes<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Result<Bound, Answer> {

@@ -172,11 +172,11 @@ impl<W: World> Running<W> {
             End::Assumed(format!("status {status} from something between us and the provider"))
         };
         self.account.report.outcome.status = status.as_u16();
-        self.account.close(Bill { end, cost: None, note: format!("the provider answered {status}") }, None);
         let mut response = Response::new(full_body(body));
         *response.status_mut() = status;
         *response.headers_mut() = self.headers(&parts.headers);
         response.headers_mut().remove(header::CONTENT_LENGTH);
+        self.account.close(Bill { end, cost: None, note: format!("the provider answered {status}") }, None);
         response
     }
 
@@ -270,12 +270,12 @@ impl<W: World> Running<W> {
     }
 
     /// Relays an answer in an encoding that nobody here can read: what it cost stays assumed.
-    fn relay_unread(mut self, parts: &hyper::http::response::Parts, body: UpstreamBody) -> Response<ClientBody> {
+    fn relay_unread(self, parts: &hyper::http::response::Parts, body: UpstreamBody) -> Response<ClientBody> {
         let why = "the answer came in an encoding that cannot be read".to_owned();
-        self.account.close(Bill { end: End::Assumed(why.clone()), cost: None, note: why }, None);
         let mut response = Response::new(body);
         *response.status_mut() = parts.status;
         *response.headers_mut() = self.headers(&parts.headers);
+        self.account.close(Bill { end: End::Assumed(why.clone()), cost: None, note: why }, None);
         response
     }
 
@@ -321,7 +321,7 @@ struct Account<W: World> {
     clamped: bool,
     report: Report,
     provider: usize,
-    price: Option<almoner_policy::Price>,
+    price: Option<Arc<almoner_policy::Price>>,
     asked: Asked,
     /// Whether history is told; a question that costs nothing is no call.
     is_told: bool,
@@ -333,7 +333,7 @@ impl<W: World> Account<W> {
         let tariff = Tariff {
             book: &self.gateway.book,
             provider: &self.gateway.providers[self.provider].name,
-            price: self.price.as_ref(),
+            price: self.price.as_deref(),
             asked: &self.asked,
             at: self.report.at,
         };
@@ -353,7 +353,7 @@ impl<W: World> Account<W> {
     }
 
     /// Ends the hold and reports the call.
-    fn close(&mut self, bill: Bill, reading: Option<&Reading>) {
+    fn close(mut self, bill: Bill, reading: Option<&Reading>) {
         let outcome = &mut self.report.outcome;
         outcome.word = word(&bill.end, self.guard.is_some());
         outcome.note = bill.note;
@@ -365,14 +365,16 @@ impl<W: World> Account<W> {
             let over = charge.saturating_sub(&self.amount);
             outcome.overrun = over;
             if over != Charge::ZERO {
-                let belied = reading.and_then(|reading| self.asked.belied_by(reading, self.price.as_ref()));
+                let belied = reading.and_then(|reading| self.asked.belied_by(reading, self.price.as_deref()));
                 outcome.note = overrun_cause(&over, belied).to_owned();
                 self.learn(charge);
             }
         }
-        self.guard.iter_mut().for_each(|guard| guard.end(bill.end.clone()));
+        if let Some(guard) = &mut self.guard {
+            guard.end(bill.end);
+        }
         if self.is_told {
-            self.gateway.recorder.ended(self.report.clone());
+            self.gateway.recorder.ended(self.report);
         }
     }
 

@@ -66,8 +66,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 fn put(labels: &mut Labels, name: &str, value: Option<&str>) {
-    let parsed = (name.parse::<LabelName>(), value.map(str::parse::<LabelValue>));
-    if let (Ok(name), Some(Ok(value))) = parsed {
+    let Some(value) = value else { return };
+    if let (Ok(name), Ok(value)) = (name.parse::<LabelName>(), value.parse::<LabelValue>()) {
         labels.set(name, value);
     }
 }

@@ -72,7 +72,7 @@ pub(crate) struct Understood {
     pub(crate) shown: Shown,
     pub(crate) provider: usize,
     /// The price of its model; `None` where nobody knows it.
-    pub(crate) price: Option<Price>,
+    pub(crate) price: Option<Arc<Price>>,
     pub(crate) labels: Labels,
     pub(crate) priority: Priority,
     pub(crate) accounts: Vec<AccountKey>,
@@ -189,7 +189,8 @@ impl<W: World> Gateway<W> {
             Said { session: call.session.as_deref(), provider: &self.providers[provider].name, model: &call.model };
         let (labels, priority) = labels(&head.headers, &who.key, said);
         let all = self.budgets();
-        let names = [book_name(&labels, price.as_ref()), Some(labels.clone())];
+        let by_book = book_name(&labels, price.as_ref());
+        let names = [by_book.as_ref(), Some(&labels)];
         let counting: Vec<_> = all.iter().filter_map(|budget| Some((budget, counted_by(budget, &names)?))).collect();
         let accounts = counting.iter().map(|(budget, labels)| budget.account(labels)).collect();
         let hard = || counting.iter().map(|(budget, _)| *budget).filter(|budget| budget.mode.is_hard());
@@ -202,7 +203,7 @@ impl<W: World> Gateway<W> {
             body,
             shown: who.shown,
             provider,
-            price,
+            price: price.map(Arc::new),
             warnings: unheeded(&head.headers, who.key.priority_max),
             head,
             labels,
@@ -322,6 +323,9 @@ impl<W: World> Gateway<W> {
 /// The labels with the model's name in the price book, where the call uses another.
 fn book_name(labels: &Labels, price: Option<&Price>) -> Option<Labels> {
     let name = price.map(Price::model).filter(|name| !name.is_empty())?;
+    if labels.named("model").is_some_and(|model| model.as_str() == name) {
+        return None;
+    }
     let mut labels = labels.clone();
     labels.set("model".parse().ok()?, name.parse().ok()?);
     Some(labels)
@@ -329,8 +333,8 @@ fn book_name(labels: &Labels, price: Option<&Price>) -> Option<Labels> {
 
 /// By which of these labels a budget counts the call, the first that fits: a model has several names, and none of them
 /// is a way around a budget, or to an account of its own.
-fn counted_by<'l>(budget: &Budget, names: &'l [Option<Labels>]) -> Option<&'l Labels> {
-    names.iter().flatten().find(|labels| budget.counts(labels))
+fn counted_by<'l>(budget: &Budget, names: &[Option<&'l Labels>]) -> Option<&'l Labels> {
+    names.iter().flatten().copied().find(|labels| budget.counts(labels))
 }
 
 /// An answer of our own as a response.
