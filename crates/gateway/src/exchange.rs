@@ -22,7 +22,9 @@ use crate::guard::HoldGuard;
 use crate::http;
 use crate::port::{End, Fullness, Purse, Recorder, Upstream, UpstreamError};
 use crate::provider::authorise;
-use crate::relay::{ClientBody, Home, Relay, UpstreamBody, client_body, collect, cut_told, framing, full_body};
+use crate::relay::{
+    ClientBody, Home, Leaving, Relay, UpstreamBody, client_body, collect, cut_told, framing, full_body,
+};
 use crate::report::Report;
 use crate::stack::{Gateway, Understood, World, whole};
 use crate::survivor::{Panicked, to_the_end};
@@ -33,7 +35,9 @@ const ERROR_BYTES_MAX: usize = 1 << 20;
 /// Sends the call, and gives its answer as soon as that begins. The rest goes on without whoever asked.
 pub(crate) async fn exchange<W: World>(gateway: Arc<Gateway<W>>, going: Going<W>) -> Response<ClientBody> {
     let dialect = going.understood.endpoint.dialect;
-    let running = Running::new(gateway, going);
+    // Dropped with whoever waits here.
+    let (_stays, gone) = oneshot::channel();
+    let running = Running::new(gateway, going, Leaving::new(gone));
     to_the_end(running.run()).await.unwrap_or_else(|Panicked| {
         let fault = Answer::Fault("the call ended without an answer; see the server's log".to_owned());
         whole(fault.respond(dialect, None))
@@ -50,13 +54,15 @@ struct Running<W: World> {
     cut: oneshot::Receiver<String>,
     /// Keeps the other end of `cut` for calls that touch no budget.
     _uncut: Option<oneshot::Sender<String>>,
+    /// Tells that nobody waits for the answer any more.
+    leaving: Leaving,
     fullness: Fullness,
     /// The output cap, where it is not what was asked for.
     cap: Option<u64>,
 }
 
 impl<W: World> Running<W> {
-    fn new(gateway: Arc<Gateway<W>>, going: Going<W>) -> Self {
+    fn new(gateway: Arc<Gateway<W>>, going: Going<W>, leaving: Leaving) -> Self {
         let Going { understood, report, held } = going;
         let (uncut, never_cut) = oneshot::channel();
         let (mut cut, mut fullness, mut cap, mut clamped, mut guard) =
@@ -78,7 +84,7 @@ impl<W: World> Running<W> {
             asked: Asked::by(&understood.call.shape, gateway.providers[understood.provider].pinned),
             is_told: understood.endpoint.asks != Asks::Count,
         };
-        Self { gateway, understood, account, cut, _uncut: Some(uncut), fullness, cap }
+        Self { gateway, understood, account, cut, _uncut: Some(uncut), leaving, fullness, cap }
     }
 
     async fn run(mut self) -> Response<ClientBody> {
@@ -136,6 +142,9 @@ impl<W: World> Running<W> {
                 return Err((Answer::Policy { code: "cut_running", message: why.clone() }, End::Assumed(why)));
             }
             sent = sending => sent,
+            why = self.leaving.too_long(patience.drain) => {
+                return Err((Answer::TimedOut(why.clone()), End::Assumed(why)));
+            }
         };
         match sent {
             Ok(Ok(answer)) => Ok(answer),
@@ -258,6 +267,7 @@ impl<W: World> Running<W> {
             biased;
             why = cut_told(&mut self.cut) => Err(Answer::Stopped(why)),
             read = collect(body, almoner_meter::BODY_MAX, patience) => read.map_err(Answer::TimedOut),
+            why = self.leaving.too_long(patience.drain) => Err(Answer::TimedOut(why)),
         };
         match read {
             Ok(body) => {

@@ -17,7 +17,7 @@ use http_body_util::channel::{Channel, Sender};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Bytes, Frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::answer::{Answer, StreamSoFar, UsageFilter, cut};
 use crate::dialect::Dialect;
@@ -113,6 +113,37 @@ impl Body for Filled {
     }
 }
 
+/// Tells whether a client that waits for an answer, of which nothing is there to pass yet, has gone.
+pub(crate) struct Leaving {
+    gone: oneshot::Receiver<Infallible>,
+    /// Since when it has.
+    since: Option<Instant>,
+}
+
+impl Leaving {
+    /// Of the client that holds the other end of `gone`.
+    pub(crate) const fn new(gone: oneshot::Receiver<Infallible>) -> Self {
+        Self { gone, since: None }
+    }
+
+    /// Waits until the client has been gone for so long, and says so in words.
+    pub(crate) async fn too_long(&mut self, drain: Span) -> String {
+        let since = match self.since {
+            Some(since) => since,
+            None => {
+                let Err(_gone) = (&mut self.gone).await;
+                *self.since.insert(Instant::now())
+            }
+        };
+        sleep_until(since + Duration::from_millis(drain.ms())).await;
+        gone_too_long(drain)
+    }
+}
+
+fn gone_too_long(drain: Span) -> String {
+    format!("the client went away, and the rest did not come within {drain}")
+}
+
 /// A body that the relay fills, and its filler.
 pub(crate) fn client_body() -> (Filler, ClientBody) {
     let (sender, channel) = Channel::<Bytes, BoxError>::new(CHUNKS_MAX);
@@ -197,7 +228,7 @@ impl Relay {
 
     fn too_late(&self, client: &Client) -> String {
         match client.drain {
-            Some(_) => format!("the client went away, and the rest did not come within {}", self.patience.drain),
+            Some(_) => gone_too_long(self.patience.drain),
             None => format!("the provider sent nothing for {}", self.patience.provider),
         }
     }

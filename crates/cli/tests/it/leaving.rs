@@ -62,6 +62,26 @@ async fn a_rest_that_does_not_come_in_time_stays_charged_as_held() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_answer_whose_client_does_not_wait_for_it_is_waited_for_no_longer_than_others_that_leave() {
+    let truth = truth().await;
+    let world = world(&truth, "drain_max = \"200ms\"", ROOMY);
+    let server = world.serve();
+    let gated = [("x-truth-gate", "true")];
+    for call in [messages("truth-1", 200, "Hello"), messages_stream("truth-1", 200, "Hello")] {
+        let before = truth.totals().billed;
+        tokio::select! {
+            answer = server.post("/v1/messages", &gated, &call) => panic!("{}", answer.text()),
+            () = until(&truth, |totals| totals.billed == before + 1) => {}
+        }
+        // Nothing comes from the provider, which opens its gate to nobody.
+        server.until(|status| status.open_holds == 0);
+    }
+    let limit = server.settled("roomy");
+    assert!(limit.spent == 0 && limit.assumed >= truth.bill().get(), "{limit:?}");
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_client_that_leaves_while_the_provider_is_silent_is_noticed_before_it_speaks_again() {
     let truth = truth().await;
     let world = world(&truth, "drain_max = \"200ms\"", ROOMY);

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use almoner_units::{Meter, Mode};
 use hyper::body::Bytes;
+use tokio::time::timeout;
 
-use crate::world::{Bench, budget, post, read, settle_down};
+use crate::world::{Bench, budget, post, read, settle_down, whole};
 
 const STREAM: &str = ",\"stream\":true,\"max_tokens\":1000";
 
@@ -148,6 +149,39 @@ async fn a_client_that_leaves_while_the_provider_is_silent_is_noticed_at_once() 
         }
         settle_down().await;
         assert_eq!(bench.ends(), [expected], "after {silent_ms} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_wait_for_a_whole_answer_or_its_first_byte_is_noticed_at_once() {
+    const WHOLE: &str = "{\"type\":\"message\",\"model\":\"claude-opus-5\",\"stop_reason\":\"end_turn\",\
+                         \"usage\":{\"input_tokens\":10,\"output_tokens\":10}}";
+    // A second is given from the moment at which it leaves, in whichever way the provider is slow.
+    for (silent_ms, expected) in [(500, "settled"), (1500, "assumed")] {
+        let bench = Bench::dollar();
+        let mut provider = bench.writes("application/json");
+        let mut asking = Box::pin(bench.messages(",\"max_tokens\":1000"));
+        assert!(timeout(Duration::from_millis(2000), asking.as_mut()).await.is_err(), "it takes two seconds so far");
+        drop(asking);
+        tokio::time::sleep(Duration::from_millis(silent_ms)).await;
+        drop(provider.send_data(data(WHOLE)).await);
+        drop(provider);
+        settle_down().await;
+        assert_eq!(bench.ends(), [expected], "the rest comes {silent_ms} ms after it left");
+
+        let bench = Bench::dollar();
+        bench.then(move |_| async move {
+            tokio::time::sleep(Duration::from_millis(2000 + silent_ms)).await;
+            let mut answer = hyper::Response::new(whole(WHOLE));
+            answer.headers_mut().insert("content-type", "application/json".parse().unwrap());
+            Ok(answer)
+        });
+        let mut asking = Box::pin(bench.messages(",\"max_tokens\":1000"));
+        assert!(timeout(Duration::from_millis(2000), asking.as_mut()).await.is_err(), "it takes two seconds so far");
+        drop(asking);
+        tokio::time::sleep(Duration::from_millis(silent_ms + 1)).await;
+        settle_down().await;
+        assert_eq!(bench.ends(), [expected], "the first byte comes {silent_ms} ms after it left");
     }
 }
 
