@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use almoner_ledger::{AccountId, Entry, Fact, Hold, Ledger, LimitView};
+use almoner_ledger::{Entry, Fact, Hold, Ledger, LimitView};
 use almoner_units::{AccountKey, Budget, CallId, Charge, Limit, Meter, Timestamp, Window};
 
 use crate::naive::{Count, Sums};
@@ -30,6 +30,8 @@ pub(crate) enum Ended {
 struct Account {
     key: AccountKey,
     counts: Vec<Count>,
+    /// Whether its budget was removed.
+    is_hidden: bool,
 }
 
 /// What the world has said about a call, against which its facts are held.
@@ -76,17 +78,12 @@ impl Auditor {
     fn in_force(&mut self, set: &Budget) {
         let Some(budget) = self.wanted.iter().rfind(|wanted| is_same(wanted, set)).cloned() else { return };
         for account in self.accounts.values_mut().filter(|account| account.key.budget == budget.name) {
+            account.is_hidden = false;
             let limits = account.counts.iter_mut().zip(&budget.limits);
             limits.for_each(|(count, limit)| count.limit = limit.clone());
         }
         self.budgets.retain(|known| known.name != budget.name);
         self.budgets.push(budget);
-    }
-
-    /// The accounts of a hold that still count it, as far as it lasts.
-    pub(crate) fn keys_of(&self, hold: &Hold) -> Vec<(AccountId, AccountKey)> {
-        let key = |id: &AccountId| Some((*id, self.accounts.get(&id.0)?.key.clone()));
-        hold.accounts.iter().filter_map(key).collect()
     }
 
     /// Reads what has come to last since it last looked.
@@ -109,7 +106,8 @@ impl Auditor {
             Fact::AccountOpened { account, key, .. } => {
                 let budget = self.budgets.iter().find(|budget| budget.name == key.budget);
                 let counts = budget.into_iter().flat_map(|budget| &budget.limits).cloned().map(Count::new);
-                self.accounts.insert(account.0, Account { key: key.clone(), counts: counts.collect() });
+                self.accounts
+                    .insert(account.0, Account { key: key.clone(), counts: counts.collect(), is_hidden: false });
                 Ok(())
             }
             Fact::AccountDropped { account } => self.dropped(account.0, now),
@@ -149,8 +147,9 @@ impl Auditor {
             }
             Fact::BudgetRemoved { name, .. } => {
                 self.budgets.retain(|known| known.name != *name);
-                self.accounts.retain(|_, account| account.key.budget != *name);
-                self.truth.budget_gone(name);
+                // They count on out of sight, for the day on which the budget comes back.
+                let its = self.accounts.values_mut().filter(|account| account.key.budget == *name);
+                its.for_each(|account| account.is_hidden = true);
                 Ok(())
             }
             Fact::LevelChanged { .. } | Fact::Snapshot { .. } => Ok(()),
@@ -288,15 +287,9 @@ impl Auditor {
 
     /// The ledger shows what the journal adds up to. Only where everything it knows lasts.
     pub(crate) fn check_books(&self, ledger: &Ledger, now: Timestamp) -> Checked {
-        let views = ledger.views(now);
-        ensure!(
-            views.len() == self.accounts.len(),
-            "I3",
-            "{} accounts, should be {}",
-            views.len(),
-            self.accounts.len()
-        );
-        for account in self.accounts.values() {
+        let (views, shown) = (ledger.views(now), || self.accounts.values().filter(|account| !account.is_hidden));
+        ensure!(views.len() == shown().count(), "I3", "{} accounts, should be {}", views.len(), shown().count());
+        for account in shown() {
             let key = &account.key;
             let view = ledger.find(key).and_then(|id| ledger.view(id, now));
             let Some(view) = view else {

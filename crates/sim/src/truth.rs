@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use almoner_units::{AccountKey, BudgetName, CallId, Charge, Limit, Window};
+use almoner_units::{AccountKey, CallId, Charge, Limit, Window};
 
 /// One bill, as it falls on one account.
 #[derive(Clone, Debug)]
@@ -71,17 +71,6 @@ impl Truth {
     /// An operator has reset an account, and it does not last yet.
     pub(crate) fn may_be_forgiven(&mut self, key: &AccountKey) {
         self.0.get_mut(key).into_iter().flatten().for_each(|bill| bill.may_be_forgiven = true);
-    }
-
-    /// An operator has removed a budget, and it does not last yet.
-    pub(crate) fn budget_may_go(&mut self, name: &BudgetName) {
-        let of = self.0.iter_mut().filter(|(key, _)| key.budget == *name);
-        of.flat_map(|(_, bills)| bills).for_each(|bill| bill.may_be_forgiven = true);
-    }
-
-    /// A budget has gone, and with it all that was ever billed on its accounts.
-    pub(crate) fn budget_gone(&mut self, name: &BudgetName) {
-        self.0.retain(|key, _| key.budget != *name);
     }
 
     /// The news of a call is in the books, and lasts.

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use almoner_ledger::{AccountId, Desk, End, Question, Reading, ReleaseReason};
+use almoner_ledger::{Desk, End, Question, Reading, ReleaseReason};
 use almoner_units::{AccountKey, Budget, BudgetName, CallId, Charge, Meter, Span, Timestamp};
 
 use crate::auditor::{Auditor, Said};
@@ -87,9 +87,9 @@ enum Message {
 
 enum Operation {
     SetBudget(Budget),
-    /// A budget is removed, with its accounts and sums.
+    /// A budget is removed; what is counted on its accounts is kept out of sight.
     Remove(BudgetName),
-    /// One that was removed is set again, and begins anew.
+    /// One that was removed is set again, and its accounts go on.
     BringBack,
     Reset(AccountKey),
     Correct(CallId),
@@ -365,7 +365,7 @@ impl World {
 
     fn bill(&mut self, call: usize) {
         let question = self.calls[call].question.clone();
-        let Some(known) = self.auditor.holds.get(&question.id).cloned() else { return };
+        let Some(known) = self.auditor.holds.get(&question.id) else { return };
         let (held, held_at) = (known.hold.amount, known.held_at);
         let mut bill = cast::bill(&held, &mut self.dice);
         if self.provider_lies && self.dice.one_in(6) {
@@ -374,15 +374,7 @@ impl World {
             self.tally.overruns += 1;
         }
         tell!(self, "{} is sent, and billed {bill:?}", question.id);
-        // An account whose budget has gone counts it no more; one that has gone and may come back, not for now.
-        let counting: Vec<(AccountId, AccountKey)> = self.auditor.keys_of(&known.hold);
-        let keys: Vec<AccountKey> = counting.iter().map(|(_, key)| key.clone()).collect();
-        self.auditor.truth.bill(question.id, &keys, bill, held, (held_at, self.now.ms()));
-        for (id, key) in counting {
-            if self.desk.as_ref().is_some_and(|desk| desk.ledger.key_of(id).is_none()) {
-                self.auditor.truth.may_be_forgiven(&key);
-            }
-        }
+        self.auditor.truth.bill(question.id, &question.accounts, bill, held, (held_at, self.now.ms()));
         (self.calls[call].state, self.calls[call].bill) = (State::Sent, Some(bill));
         self.tally.billed += 1;
     }

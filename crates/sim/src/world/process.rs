@@ -354,7 +354,6 @@ impl World {
         }
         if !self.is(Mutant::RemovesNever) {
             desk.ledger.remove_budget(name, Who("operator".to_owned()), now);
-            self.auditor.truth.budget_may_go(name);
         }
     }
 
