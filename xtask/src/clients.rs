@@ -129,7 +129,8 @@ impl Drop for World {
 
 /// Whether a variable could change where the server is or whom it pays.
 fn is_theirs(name: &str) -> bool {
-    ["ALMONER_", "ANTHROPIC_", "OPENAI_", "CLAUDE", "GEMINI_", "GOOGLE_"].iter().any(|start| name.starts_with(start))
+    let starts = ["ALMONER_", "ANTHROPIC_", "OPENAI_", "CLAUDE", "CODEX", "GEMINI_", "GOOGLE_"];
+    starts.iter().any(|start| name.starts_with(start))
 }
 
 #[allow(clippy::disallowed_methods, reason = "a chore is told by its environment, and is no part of Almoner")]
@@ -188,7 +189,9 @@ mod tests {
             .into_iter()
             .filter_map(|path| path.file_stem().map(ToOwned::to_owned))
             .collect();
-        assert_eq!(names, ["claude_code", "gemini_cli", "google_node", "google_python", "node_sdks", "python_sdks"]);
+        let expected =
+            ["claude_code", "codex", "gemini_cli", "google_node", "google_python", "node_sdks", "python_sdks"];
+        assert_eq!(names, expected);
         assert_eq!(scripts(Path::new("no/such/place")), Vec::<PathBuf>::new());
     }
 

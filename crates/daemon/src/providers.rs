@@ -42,7 +42,7 @@ pub(crate) fn providers(settings: &Settings, book: &PriceBook) -> Result<Vec<Pro
 fn rehearsal() -> Provider<Way> {
     Provider {
         name: REHEARSAL.to_owned(),
-        dialects: vec![Dialect::Anthropic, Dialect::Chat, Dialect::Gemini],
+        dialects: vec![Dialect::Anthropic, Dialect::Chat, Dialect::Responses, Dialect::Gemini],
         base_url: "http://rehearsal".to_owned(),
         credential: Credential::new("rehearsal"),
         models: Box::new(|model| model == MODEL),
@@ -97,8 +97,9 @@ fn spoken(dialect: DialectName) -> Option<Dialect> {
     match dialect {
         DialectName::Anthropic => Some(Dialect::Anthropic),
         DialectName::OpenAiChat => Some(Dialect::Chat),
+        DialectName::OpenAiResponses => Some(Dialect::Responses),
         DialectName::Gemini => Some(Dialect::Gemini),
-        DialectName::OpenAiResponses | DialectName::Ollama => None,
+        DialectName::Ollama => None,
     }
 }
 

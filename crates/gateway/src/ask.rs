@@ -43,11 +43,11 @@ pub(crate) struct Held<W: World> {
 }
 
 /// Asks whether the call may go, and sends it where it may.
-pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, understood: Box<Understood>) -> Response<ClientBody> {
+pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, mut understood: Box<Understood>) -> Response<ClientBody> {
     let id = gateway.purse.new_call();
     let mut report = gateway.report(id, &understood);
     let dialect = understood.endpoint.dialect;
-    let held = match hold(&gateway, &understood, &mut report).await {
+    let held = match hold(&gateway, &mut understood, &mut report).await {
         Ok(held) => held,
         Err(answer) => {
             report.outcome.status = answer.status(dialect).as_u16();
@@ -72,7 +72,7 @@ pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, understood: Box<Unde
 /// Sets money aside for the call; `None` where it needs none: it touches no budget, or only counts.
 async fn hold<W: World>(
     gateway: &Arc<Gateway<W>>,
-    understood: &Understood,
+    understood: &mut Understood,
     report: &mut Report,
 ) -> Result<Option<Held<W>>, Answer> {
     if understood.accounts.is_empty() || understood.endpoint.asks == Asks::Count {
@@ -93,20 +93,28 @@ async fn hold<W: World>(
     }
 }
 
-/// Asks the purse, a second time with a closer bound where it wants one; what it said, and to which ask.
+/// Asks the purse, again with a closer bound where it wants one; what it said, and to which ask.
 async fn decide<W: World>(
     gateway: &Arc<Gateway<W>>,
-    understood: &Understood,
+    understood: &mut Understood,
     report: &mut Report,
 ) -> Result<(Decision, Ask), Answer> {
-    let price = understood.price.as_deref();
-    let mut ask = note(report, bound_by_bytes(gateway, understood)?, price);
-    let decision = reserve(gateway, question(gateway, understood, report.id, ask)).await?;
+    let bound = match bound_by_bytes(gateway, understood) {
+        Err(_) if understood.go_lean() => bound_by_bytes(gateway, understood),
+        told => told,
+    }?;
+    let mut ask = note(report, bound, understood.price.as_deref());
+    let mut decision = reserve(gateway, question(gateway, understood, report.id, ask)).await?;
+    // Doing without a tool that fills context windows helps more than any count, and asks nobody.
+    if matches!(decision, Decision::Tighten) && understood.go_lean() {
+        ask = note(report, bound_by_bytes(gateway, understood)?, understood.price.as_deref());
+        decision = reserve(gateway, question(gateway, understood, report.id, ask)).await?;
+    }
     if !matches!(decision, Decision::Tighten) {
         return Ok((decision, ask));
     }
     if let Some(tighter) = counting::bound_by_count(gateway, understood).await {
-        ask = note(report, tighter, price);
+        ask = note(report, tighter, understood.price.as_deref());
     }
     let closer = Question { can_tighten: false, ..question(gateway, understood, report.id, ask) };
     Ok((reserve(gateway, closer).await?, ask))
@@ -184,7 +192,7 @@ fn question<W: World>(gateway: &Gateway<W>, understood: &Understood, id: CallId,
         key: understood.labels.named("key").map_or_else(String::new, ToString::to_string),
         ask,
         priority: understood.priority,
-        can_tighten: counting::way(gateway, understood).is_some(),
+        can_tighten: understood.call.can_be_lean() || counting::way(gateway, understood).is_some(),
         wait_max: gateway.settings.wait_max,
         hold_max: hold_max(gateway),
     }

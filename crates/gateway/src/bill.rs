@@ -142,7 +142,7 @@ fn extras(reading: &Reading, asked: &Asked) -> Extras {
         batch: false,
         fast: reading.speed.as_ref().map_or(asked.fast, |speed| speed == "fast"),
         regional: reading.region.as_deref().map_or(asked.regional, is_somewhere),
-        web_searches: reading.server_tools.map_or(0, |tools| tools.web_search_requests),
+        web_searches: reading.server_tools.map_or(reading.searches_shown, |tools| tools.web_search_requests),
         audio_input: reading.input_audio_tokens.unwrap_or(0),
     }
 }
@@ -300,6 +300,16 @@ mod tests {
         let abroad = Reading { region: Some("us".to_owned()), ..whole() };
         let why = asked(None, Tier::Standard).belied_by(&abroad, Some(gpt)).unwrap();
         assert!(why.contains("region_premium"), "{why}");
+    }
+
+    #[test]
+    fn searches_that_only_the_answer_shows_are_booked() {
+        let gpt = PriceBook::shipped().find(None, "gpt-5", NOW).unwrap();
+        let cost = |searches_shown| {
+            let bill = priced(Reading { searches_shown, ..whole() }, None, gpt, &Shape::default());
+            bill.cost.map(NanoUsd::get).unwrap()
+        };
+        assert_eq!(cost(3) - cost(0), 30_000_000);
     }
 
     #[test]

@@ -358,7 +358,8 @@ impl<W: World> Account<W> {
 
     /// Remembers whether the answer ended at a cap that its budget set.
     fn note_cap(&self, reading: &Reading) {
-        let at_cap = matches!(reading.stop_reason.as_deref(), Some("max_tokens" | "length" | "MAX_TOKENS"));
+        let at_cap =
+            matches!(reading.stop_reason.as_deref(), Some("max_tokens" | "length" | "incomplete" | "MAX_TOKENS"));
         self.gateway.clamps.note(&self.report.labels, at_cap && self.clamped);
     }
 

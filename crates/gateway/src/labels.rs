@@ -36,6 +36,9 @@ pub(crate) fn labels(headers: &HeaderMap, key: &KeyFacts, said: Said<'_>) -> (La
     for (label, header) in HEADERS.iter().rev() {
         put(&mut labels, label, text(headers, header));
     }
+    if let Some(thread) = text(headers, "thread-id").filter(|thread| is_aside(headers, thread)) {
+        put(&mut labels, "subagent", Some(thread));
+    }
     put(&mut labels, "task_type", text(headers, "x-almoner-task-type"));
     text(headers, "x-almoner-tags").into_iter().flat_map(tags).for_each(|(name, value)| {
         put(&mut labels, &format!("tag.{name}"), Some(value));
@@ -48,6 +51,11 @@ pub(crate) fn labels(headers: &HeaderMap, key: &KeyFacts, said: Said<'_>) -> (La
         labels.set(name.clone(), value.clone());
     }
     (labels, priority)
+}
+
+/// Whether a thread of Codex is a subagent's: the one that a session began with has the session's own name.
+fn is_aside(headers: &HeaderMap, thread: &str) -> bool {
+    ["session-id", "session_id"].iter().find_map(|name| text(headers, name)).is_some_and(|session| session != thread)
 }
 
 /// What the client asks for, but never more than its key allows.
@@ -94,6 +102,15 @@ mod tests {
         assert_eq!(check(&both, &anyone).0, ["session=mine", "tag.a=1", "tag.b=2"]);
         let work = [("x-almoner-task", "t"), ("x-almoner-command", "/fix"), ("x-almoner-task-type", "testing")];
         assert_eq!(check(&work, &anyone).0, ["command=/fix", "session=body", "task=t", "task_type=testing"]);
+    }
+
+    #[test]
+    fn a_thread_of_codex_is_a_subagent_unless_it_is_the_sessions_own() {
+        let anyone = KeyFacts::anyone();
+        assert_eq!(check(&[("session-id", "s"), ("thread-id", "s")], &anyone).0, ["session=s"]);
+        assert_eq!(check(&[("session-id", "s"), ("thread-id", "t")], &anyone).0, ["session=s", "subagent=t"]);
+        assert_eq!(check(&[("session_id", "s"), ("thread-id", "t")], &anyone).0, ["session=s", "subagent=t"]);
+        assert_eq!(check(&[("thread-id", "t")], &anyone).0, ["session=body"]);
     }
 
     #[test]

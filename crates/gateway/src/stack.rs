@@ -84,6 +84,21 @@ pub(crate) struct Understood {
     is_priced: bool,
 }
 
+/// What is told of the tools that a call had to do without.
+const LEFT_OUT: &str = "tools.web_search";
+
+impl Understood {
+    /// Goes on without the tools that the call can do without; whether there were any.
+    pub(crate) fn go_lean(&mut self) -> bool {
+        let Some(body) = self.call.lean_body(&self.body) else { return false };
+        let (_, path) = split_key(self.head.uri.path());
+        let Ok(mut call) = dialect::read(self.endpoint, path, &self.head.headers, &body) else { return false };
+        call.dropped.push(LEFT_OUT);
+        (self.call, self.body) = (call, body);
+        true
+    }
+}
+
 impl<W: World> Gateway<W> {
     /// A gateway with no budgets yet.
     pub fn new(

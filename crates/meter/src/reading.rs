@@ -38,6 +38,8 @@ pub struct Reading {
     pub error: Option<ProviderError>,
     /// Tools that the provider ran and bills by the request; `None` where it does not speak of them.
     pub server_tools: Option<ServerTools>,
+    /// Web searches that stand in the answer itself, of a provider whose usage does not speak of them.
+    pub searches_shown: u64,
     /// The part of the input that came from the provider's own tools.
     pub tool_use_prompt_tokens: Option<u64>,
     /// The part of the input that was audio.

@@ -25,6 +25,8 @@ pub(crate) struct Told {
     pub(crate) service_tier: Option<String>,
     pub(crate) error: Option<ProviderError>,
     pub(crate) finished: bool,
+    /// Web searches that stand in the answer itself, where its usage does not tell them.
+    pub(crate) searches: u64,
     /// The call makes no output, as an embedding does.
     pub(crate) no_output: bool,
     pub(crate) faults: Faults,
@@ -118,6 +120,7 @@ impl Told {
             body_bytes: self.body_bytes,
             service_tier: self.service_tier.clone(),
             error: self.error.clone(),
+            searches_shown: self.searches,
             reported_cost_usd: self.usage_text().and_then(|text| reported_cost(text, &mut faults)),
             ..Reading::default()
         };

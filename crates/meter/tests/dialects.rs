@@ -289,6 +289,32 @@ data: {"type":"response.output_text.delta","delta":"\"response\": {\"usage\": 1}
 }
 
 #[test]
+fn the_searches_of_a_response_are_counted_once_and_pages_opened_are_none() {
+    let search = r#"{"type":"web_search_call","id":"ws","action":{"type":"search","query":"a"}}"#;
+    let bare = r#"{"type" : "web_search_call","id":"ws"}"#;
+    let page = r#"{"type":"web_search_call","action":{"type":"open_page","url":"u"}}"#;
+    let text = r#"{"type":"message","content":[{"type":"output_text","text":"a \"web_search_call\""}]}"#;
+    let items = [search, page, bare, text];
+    let whole = RESPONSE.replace("STATUS", "completed").replace("\"usage\"", "\"output\":[ITEMS],\"usage\"");
+    let done = |output: &str| {
+        let response = whole.replace("ITEMS", output);
+        format!("data: {{\"type\":\"response.completed\",\"response\":{response}}}\n\n")
+    };
+    let told = |item: &&str| format!("data: {{\"type\":\"response.output_item.done\",\"item\":{item}}}\n\n");
+    let one_by_one: String = items.iter().map(told).collect();
+    assert_eq!(searches(Json, &whole.replace("ITEMS", &items.join(","))), 2);
+    assert_eq!(searches(Sse, &format!("{one_by_one}{}", done(&items.join(",")))), 2);
+    assert_eq!(searches(Sse, &format!("{one_by_one}{}", done(""))), 2);
+    assert_eq!(searches(Json, &whole.replace("ITEMS", text)), 0);
+}
+
+fn searches(framing: almoner_meter::Framing, answer: &str) -> u64 {
+    let mut meter = almoner_meter::Meter::new(OpenAiResponses, framing);
+    meter.feed(answer.as_bytes());
+    meter.finish().searches_shown
+}
+
+#[test]
 fn a_response_that_ends_otherwise_says_so() {
     for status in ["incomplete", "failed"] {
         let read = format!("in 50 read 40 5m 10 1h 0 out 20 think 5 | gpt-x finished {status} id=r1 tier=flex");

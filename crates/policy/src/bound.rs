@@ -85,6 +85,9 @@ pub struct Bound {
 /// Why a request has no bound, and is refused under a hard budget.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unboundable {
+    /// Something whose usage nobody here gets to see.
+    #[error("what {0} costs is not metered; leave it out")]
+    Unmetered(String),
     /// A tool that the provider runs as often as it likes.
     #[error("the provider may use `{0}` without limit; {advice}, or leave it out", advice = advice(.0))]
     NoLimit(String),
@@ -192,6 +195,9 @@ fn sum(parts: &[(String, u64)]) -> u64 {
 }
 
 fn bound_of(shape: &Shape, price: &Price, settings: &BoundSettings, measured: &Measured) -> Result<Bound, Unboundable> {
+    if let Some(what) = shape.unmetered.first() {
+        return Err(Unboundable::Unmetered(what.clone()));
+    }
     let first = first_input(shape, price, measured)?;
     let mut tools = tools_input(shape, price)?;
     add_compactions(&mut tools, shape, price, first.tokens)?;

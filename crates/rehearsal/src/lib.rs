@@ -2,16 +2,16 @@
 //! that a budget can be seen going down on a machine that has no provider at all.
 //!
 //! Pure: a request in, a whole answer out, and the same answer for the same request. It speaks Anthropic Messages,
-//! `OpenAI` Chat Completions and Gemini's generateContent, streamed or not, and the token counting of two of them, well
-//! enough for their unmodified clients.
+//! `OpenAI` Chat Completions and Responses, and Gemini's generateContent, streamed or not, and the token counting of
+//! three of them, well enough for their unmodified clients.
 //!
 //! # What a call uses
-//! - Input: a quarter of the bytes of every text in `system`, `messages` and `tools`, rounded up. Media count nothing,
-//!   nor do names of members, types, roles and ids.
+//! - Input: a quarter of the bytes of every text in `system`, `instructions`, `messages` and `tools`, rounded up.
+//!   Media count nothing, nor do names of members, types, roles and ids.
 //! - Output: the words of the answer, once for each choice (`n`). A tool call is the words of its name and its input.
 //! - Nothing is ever read from or written to a cache.
-//! - `max_tokens`, `max_completion_tokens` and `maxOutputTokens` are honoured: the answer ends after that many words
-//!   and says why.
+//! - `max_tokens`, `max_completion_tokens`, `max_output_tokens` and `maxOutputTokens` are honoured: the answer ends
+//!   after that many words and says why.
 //!
 //! # The script
 //! Lines of the last text that the user wrote, each on its own:
@@ -35,6 +35,7 @@ mod gemini;
 mod play;
 mod prompt;
 mod reply;
+mod responses;
 mod script;
 mod shell;
 mod usage;
@@ -65,6 +66,10 @@ pub enum RehearsalRoute {
     CountTokens,
     /// `POST /v1/chat/completions`.
     ChatCompletions,
+    /// `POST /v1/responses`.
+    Responses,
+    /// `POST /v1/responses/input_tokens`.
+    InputTokens,
     /// `POST /v1beta/models/rehearsal:generateContent`, and `streamGenerateContent`, by how the stream shall lie in its
     /// bytes.
     GenerateContent(Option<Framing>),
@@ -81,6 +86,8 @@ impl RehearsalRoute {
             "/v1/messages" => Self::Messages,
             "/v1/messages/count_tokens" => Self::CountTokens,
             "/v1/chat/completions" => Self::ChatCompletions,
+            "/v1/responses" => Self::Responses,
+            "/v1/responses/input_tokens" => Self::InputTokens,
             _ => return Self::of_gemini(path, query),
         })
     }
@@ -105,7 +112,9 @@ pub fn answer(route: RehearsalRoute, body: &[u8]) -> Reply {
         Ok(reply) => reply,
         Err(fault) => match route {
             RehearsalRoute::Messages | RehearsalRoute::CountTokens => anthropic::error(&fault),
-            RehearsalRoute::ChatCompletions => chat::error(&fault),
+            RehearsalRoute::ChatCompletions | RehearsalRoute::Responses | RehearsalRoute::InputTokens => {
+                chat::error(&fault)
+            }
             RehearsalRoute::GenerateContent(_) | RehearsalRoute::CountContentTokens => gemini::error(&fault),
         },
     }
@@ -114,14 +123,17 @@ pub fn answer(route: RehearsalRoute, body: &[u8]) -> Reply {
 fn rehearse(route: RehearsalRoute, body: &[u8]) -> Result<Reply, Fault> {
     let prompt = Prompt::read(body, |request| match route {
         RehearsalRoute::GenerateContent(_) | RehearsalRoute::CountContentTokens => gemini::translate(&request),
+        RehearsalRoute::Responses | RehearsalRoute::InputTokens => responses::translate(request),
         _ => request,
     })?;
     let scene = || Scene::play(&prompt);
     Ok(match route {
         RehearsalRoute::CountTokens => anthropic::count(prompt.input_tokens),
+        RehearsalRoute::InputTokens => responses::count(prompt.input_tokens),
         RehearsalRoute::CountContentTokens => gemini::count(prompt.input_tokens),
         RehearsalRoute::Messages => anthropic::reply(&prompt, &scene()?),
         RehearsalRoute::ChatCompletions => chat::reply(&prompt, &scene()?),
+        RehearsalRoute::Responses => responses::reply(&prompt, &scene()?),
         RehearsalRoute::GenerateContent(stream) => gemini::reply(&prompt, &scene()?, stream),
     })
 }

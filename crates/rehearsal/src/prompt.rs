@@ -76,7 +76,7 @@ fn expect_model(request: &Value) -> Result<(), Fault> {
 
 /// The cap on output: the newer name rules where both stand.
 fn cap(request: &Value) -> Result<Option<u64>, Fault> {
-    for name in ["max_completion_tokens", "max_tokens"] {
+    for name in ["max_output_tokens", "max_completion_tokens", "max_tokens"] {
         match &request[name] {
             Value::Null => {}
             value => return positive(name, value).map(Some),
@@ -160,7 +160,10 @@ fn tools(request: &Value) -> Vec<Tool> {
     let listed = request["tools"].as_array().map_or(&[][..], Vec::as_slice);
     listed
         .iter()
-        .filter_map(|tool| read_tool(tool, "input_schema").or_else(|| read_tool(&tool["function"], "parameters")))
+        .filter_map(|tool| {
+            let own = if tool["type"] == "function" { "parameters" } else { "input_schema" };
+            read_tool(tool, own).or_else(|| read_tool(&tool["function"], "parameters"))
+        })
         .collect()
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::prompt::{Prompt, Tool};
 
 /// What the coding agents call their shell.
-const SHELLS: [&str; 4] = ["Bash", "bash", "shell", "run_shell_command"];
+const SHELLS: [&str; 5] = ["Bash", "bash", "shell", "run_shell_command", "exec_command"];
 
 /// The call that the prompt asks for in words, where there is a shell to make it.
 pub(crate) fn asked(prompt: &Prompt) -> Option<(String, Value)> {
@@ -24,8 +24,9 @@ fn command(text: &str) -> Option<&str> {
 /// The input in the form that this shell's schema asks for.
 fn input(shell: &Tool, command: &str) -> Value {
     let mut input = Map::new();
-    let wants_list = shell.schema["properties"]["command"]["type"] == "array";
-    input.insert("command".to_owned(), if wants_list { json!(["sh", "-c", command]) } else { json!(command) });
+    let name = if shell.schema["properties"]["cmd"].is_object() { "cmd" } else { "command" };
+    let wants_list = shell.schema["properties"][name]["type"] == "array";
+    input.insert(name.to_owned(), if wants_list { json!(["sh", "-c", command]) } else { json!(command) });
     let required = shell.schema["required"].as_array().map_or(&[][..], Vec::as_slice);
     if required.iter().any(|name| name == "description") {
         input.insert("description".to_owned(), json!("Run the rehearsed command"));

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::RehearsalRoute::{ChatCompletions, CountTokens, Messages};
+use super::RehearsalRoute::{ChatCompletions, CountTokens, InputTokens, Messages, Responses};
 use super::*;
 
 /// A request for the rehearsal with this prompt, and whatever else it shall have.
@@ -109,6 +109,57 @@ fn check(prompt: &str, more: &Value, text: &str, stop: &str, finish: &str, usage
     assert_eq!(usage_chunk["choices"], json!([]));
     assert_eq!(chat_usage(&usage_chunk["usage"]), usage);
     assert_eq!(seen[seen.len() - 3]["choices"][0]["finish_reason"], finish);
+
+    let (whole, streamed) = (of_responses(&whole), of_responses(&streamed));
+    let status = if finish == "length" { "incomplete" } else { "completed" };
+    let reply = body(&ask(Responses, &whole));
+    assert_eq!(reply["output"][0]["content"][0]["text"], text);
+    assert_eq!((&reply["status"], responses_usage(&reply["usage"])), (&json!(status), usage));
+    let seen = events(&ask(Responses, &streamed));
+    let deltas = seen.iter().filter(|event| event["type"] == "response.output_text.delta");
+    let told: String = deltas.filter_map(|event| event["delta"].as_str()).collect();
+    assert_eq!(told, text);
+    let last = seen.last().unwrap();
+    assert_eq!(last["type"], format!("response.{status}"));
+    assert_eq!(last["response"]["output"][0]["content"], reply["output"][0]["content"]);
+    assert_eq!((&last["response"]["status"], responses_usage(&last["response"]["usage"])), (&json!(status), usage));
+}
+
+/// The same request in the words of Responses.
+fn of_responses(request: &Value) -> Value {
+    let mut request = request.clone();
+    let members = request.as_object_mut().unwrap();
+    let cap = "max_output_tokens";
+    for (name, other) in [("messages", "input"), ("max_tokens", cap), ("max_completion_tokens", cap)] {
+        members.remove(name).map(|value| members.insert(other.to_owned(), value));
+    }
+    request
+}
+
+fn responses_usage(usage: &Value) -> (u64, u64) {
+    (usage["input_tokens"].as_u64().unwrap(), usage["output_tokens"].as_u64().unwrap())
+}
+
+#[test]
+fn codex_is_given_a_command_and_hears_what_it_said() {
+    let prompt = json!({ "role": "user", "content": [{ "type": "input_text", "text": "Please run `ls -l`." }] });
+    let shell = json!({ "type": "function", "name": "exec_command", "parameters": { "properties": { "cmd": {} } } });
+    let mut request = json!({ "model": MODEL, "input": [prompt], "tools": [shell, { "type": "web_search" }] });
+    let call = body(&ask(Responses, &request))["output"][0].clone();
+    assert_eq!((&call["type"], &call["name"]), (&json!("function_call"), &json!("exec_command")));
+    assert_eq!(call["arguments"], r#"{"cmd":"ls -l"}"#);
+    request["stream"] = json!(true);
+    let seen = events(&ask(Responses, &request));
+    let done = seen.iter().find(|event| event["type"] == "response.output_item.done").unwrap();
+    assert_eq!((&done["item"]["name"], &done["item"]["arguments"]), (&call["name"], &call["arguments"]));
+    let output = "Chunk ID: 1\nProcess exited with code 0\nOutput:\nmade.txt\n";
+    let said = json!({ "type": "function_call_output", "call_id": call["call_id"], "output": output });
+    request["stream"] = json!(false);
+    request["input"].as_array_mut().unwrap().extend([call, said]);
+    let answer = body(&ask(Responses, &request));
+    assert_eq!(answer["output"][0]["content"][0]["text"], "The tool answered: made.txt");
+    let counted = body(&ask(InputTokens, &json!({ "model": MODEL, "input": "say: one two three" })));
+    assert_eq!(counted["input_tokens"], 5);
 }
 
 fn anthropic_usage(usage: &Value) -> (u64, u64) {

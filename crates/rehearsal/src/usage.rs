@@ -6,10 +6,14 @@ use serde_json::Value;
 const BYTES_PER_TOKEN: u64 = 4;
 
 /// The blocks that are media: their bytes are no text.
-const MEDIA: [&str; 6] = ["image", "document", "image_url", "input_audio", "file", "video_url"];
+const MEDIA: [&str; 8] =
+    ["image", "document", "image_url", "input_audio", "input_file", "input_image", "file", "video_url"];
 
 /// The members whose texts say what something is, and are not read by a model.
-const NOT_READ: [&str; 6] = ["type", "role", "id", "tool_use_id", "tool_call_id", "cache_control"];
+const NOT_READ: [&str; 8] = ["type", "role", "id", "call_id", "status", "tool_use_id", "tool_call_id", "cache_control"];
+
+/// The members of a request that a model reads, in any dialect.
+const READ: [&str; 4] = ["system", "instructions", "messages", "tools"];
 
 /// What a call used, as the answer tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +24,7 @@ pub(crate) struct Tokens {
 
 /// The input tokens of a request: a quarter of the bytes of its texts, rounded up.
 pub(crate) fn input_tokens(request: &Value) -> u64 {
-    let bytes = ["system", "messages", "tools"].iter().map(|name| text_bytes(&request[*name])).sum::<u64>();
+    let bytes = READ.iter().map(|name| text_bytes(&request[*name])).sum::<u64>();
     bytes.div_ceil(BYTES_PER_TOKEN)
 }
 

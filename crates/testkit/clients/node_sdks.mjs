@@ -23,12 +23,12 @@ function counting() {
   return { sent, fetch: (url, options) => (sent.push(String(url)), fetch(url, options)) };
 }
 
-async function expectRefusal(sent, call) {
+async function expectRefusal(sent, call, status = 402) {
   const error = await call().then(
     () => assert.fail("the call went through without money"),
     (error) => error,
   );
-  assert.equal(error.status, 402, `${error}`);
+  assert.equal(error.status, status, `${error}`);
   assert.ok(error.message.length > 20, `the error says only ${error.message}`);
   assert.equal(sent.length, 1, `${sent.length} requests were sent`);
 }
@@ -111,6 +111,35 @@ const checks = {
     assert.equal(await runner.finalContent(), "The tool answered: Rain in Oslo");
   },
 
+  async node_responses_prompt() {
+    const response = await gpt().responses.create({ model, max_output_tokens: 50, input: "say: one two three" });
+    assert.equal(response.output_text, "one two three");
+    assert.equal(response.status, "completed");
+    assert.deepEqual([response.usage.input_tokens, response.usage.output_tokens], [5, 3]);
+  },
+
+  async node_responses_stream() {
+    const ask = { model, max_output_tokens: 20, input: "words: 30", stream: true };
+    const events = await collect(await gpt().responses.create(ask));
+    const deltas = events.filter((event) => event.type === "response.output_text.delta").map((event) => event.delta);
+    assert.equal(deltas.join("").trim().split(/\s+/).length, 20);
+    const last = events.at(-1);
+    assert.equal(last.type, "response.incomplete");
+    assert.equal(last.response.usage.output_tokens, 20);
+  },
+
+  async node_responses_tool_loop() {
+    const tools = [{ type: "function", name: "weather", parameters: schema, strict: false }];
+    const input = [user(toolScript)];
+    const first = await gpt().responses.stream({ model, input, tools }).finalResponse();
+    const call = first.output[0];
+    assert.deepEqual([call.type, JSON.parse(call.arguments)], ["function_call", { city: "Oslo" }]);
+    const output = weather(JSON.parse(call.arguments));
+    input.push(...first.output, { type: "function_call_output", call_id: call.call_id, output });
+    const last = await gpt().responses.create({ model, input, tools });
+    assert.equal(last.output_text, "The tool answered: Rain in Oslo");
+  },
+
   async node_anthropic_no_money() {
     const { sent, fetch } = counting();
     const client = claude({ apiKey: emptyKey ?? key, fetch });
@@ -122,6 +151,13 @@ const checks = {
     const { sent, fetch } = counting();
     const client = gpt({ apiKey: emptyKey ?? key, fetch });
     await expectRefusal(sent, () => client.chat.completions.create({ model, messages: [user(noMoney)] }));
+  },
+
+  async node_responses_no_money() {
+    const { sent, fetch } = counting();
+    const client = gpt({ apiKey: emptyKey ?? key, fetch });
+    // The rehearsal alone can say 402 only; a budget says what ends Codex.
+    await expectRefusal(sent, () => client.responses.create({ model, input: noMoney }), emptyKey ? 429 : 402);
   },
 };
 

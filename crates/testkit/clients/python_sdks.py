@@ -133,17 +133,55 @@ def python_openai_tool_loop():
     expect(last.message.content, "The tool answered: Rain in Oslo")
 
 
+@check
+def python_responses_prompt():
+    response = gpt().responses.create(model=MODEL, max_output_tokens=50, input="say: one two three")
+    expect(response.output_text, "one two three")
+    expect(response.status, "completed")
+    expect((response.usage.input_tokens, response.usage.output_tokens), (5, 3))
+
+
+@check
+def python_responses_stream():
+    with gpt().responses.stream(model=MODEL, max_output_tokens=20, input="words: 30") as stream:
+        text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+    with gpt().responses.create(model=MODEL, max_output_tokens=20, input="words: 30", stream=True) as events:
+        last = list(events)[-1]
+    expect(len(text.split()), 20)
+    expect((last.type, last.response.incomplete_details.reason), ("response.incomplete", "max_output_tokens"))
+    expect(last.response.usage.output_tokens, 20)
+
+
+@check
+def python_responses_count():
+    expect(gpt().responses.input_tokens.count(model=MODEL, input="say: one two three").input_tokens, 5)
+
+
+@check
+def python_responses_tool_loop():
+    tools = [{"type": "function", "name": "weather", "parameters": SCHEMA, "strict": False}]
+    conversation = [user(TOOL_SCRIPT)]
+    first = gpt().responses.create(model=MODEL, input=conversation, tools=tools)
+    call = first.output[0]
+    expect((call.type, json.loads(call.arguments)), ("function_call", {"city": "Oslo"}))
+    conversation += first.output
+    said = weather(**json.loads(call.arguments))
+    conversation.append({"type": "function_call_output", "call_id": call.call_id, "output": said})
+    last = gpt().responses.create(model=MODEL, input=conversation, tools=tools)
+    expect(last.output_text, "The tool answered: Rain in Oslo")
+
+
 def counting(sdk):
     """A client of the SDK's own kind that counts what it really sends."""
     sent = []
     return sent, sdk.DefaultHttpxClient(event_hooks={"request": [lambda request: sent.append(request.url.path)]})
 
 
-def expect_refusal(sent, refusal, call):
+def expect_refusal(sent, refusal, call, status=402):
     try:
         call()
     except refusal as error:
-        expect(error.status_code, 402)
+        expect(error.status_code, status)
         assert len(str(error)) > 20, f"the error says only {error}"
         expect(len(sent), 1)
         return
@@ -164,6 +202,19 @@ def python_openai_no_money():
     client = gpt(key=EMPTY_KEY or KEY, http_client=http)
     ask = lambda: client.chat.completions.create(model=MODEL, messages=[user(NO_MONEY)])
     expect_refusal(sent, openai.APIStatusError, ask)
+
+
+@check
+def python_responses_no_money():
+    sent, http = counting(openai)
+    client = gpt(key=EMPTY_KEY or KEY, http_client=http)
+    # The rehearsal alone can say 402 only; a budget says what ends Codex.
+    expect_refusal(
+        sent,
+        openai.APIStatusError,
+        lambda: client.responses.create(model=MODEL, input=NO_MONEY),
+        status=429 if EMPTY_KEY else 402,
+    )
 
 
 def main():

@@ -205,7 +205,7 @@ async fn run_command(
     let (program, arguments) =
         exec.command.split_first().ok_or_else(|| Failed::new("usage", "no command was given"))?;
     let mut command = tokio::process::Command::new(program);
-    command.args(arguments).envs(environment(allowance));
+    command.args(overrides(Path::new(program), allowance)).args(arguments).envs(environment(allowance));
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => return Ok(Err(Unstarted { program: program.to_string_lossy().into_owned(), error })),
@@ -243,21 +243,20 @@ fn ping(state: &Path) {
 /// a login included, passes through, and our key travels beside it.
 fn environment(allowance: &Allowance) -> Vec<(&'static str, OsString)> {
     let base = format!("http://{}", allowance.listen);
-    let has = |provider: &str| allowance.credentials.iter().any(|known| known == provider);
     let mut env: Vec<(&'static str, OsString)> = vec![("ALMONER_KEY", allowance.secret.clone().into())];
     env.push(("ANTHROPIC_BASE_URL", base.clone().into()));
-    if has("anthropic") {
+    if has(allowance, "anthropic") {
         env.push(("ANTHROPIC_API_KEY", allowance.secret.clone().into()));
     } else {
         env.push(("ANTHROPIC_CUSTOM_HEADERS", custom_headers(&allowance.secret)));
     }
-    if has("openai") {
+    if has(allowance, "openai") {
         env.push(("OPENAI_BASE_URL", format!("{base}/v1").into()));
         env.push(("OPENAI_API_KEY", allowance.secret.clone().into()));
     } else {
         env.push(("OPENAI_BASE_URL", format!("{base}/k/{}/v1", allowance.secret).into()));
     }
-    if has("gemini") {
+    if has(allowance, "gemini") {
         env.push(("GOOGLE_GEMINI_BASE_URL", base.into()));
         env.push(("GEMINI_API_KEY", allowance.secret.clone().into()));
         // Google's clients prefer this one where both are set, so it is the same then.
@@ -268,6 +267,29 @@ fn environment(allowance: &Allowance) -> Vec<(&'static str, OsString)> {
     }
     env.extend(["NO_PROXY", "no_proxy"].map(|name| (name, unproxied(inherited(name)))));
     env
+}
+
+/// What Codex needs before its own arguments: it reads the address of a provider from its configuration alone, and this
+/// lays one over that. Whoever hides Codex behind a script of another name puts it into the configuration.
+fn overrides(program: &Path, allowance: &Allowance) -> Vec<String> {
+    if program.file_name().is_none_or(|name| name != "codex") {
+        return Vec::new();
+    }
+    let Allowance { secret, listen, .. } = allowance;
+    let (path, credential) = match has(allowance, "openai") {
+        true => (String::new(), r#"env_key="ALMONER_KEY""#),
+        // Codex's own login, or its own key, passes through.
+        false => (format!("/k/{secret}"), "requires_openai_auth=true"),
+    };
+    let provider = format!(
+        r#"model_providers.almoner={{name="Almoner",base_url="http://{listen}{path}/v1",wire_api="responses",{credential}}}"#
+    );
+    ["-c", r#"model_provider="almoner""#, "-c", &provider].map(str::to_owned).into()
+}
+
+/// Whether the server has a credential of its own for a provider.
+fn has(allowance: &Allowance, provider: &str) -> bool {
+    allowance.credentials.iter().any(|known| known == provider)
 }
 
 /// Hosts that are asked without a proxy, this machine among them: a proxy cannot reach us, and must not see our key.
@@ -392,6 +414,30 @@ mod tests {
         for name in ["NO_PROXY", "no_proxy"] {
             assert!(told.iter().any(|(known, value)| *known == name && value.to_string_lossy().contains("127.0.0.1")));
         }
+    }
+
+    #[test]
+    fn codex_is_told_where_to_ask_before_its_own_arguments() {
+        let allowance = |credentials: &[&str]| Allowance {
+            name: "key-1".to_owned(),
+            secret: "alm_secret".to_owned(),
+            listen: "127.0.0.1:4141".to_owned(),
+            credentials: credentials.iter().map(|&name| name.to_owned()).collect(),
+            budgets: Vec::new(),
+            config: None,
+            notes: Vec::new(),
+        };
+        let told = |program: &str, credentials: &[&str]| overrides(Path::new(program), &allowance(credentials));
+        assert_eq!(told("/usr/bin/claude", &["openai"]), Vec::<String>::new());
+        let with_ours = told("/opt/bin/codex", &["openai"]);
+        assert_eq!(with_ours[..3], ["-c", r#"model_provider="almoner""#, "-c"]);
+        assert_eq!(
+            with_ours[3],
+            r#"model_providers.almoner={name="Almoner",base_url="http://127.0.0.1:4141/v1",wire_api="responses",env_key="ALMONER_KEY"}"#
+        );
+        let with_its_own = &told("codex", &[])[3];
+        assert!(with_its_own.contains("http://127.0.0.1:4141/k/alm_secret/v1"), "{with_its_own}");
+        assert!(with_its_own.contains("requires_openai_auth=true"), "{with_its_own}");
     }
 
     #[test]

@@ -123,18 +123,24 @@ impl Answer {
         let mut response = Response::new(Full::new(form::body(self, dialect)));
         *response.status_mut() = self.status(dialect);
         tell::refused(response.headers_mut(), self, call);
+        if let Some(name) = dialect.tongue().reason_header.filter(|_| self.ends_the_money()) {
+            tell::reason(response.headers_mut(), name, &self.message());
+        }
         response
     }
 
-    /// The status, in a dialect. It is never 409, and 400 only where the body itself is wrong.
+    /// The status, in a dialect. It is never 409.
     #[must_use]
     pub const fn status(&self, dialect: Dialect) -> StatusCode {
         match self {
             Self::NoMoney(_) | Self::CutShort { .. } | Self::Stopped(_) => dialect.tongue().no_money,
             Self::SlowDown { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Policy { .. } | Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Policy { .. } => dialect.tongue().policy,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::BadBody(_) | Self::BrokeOff(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            // After this Codex posts at once; after any other refusal it tries the socket six times more.
+            Self::NotFound(NoRoute::Socket) => StatusCode::UPGRADE_REQUIRED,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
@@ -215,6 +221,11 @@ impl Answer {
             Self::SlowDown { refusal, .. } => refusal.as_deref(),
             _ => None,
         }
+    }
+
+    /// Whether it is about a budget that is spent.
+    const fn ends_the_money(&self) -> bool {
+        matches!(self, Self::NoMoney(_) | Self::CutShort { .. } | Self::Stopped(_))
     }
 
     /// How long to wait, for those that time mends.

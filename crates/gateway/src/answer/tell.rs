@@ -94,6 +94,11 @@ pub(super) fn refused(headers: &mut HeaderMap, answer: &Answer, call: Option<Cal
     }
 }
 
+/// Tells the reason where a dialect's clients look for it.
+pub(super) fn reason(headers: &mut HeaderMap, name: &'static str, message: &str) {
+    headers.insert(HeaderName::from_static(name), readable(message));
+}
+
 fn fullness(headers: &mut HeaderMap, account: &AccountKey, limit: &Limit, left: u64) {
     headers.insert(BUDGET, safe(&account.to_string()));
     headers.insert(LEFT, safe(&limit.meter.show(left)));
@@ -102,6 +107,12 @@ fn fullness(headers: &mut HeaderMap, account: &AccountKey, limit: &Limit, left: 
 
 /// How long a header's value may be.
 const VALUE_MAX: usize = 512;
+
+/// A sentence as a header's value, to be read by a person and by nobody else: what is not printable ASCII is left out.
+fn readable(text: &str) -> HeaderValue {
+    let value: String = text.chars().filter(|c| matches!(c, ' '..='~')).take(VALUE_MAX).collect();
+    HeaderValue::from_str(value.trim()).unwrap_or(HeaderValue::from_static("?"))
+}
 
 /// A text as a header's value: whatever is not printable ASCII, and `%`, stands as `%XX`, so that no name that a
 /// stranger chose can end a line, and every name can be read back.

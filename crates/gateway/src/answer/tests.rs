@@ -52,7 +52,9 @@ fn check(answer: &Answer, dialect: Dialect, expected: &str) {
     let words = match dialect {
         Dialect::Anthropic => format!("{} {}", body["type"].as_str().unwrap(), error["type"].as_str().unwrap()),
         Dialect::Gemini => format!("{} {}", error["status"].as_str().unwrap(), error["code"]),
-        Dialect::Chat => format!("{} {}", error["type"].as_str().unwrap(), error["code"].as_str().unwrap()),
+        Dialect::Chat | Dialect::Responses => {
+            format!("{} {}", error["type"].as_str().unwrap(), error["code"].as_str().unwrap())
+        }
     };
     let got = format!(
         "{} {words} retry={} after={} fault={}",
@@ -110,6 +112,41 @@ fn each_answer_has_the_form_that_ends_or_slows_its_client() {
     check(&stopped, Anthropic, "402 error billing_error retry=false after=- fault=client");
     let late = Answer::TimedOut("60s".to_owned());
     check(&late, Chat, "504 api_error timed_out retry=- after=- fault=provider");
+}
+
+#[test]
+fn each_refusal_of_responses_ends_codex_at_once_and_shows_why() {
+    use Dialect::Responses;
+    check(&no_money(), Responses, "429 usage_limit_reached insufficient_quota retry=false after=- fault=client");
+    let policy = Answer::Policy { code: "price_missing", message: "no price".to_owned() };
+    check(&policy, Responses, "400 invalid_request_error price_missing retry=false after=- fault=client");
+    let slow = Answer::SlowDown { refusal: Some(plain(RefusalReason::Held)), after: Span::from_secs(2) };
+    check(&slow, Responses, "429 rate_limit_exceeded rate_limit_exceeded retry=- after=2 fault=client");
+    let socket = Answer::NotFound(NoRoute::Socket);
+    check(&socket, Responses, "426 invalid_request_error not_found retry=false after=- fault=client");
+    let body: Json = serde_json::from_slice(&form::body(&no_money(), Responses)).unwrap();
+    assert_eq!(body["error"]["resets_at"], 1_764_028_800);
+    let shown = |answer: &Answer, dialect| {
+        let response = answer.respond(dialect, None);
+        response.headers().get("x-codex-promo-message").map(|value| value.to_str().unwrap().to_owned())
+    };
+    assert!(shown(&no_money(), Responses).unwrap().starts_with("Almoner: budget `team` has $0.12 left of $1.00 / day"));
+    assert_eq!((shown(&policy, Responses), shown(&no_money(), Dialect::Chat)), (None, None));
+    let odd = Answer::Stopped("bob's bu\u{fc}dget is spent\r\n 100%".to_owned());
+    assert!(shown(&odd, Responses).unwrap().contains("bob's budget is spent"));
+}
+
+#[test]
+fn a_response_that_is_cut_has_failed_for_good() {
+    let opened = "event: response.created\ndata: {}\n\n";
+    let end =
+        cut(&so_far(Dialect::Responses, opened), &Answer::Policy { code: "cut_running", message: "x".to_owned() });
+    let end = std::str::from_utf8(&end).unwrap();
+    let data = end.strip_prefix("event: response.failed\ndata: ").unwrap();
+    let event: Json = serde_json::from_str(data.trim_end()).unwrap();
+    assert_eq!((&event["type"], &event["response"]["status"]), (&"response.failed".into(), &"failed".into()));
+    assert_eq!(event["response"]["error"]["code"], "insufficient_quota");
+    assert_eq!(event["response"]["error"]["almoner"]["code"], "cut_running");
 }
 
 #[test]
@@ -247,6 +284,8 @@ fn a_stream_that_is_over_is_not_cut() {
         (Dialect::Anthropic, "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"),
         (Dialect::Anthropic, "event:message_stop\r\ndata: {}\r\n\r\n"),
         (Dialect::Chat, "data: {}\n\ndata: [DONE]\n\n"),
+        (Dialect::Responses, "event: response.completed\ndata: {}\n\n"),
+        (Dialect::Responses, "event: response.incomplete\ndata: {}\n\n"),
     ] {
         assert_eq!(cut(&so_far(dialect, ended), &no_money()), Bytes::new());
         assert_ne!(cut(&so_far(dialect, &ended[..ended.len() - 4]), &no_money()), Bytes::new());

@@ -22,6 +22,8 @@ pub(super) const TONGUE: Tongue = Tongue {
     credential: CredentialPlace::Header("x-api-key"),
     query_credential: &[],
     no_money: StatusCode::PAYMENT_REQUIRED,
+    policy: StatusCode::FORBIDDEN,
+    reason_header: None,
     error,
     plain_stream: Framing::Sse,
     last_lines: &[("event", "message_stop")],
@@ -452,8 +454,16 @@ impl Reader {
         self.sheet.shape.thinking = thinking.as_ref().map(|thinking| thinking.budget);
         let asked_output = self.sheet.shape.max_output;
         let cap = CapField { place: Place::top("max_tokens"), sent: asked_output, aliases: Vec::new() };
-        let plan =
-            Plan { root: root.layout(), cap: Some(cap), thinking, usage: None, tools: self.limitless, length: 0 };
+        let plan = Plan {
+            root: root.layout(),
+            cap: Some(cap),
+            thinking,
+            usage: None,
+            tools: self.limitless,
+            limit: None,
+            lean: None,
+            length: 0,
+        };
         // A fallback answers on another model, and is billed beside what the first one wrote.
         let dropped = if root.told("fallbacks").is_some() { vec!["fallbacks"] } else { Vec::new() };
         Ok(Call {

@@ -48,6 +48,10 @@ pub(super) struct Plan {
     pub(super) usage: Option<Place>,
     /// Tools of the provider without a limit of their own.
     pub(super) tools: Vec<Layout>,
+    /// The member at the top that limits all of them together, where it has to be added.
+    pub(super) limit: Option<&'static str>,
+    /// The tools without those of the provider that an agent carries beside its own, where the call can do without.
+    pub(super) lean: Option<String>,
     /// How long the body was, so that a plan is not used on another.
     pub(super) length: usize,
 }
@@ -117,8 +121,26 @@ impl Call {
         self.plan.cap = None;
         self.plan.thinking = None;
         self.plan.tools.clear();
+        self.plan.limit = None;
+        self.plan.lean = None;
         self.dropped.clear();
         self
+    }
+
+    /// The body without the tools of the provider that the call can do without; `None` where there are none. An agent
+    /// carries a web search in every call, and each search can fill a context window.
+    #[must_use]
+    pub fn lean_body(&self, body: &Bytes) -> Option<Bytes> {
+        let tools = self.plan.lean.clone()?;
+        let mut splice = Splice::new();
+        splice.object(&self.plan.root, &[("tools", tools)], &[]);
+        Some(splice.apply(body))
+    }
+
+    /// Whether there is a leaner body for the call.
+    #[must_use]
+    pub fn can_be_lean(&self) -> bool {
+        self.plan.lean.is_some()
     }
 
     /// Looks up the prices of the models that its tools bring in.
@@ -181,6 +203,7 @@ impl Call {
         for tool in &self.plan.tools {
             changes.splice.object(tool, &[("max_uses", super::TOOL_USES_MAX.to_string())], &[]);
         }
+        changes.set.extend(self.plan.limit.map(|name| (name, super::TOOL_USES_MAX.to_string())));
         changes.removed.extend(&self.dropped);
         changes.splice.object(&self.plan.root, &changes.set, &changes.removed);
         changes.splice.apply(body)

@@ -22,6 +22,8 @@ pub(super) const TONGUE: Tongue = Tongue {
     credential: CredentialPlace::Bearer,
     query_credential: &[],
     no_money: StatusCode::PAYMENT_REQUIRED,
+    policy: StatusCode::FORBIDDEN,
+    reason_header: None,
     error,
     plain_stream: Framing::Sse,
     last_lines: &[("data", "[DONE]")],
@@ -266,6 +268,8 @@ impl Reader {
             thinking: None,
             usage: if stream { usage(root)? } else { None },
             tools: Vec::new(),
+            limit: None,
+            lean: None,
             length: 0,
         };
         Ok(Call {
@@ -282,7 +286,7 @@ impl Reader {
     }
 }
 
-fn starts(value: Value<'_>, start: &str) -> bool {
+pub(super) fn starts(value: Value<'_>, start: &str) -> bool {
     value.text().is_some_and(|text| text.get(..start.len()).is_some_and(|has| has.eq_ignore_ascii_case(start)))
 }
 
@@ -301,9 +305,10 @@ fn asked_output(root: &Object<'_>) -> Result<Option<u64>, BadBody> {
     Ok(asked.into_iter().flatten().min())
 }
 
-/// Whether OpenAI takes only `max_completion_tokens` for a model: the o-series, gpt-5 and what came after. Some write
+/// Whether OpenAI takes only `max_completion_tokens` for a model, because it reasons: the o-series, gpt-5 and what came
+/// after. Some write
 /// gpt-3.5 as `gpt-35`.
-fn takes_only_the_new(model: &str) -> bool {
+pub(super) fn takes_only_the_new(model: &str) -> bool {
     let model = model.strip_prefix("ft:").unwrap_or(model);
     let model = model.rsplit('/').next().unwrap_or(model);
     let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u32>().ok();

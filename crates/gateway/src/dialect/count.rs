@@ -20,14 +20,42 @@ const COUNTED: [&str; 10] = [
     "output_format",
 ];
 
+/// What OpenAI's takes of a response.
+const COUNTED_OF_RESPONSES: [&str; 12] = [
+    "model",
+    "input",
+    "instructions",
+    "conversation",
+    "parallel_tool_calls",
+    "personality",
+    "previous_response_id",
+    "reasoning",
+    "text",
+    "tool_choice",
+    "tools",
+    "truncation",
+];
+
 /// The body that asks how many tokens of input this message has.
 ///
 /// # Errors
 /// [`BadBody`] where the body is no JSON object.
 pub(crate) fn counting_body(body: &[u8], _: &str) -> Result<Bytes, BadBody> {
+    only(&COUNTED, body)
+}
+
+/// The body that asks how many tokens of input this response reads.
+///
+/// # Errors
+/// [`BadBody`] where the body is no JSON object.
+pub(crate) fn counting_body_of_responses(body: &[u8], _: &str) -> Result<Bytes, BadBody> {
+    only(&COUNTED_OF_RESPONSES, body)
+}
+
+fn only(names: &[&str], body: &[u8]) -> Result<Bytes, BadBody> {
     let document = Document::read(body)?;
     let root = document.root()?;
-    let counted = root.iter().filter(|(name, _)| COUNTED.contains(name));
+    let counted = root.iter().filter(|(name, _)| names.contains(name));
     let members: Vec<String> = counted.map(|(name, value)| format!("\"{name}\":{}", value.raw())).collect();
     Ok(format!("{{{}}}", members.join(",")).into())
 }
@@ -35,6 +63,12 @@ pub(crate) fn counting_body(body: &[u8], _: &str) -> Result<Bytes, BadBody> {
 #[cfg(test)]
 mod count_tests {
     use super::*;
+
+    #[test]
+    fn of_a_response_too() {
+        let body = br#"{"model":"m","max_output_tokens":5,"input":"hi","client_metadata":{},"tools":[]}"#;
+        assert_eq!(counting_body_of_responses(body, "m").unwrap(), r#"{"model":"m","input":"hi","tools":[]}"#);
+    }
 
     #[test]
     fn only_what_is_counted_is_asked_about() {

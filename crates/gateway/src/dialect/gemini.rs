@@ -24,6 +24,8 @@ pub(super) const TONGUE: Tongue = Tongue {
     credential: CredentialPlace::Header("x-goog-api-key"),
     query_credential: &[("key", CredentialPlace::Header("x-goog-api-key")), ("access_token", CredentialPlace::Bearer)],
     no_money: StatusCode::PAYMENT_REQUIRED,
+    policy: StatusCode::FORBIDDEN,
+    reason_header: None,
     error,
     plain_stream: Framing::JsonArray,
     last_lines: &[],
@@ -357,6 +359,8 @@ impl Reader {
             thinking: thinking.filter(|thinking| thinking.budget > 0),
             usage: None,
             tools: Vec::new(),
+            limit: None,
+            lean: None,
             length: 0,
         };
         Ok(Call {

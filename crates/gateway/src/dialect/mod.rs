@@ -18,6 +18,7 @@ mod gemini;
 mod gemini_tests;
 mod members;
 mod plain;
+mod responses;
 mod sheet;
 #[cfg(test)]
 mod tests;
@@ -44,19 +45,22 @@ pub enum Dialect {
     Anthropic,
     /// OpenAI's Chat Completions.
     Chat,
+    /// OpenAI's Responses.
+    Responses,
     /// Gemini's generateContent.
     Gemini,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 3] = [Self::Anthropic, Self::Chat, Self::Gemini];
+    pub const ALL: [Self; 4] = [Self::Anthropic, Self::Chat, Self::Responses, Self::Gemini];
 
     /// What is particular to it.
     pub(crate) const fn tongue(self) -> &'static Tongue {
         match self {
             Self::Anthropic => &anthropic::TONGUE,
             Self::Chat => &chat::TONGUE,
+            Self::Responses => &responses::TONGUE,
             Self::Gemini => &gemini::TONGUE,
         }
     }

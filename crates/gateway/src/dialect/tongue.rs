@@ -20,6 +20,10 @@ pub(crate) struct Tongue {
     pub(crate) query_credential: &'static [(&'static str, CredentialPlace)],
     /// The status for an end of the money after which its clients ask no second time.
     pub(crate) no_money: StatusCode,
+    /// The status for what is not allowed as it stands, after which its clients ask no second time.
+    pub(crate) policy: StatusCode,
+    /// A header whose text its clients show their user instead of the message.
+    pub(crate) reason_header: Option<&'static str>,
     /// The error object.
     pub(crate) error: fn(&Wrong<'_>) -> Value,
     /// How a stream lies in its bytes where its content type does not say that they are server-sent events.

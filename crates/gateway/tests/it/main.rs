@@ -2,11 +2,15 @@
 
 // What cannot be read is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+// A test that needs recordings says that there are none.
+#![allow(clippy::print_stdout)]
 
 mod border;
 mod counting;
 mod gemini;
 mod names;
 mod pinned;
+mod recorded;
+mod responses;
 mod ways_out;
 mod world;

@@ -179,9 +179,9 @@ impl Bench {
     pub(crate) fn at(pinned: Pinned, budgets: Vec<Budget>) -> Self {
         let shared = Shared::default();
         budgets.iter().for_each(|budget| shared.state().ledger.set_budget(budget.clone(), Who("test".into()), NOW));
-        let provider = |name: &str, dialect| Provider {
+        let provider = |name: &str, dialects| Provider {
             name: name.to_owned(),
-            dialects: vec![dialect],
+            dialects,
             base_url: format!("http://{name}.test"),
             credential: Credential::new("sk-own"),
             models: Box::new(|_| true),
@@ -205,9 +205,9 @@ impl Bench {
             },
         };
         let providers = vec![
-            provider("anthropic", Dialect::Anthropic),
-            provider("openai", Dialect::Chat),
-            provider("gemini", Dialect::Gemini),
+            provider("anthropic", vec![Dialect::Anthropic]),
+            provider("openai", vec![Dialect::Chat, Dialect::Responses]),
+            provider("gemini", vec![Dialect::Gemini]),
         ];
         let book = PriceBook::shipped().clone();
         let gateway = Gateway::new(shared.clone(), shared.clone(), shared.clone(), providers, settings, book);
@@ -274,6 +274,10 @@ impl Bench {
         self.call(post("/v1/chat/completions", "gpt-4o", more)).await
     }
 
+    pub(crate) async fn responses(&self, more: &str) -> Response<ClientBody> {
+        self.call(ask("/v1/responses", format!("{{\"model\":\"gpt-5.2\",\"input\":\"hi\"{more}}}"))).await
+    }
+
     /// How the calls ended, in a word each.
     pub(crate) fn ends(&self) -> Vec<&'static str> {
         let word = |end: &End| match end {
@@ -296,7 +300,10 @@ impl Bench {
 }
 
 pub(crate) fn post(path: &str, model: &str, more: &str) -> Request<Full<Bytes>> {
-    let body = format!("{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]{more}}}");
+    ask(path, format!("{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]{more}}}"))
+}
+
+pub(crate) fn ask(path: &str, body: String) -> Request<Full<Bytes>> {
     let request = Request::post(path).header("host", "127.0.0.1:4141").header("content-type", "application/json");
     request.body(Full::new(body.into())).unwrap()
 }

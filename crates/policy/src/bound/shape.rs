@@ -46,6 +46,8 @@ pub struct Shape {
     /// From how many tokens of input on the provider writes a summary first, which is a sampling of its own; `None`:
     /// it was not asked to.
     pub compacts_at: Option<u64>,
+    /// What of the request leaves no usage in its answer, by name: an answer that is fetched later, for one.
+    pub unmetered: Vec<String>,
     /// The tools that the provider runs itself.
     pub server_tools: Vec<ServerTool>,
     /// Members of the body and names of betas that nobody here knows.
@@ -59,6 +61,7 @@ impl Shape {
         let mut shape = self.clone();
         shape.server_tools.clear();
         shape.compacts_at = None;
+        shape.unmetered.clear();
         shape.opaque.clear();
         (shape.images, shape.pages, shape.documents, shape.sounds) = (0, 0, 0, 0);
         (shape.service_tier, shape.fast) = (None, false);
