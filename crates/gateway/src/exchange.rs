@@ -20,11 +20,10 @@ use crate::bill::{Asked, Bill, Tariff, bill};
 use crate::dialect::Asks;
 use crate::guard::HoldGuard;
 use crate::http;
+use crate::pipe::{client_body, full_body};
 use crate::port::{End, Fullness, Purse, Recorder, Upstream, UpstreamError};
 use crate::provider::authorise;
-use crate::relay::{
-    ClientBody, Home, Leaving, Relay, UpstreamBody, client_body, collect, cut_told, framing, full_body,
-};
+use crate::relay::{ClientBody, Home, Leaving, Relay, UpstreamBody, collect, cut_told, framing};
 use crate::report::Report;
 use crate::stack::{Gateway, Understood, World, whole};
 use crate::survivor::{Panicked, to_the_end};

@@ -16,6 +16,7 @@ mod guard;
 mod heed;
 mod http;
 mod labels;
+mod pipe;
 mod port;
 mod provider;
 mod reject;

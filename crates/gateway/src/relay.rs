@@ -5,22 +5,20 @@
 //! client's next call finds the money back.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use almoner_meter::{Decoder, Framing, Reading};
 use almoner_units::Span;
 use http_body_util::BodyExt;
-use http_body_util::channel::{Channel, Sender};
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::{Body, Bytes, Frame};
+use hyper::body::{Bytes, Frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::answer::{Answer, StreamSoFar, UsageFilter, cut};
 use crate::dialect::Dialect;
+use crate::pipe::Filler;
 
 /// Any error that a body may end with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -29,8 +27,6 @@ pub type UpstreamBody = UnsyncBoxBody<Bytes, BoxError>;
 /// The body of our answer.
 pub type ClientBody = UnsyncBoxBody<Bytes, BoxError>;
 
-/// How many chunks may be on their way to a client.
-const CHUNKS_MAX: usize = 16;
 /// What a client is told that comes back to an answer it left unread.
 const UNREAD: &str = "the answer was left unread for too long";
 
@@ -74,11 +70,19 @@ pub(crate) struct Relay {
 
 /// Whoever reads the answer, as long as somebody does.
 struct Client {
-    sender: Option<Sender<Bytes, BoxError>>,
-    /// Tells that nobody does any more, though there is nothing to pass just now.
-    gone: oneshot::Receiver<Infallible>,
+    filler: Option<Filler>,
     drain: Option<(OwnedSemaphorePermit, Instant)>,
     so_far: StreamSoFar,
+}
+
+impl Client {
+    /// Waits until nobody reads the answer any more; for ever once that is known.
+    async fn gone(&self) {
+        match &self.filler {
+            Some(filler) => filler.gone().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// What came next from the provider, or instead of it.
@@ -89,28 +93,6 @@ enum Next {
     Cut(String),
     /// The client has gone while the provider was silent.
     Left,
-}
-
-/// The end of a client's body at which it is filled.
-pub(crate) struct Filler {
-    sender: Sender<Bytes, BoxError>,
-    gone: oneshot::Receiver<Infallible>,
-}
-
-/// A client's body, which is dropped when its client has gone.
-struct Filled {
-    channel: Channel<Bytes, BoxError>,
-    /// Never told anything: the other end hears that this one is gone.
-    _stays: oneshot::Sender<Infallible>,
-}
-
-impl Body for Filled {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.channel).poll_frame(context)
-    }
 }
 
 /// Tells whether a client that waits for an answer, of which nothing is there to pass yet, has gone.
@@ -144,33 +126,16 @@ fn gone_too_long(drain: Span) -> String {
     format!("the client went away, and the rest did not come within {drain}")
 }
 
-/// A body that the relay fills, and its filler.
-pub(crate) fn client_body() -> (Filler, ClientBody) {
-    let (sender, channel) = Channel::<Bytes, BoxError>::new(CHUNKS_MAX);
-    let (stays, gone) = oneshot::channel();
-    (Filler { sender, gone }, UnsyncBoxBody::new(Filled { channel, _stays: stays }))
-}
-
-/// A body that is all there.
-pub(crate) fn full_body(bytes: Bytes) -> ClientBody {
-    UnsyncBoxBody::new(http_body_util::Full::new(bytes).map_err(|never: Infallible| match never {}))
-}
-
 impl Relay {
     /// Relays a stream to its end; `settle` is called once, before the client can see the last bytes.
-    pub(crate) async fn run(
-        mut self,
-        mut body: UpstreamBody,
-        Filler { sender, gone }: Filler,
-        settle: impl FnOnce(Home) + Send,
-    ) {
+    pub(crate) async fn run(mut self, mut body: UpstreamBody, filler: Filler, settle: impl FnOnce(Home) + Send) {
         let ends_at = Instant::now_plus(self.patience.answer);
         let mut client =
-            Client { sender: Some(sender), gone, drain: None, so_far: StreamSoFar::new(self.dialect, self.framing) };
+            Client { filler: Some(filler), drain: None, so_far: StreamSoFar::new(self.dialect, self.framing) };
         let mut from_provider = StreamSoFar::new(self.dialect, self.framing);
         let mut settle = Some(settle);
         let broke = loop {
-            match self.next(&mut body, &mut client, ends_at).await {
+            match self.next(&mut body, &client, ends_at).await {
                 Next::Data(data) => {
                     from_provider.pass(&data);
                     self.meter.iter_mut().for_each(|meter| meter.feed(&data));
@@ -201,9 +166,9 @@ impl Relay {
         // Where nothing in a stream says that it is over, its end does.
         let ended = broke.is_none() && self.dialect.tongue().last_lines.is_empty();
         self.bring_home(&mut settle, broke.clone(), ended);
-        match (broke, client.sender.take()) {
-            (Some(why), Some(sender)) => sender.abort(why.into()),
-            (None, Some(mut sender)) if !rest.is_empty() => drop(sender.send_data(rest).await),
+        match (broke, client.filler.take()) {
+            (Some(why), Some(filler)) => filler.abort(why.into()),
+            (None, Some(filler)) if !rest.is_empty() => drop(filler.send(rest).await),
             _ => {}
         }
     }
@@ -215,14 +180,14 @@ impl Relay {
         }
     }
 
-    async fn next(&mut self, body: &mut UpstreamBody, client: &mut Client, ends_at: Instant) -> Next {
+    async fn next(&mut self, body: &mut UpstreamBody, client: &Client, ends_at: Instant) -> Next {
         let silent_at = Instant::now_plus(self.patience.provider).min(ends_at);
         let until = client.drain.as_ref().map_or(silent_at, |(_, until)| silent_at.min(*until));
         tokio::select! {
             biased;
             why = cut_told(&mut self.cut) => Next::Cut(why),
             frame = timeout_at(until, next_data(body)) => frame.unwrap_or_else(|_| Next::Broke(self.too_late(client))),
-            _ = &mut client.gone, if client.sender.is_some() => Next::Left,
+            () = client.gone() => Next::Left,
         }
     }
 
@@ -235,13 +200,13 @@ impl Relay {
 
     /// Passes bytes to the client; where it has gone, keeps reading for the usage, within bounds.
     async fn pass(&self, client: &mut Client, data: Bytes) -> Result<(), String> {
-        let Some(sender) = &mut client.sender else { return Ok(()) };
+        let Some(filler) = &client.filler else { return Ok(()) };
         if data.is_empty() {
             return Ok(());
         }
         client.so_far.pass(&data);
         let unread = Duration::from_millis(self.patience.client.ms());
-        if let Ok(Ok(())) = timeout(unread, sender.send_data(data)).await {
+        if let Ok(Ok(())) = timeout(unread, filler.send(data)).await {
             return Ok(());
         }
         self.go_on_without(client)
@@ -250,7 +215,7 @@ impl Relay {
     /// Reads on for the usage though nobody reads the answer, for a while.
     fn go_on_without(&self, client: &mut Client) -> Result<(), String> {
         // What was sent must not look whole to whoever comes back to read it.
-        client.sender.take().into_iter().for_each(|sender| sender.abort(UNREAD.into()));
+        client.filler.take().into_iter().for_each(|filler| filler.abort(UNREAD.into()));
         match Arc::clone(&self.drains).try_acquire_owned() {
             Ok(permit) => client.drain = Some((permit, Instant::now_plus(self.patience.drain))),
             Err(_) => return Err("the client went away, and too many answers are read without one".to_owned()),
