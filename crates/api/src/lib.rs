@@ -12,4 +12,4 @@ mod wire;
 pub use budget::{AccountInfo, BudgetInfo, HoldInfo, LimitInfo};
 pub use call::{CallInfo, KeySummary};
 pub use config::ConfigInfo;
-pub use wire::{Failure, Reply, Request, Status, read_line, write_line};
+pub use wire::{Failure, Reply, Request, Status, UsedTokens, read_line, write_line};

@@ -10,6 +10,22 @@ use crate::{AccountInfo, BudgetInfo, CallInfo, ConfigInfo, HoldInfo, KeySummary}
 /// The most bytes that a line may have.
 const LINE_MAX: u64 = 16 << 20;
 
+/// The tokens that a call used, as its provider's console tells them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsedTokens {
+    /// Input that was neither read from nor written to a cache.
+    pub input: u64,
+    /// Output, reasoning included.
+    pub output: u64,
+    /// Input read from a cache.
+    pub cache_read: u64,
+    /// Input written to a cache for five minutes.
+    pub cache_write_5m: u64,
+    /// Input written to a cache for an hour.
+    pub cache_write_1h: u64,
+}
+
 /// An operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "operation", rename_all = "snake_case", deny_unknown_fields)]
@@ -65,12 +81,15 @@ pub enum Request {
     },
     /// Open holds, and those that are assumed.
     Holds,
-    /// Books the truth about a call that ended without news.
+    /// Books the truth about a call that ended without news. Where neither a cost nor tokens are told, it spent
+    /// nothing.
     Correct {
         /// The call.
         id: String,
-        /// What it really cost, in nano-dollars; none where it spent nothing.
+        /// What it really cost, in nano-dollars; none: what its tokens cost by the price book.
         cost_nano: Option<u64>,
+        /// What it really used; none: its tokens stay as they were held.
+        tokens: Option<UsedTokens>,
         /// Why, for the audit.
         reason: String,
         /// Who asks, for the audit.

@@ -184,15 +184,30 @@ pub(crate) enum Holds {
 }
 
 #[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("truth").required(true))]
+#[command(group = clap::ArgGroup::new("truth").required(true).multiple(true).args(["cost", "input", "unspent"]))]
 pub(crate) struct Correct {
     /// The call's id; `almoner holds list` shows those without news.
     pub(crate) id: String,
     /// What the call really cost, such as '$0.25'.
-    #[arg(long, value_name = "DOLLARS", group = "truth")]
+    #[arg(long, value_name = "DOLLARS")]
     pub(crate) cost: Option<String>,
+    /// Its input tokens, those of caches left out. Without --cost the price book of the call's day says what they cost.
+    #[arg(long, value_name = "TOKENS", requires = "output")]
+    pub(crate) input: Option<u64>,
+    /// Its output tokens, reasoning included.
+    #[arg(long, value_name = "TOKENS", requires = "input")]
+    pub(crate) output: Option<u64>,
+    /// Input tokens read from a cache.
+    #[arg(long, value_name = "TOKENS", requires = "input", default_value_t = 0)]
+    pub(crate) cache_read: u64,
+    /// Input tokens written to a cache for five minutes.
+    #[arg(long = "cache-write-5m", value_name = "TOKENS", requires = "input", default_value_t = 0)]
+    pub(crate) cache_write_5m: u64,
+    /// Input tokens written to a cache for an hour.
+    #[arg(long = "cache-write-1h", value_name = "TOKENS", requires = "input", default_value_t = 0)]
+    pub(crate) cache_write_1h: u64,
     /// The call spent nothing.
-    #[arg(long, group = "truth")]
+    #[arg(long, conflicts_with_all = ["cost", "input"])]
     pub(crate) unspent: bool,
     /// How you know, for the audit.
     #[arg(long)]

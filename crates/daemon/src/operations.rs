@@ -4,11 +4,11 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use almoner_api::{AccountInfo, BudgetInfo, ConfigInfo, Failure, KeySummary, Reply, Request, Status};
+use almoner_api::{AccountInfo, BudgetInfo, ConfigInfo, Failure, KeySummary, Reply, Request, Status, UsedTokens};
 use almoner_config::nearest;
 use almoner_gateway::Gateway;
 use almoner_ledger::{AccountId, Hold, LimitView, Who};
-use almoner_policy::{ACCOUNTS_MAX, most_touched, touched};
+use almoner_policy::{ACCOUNTS_MAX, Extras, PriceBook, cost, most_touched, touched};
 use almoner_store::{CallRecord, History, HistoryEvent, Outcome};
 use almoner_units::{
     AccountKey, Budget, BudgetName, CallId, Charge, LabelError, LabelName, LabelValue, Labels, LevelMarks, Limit,
@@ -46,6 +46,7 @@ pub(crate) struct Operations {
     pub(crate) keyring: Keyring,
     pub(crate) recorder: Recorder,
     pub(crate) activity: Activity,
+    pub(crate) book: PriceBook,
     /// Why accounts are over their limits.
     pub(crate) reasons: Reasons,
 }
@@ -82,9 +83,9 @@ impl Operations {
             }
             Request::Explain { id } => self.explain(id).await,
             Request::Holds => self.holds().await,
-            Request::Correct { id, cost_nano, reason, by } => {
+            Request::Correct { id, cost_nano, tokens, reason, by } => {
                 let why = format!("`correct` brought the truth about call {id}");
-                self.noting(&why, self.correct(id, cost_nano, reason, by)).await
+                self.noting(&why, self.correct(id, (cost_nano, tokens), reason, by)).await
             }
             Request::CreateKey { limits, kill, ttl_ms, note } => self.create_key(limits, kill, ttl_ms, note).await,
             Request::KeySummary { key } => self.key_summary(key).await,
@@ -228,6 +229,7 @@ impl Operations {
         reason: String,
         by: String,
     ) -> Result<Reply, No> {
+        with_reason(&reason)?;
         let labels: Labels = parse_labels(&labels)?.into_iter().collect();
         let id = CallId::new(clock::read().wall, clock::dice());
         let usage = Usage { input: Some(input), output: Some(output), ..Usage::default() };
@@ -283,12 +285,21 @@ impl Operations {
         Ok(Reply::Holds { holds: holds.await?? })
     }
 
-    async fn correct(&self, id: String, cost_nano: Option<u64>, reason: String, by: String) -> Result<Reply, No> {
+    async fn correct(
+        &self,
+        id: String,
+        told: (Option<u64>, Option<UsedTokens>),
+        reason: String,
+        by: String,
+    ) -> Result<Reply, No> {
+        with_reason(&reason)?;
         let call: CallId = id.parse().map_err(|error| no("bad_id", error))?;
+        let usage = told.1.map(|tokens| usage_of(&tokens)).unwrap_or_default();
+        let truth = self.truth_about(call, told, &usage).await?;
         let why = reason.clone();
         let corrected = self.at_desk(move |desk, now| {
             let assumed = desk.journal.assumed(call).map_err(|error| no("store", error))?.ok_or_else(|| {
-                let known = "`almoner holds list` shows the calls that have, and a correction is final";
+                let known = "`almoner holds list` shows the calls that have; news are taken for 35 days";
                 no("not_assumed", format!("call {call} has nothing assumed; {known}"))
             })?;
             if desk.is_being_corrected(call) {
@@ -297,17 +308,53 @@ impl Operations {
                     format!("call {call} is corrected already, and that is not on disk yet"),
                 ));
             }
-            let held = assumed.hold.amount;
-            // A cost in dollars says nothing about tokens, so those stay as they were held.
-            let spent = cost_nano.map_or(Charge::ZERO, |cost| with_usd(held, cost));
+            let known = assumed.corrected.map_or(assumed.hold.amount, |before| before.spent);
+            let spent = match truth {
+                Truth::Spent(spent) => spent,
+                // A cost in dollars says nothing about tokens, so those stay as they are.
+                Truth::Cost(cost) => with_usd(known, cost),
+            };
             let settled = desk.ledger.correct(assumed, spent, Who(by), reason, now);
-            settled.map(|_| (held, spent, now)).map_err(|error| no("not_assumed", error))
+            settled.map(|_| (known, spent, now)).map_err(|error| no("not_assumed", error))
         });
-        let (held, spent, at) = corrected.await??;
-        let outcome = booked::outcome(call, at, Outcome::Corrected, Usage::default(), spent, why);
+        let (known, spent, at) = corrected.await??;
+        let outcome = booked::outcome(call, at, Outcome::Corrected, usage, spent, why);
         self.recorder.put(HistoryEvent::Outcome(Box::new(outcome)));
-        let tokens = if cost_nano.is_some() { "; its tokens stay charged as they were held" } else { "" };
-        Ok(Reply::Done { message: format!("call {call} is corrected from {} to {}{tokens}", held.usd(), spent.usd()) })
+        let tokens = match truth {
+            Truth::Cost(_) => "; its tokens stay charged as they were".to_owned(),
+            Truth::Spent(_) => format!(", from {} to {} tokens", known[Meter::Tokens], spent[Meter::Tokens]),
+        };
+        Ok(Reply::Done { message: format!("call {call} is corrected from {} to {}{tokens}", known.usd(), spent.usd()) })
+    }
+
+    /// What a correction says that a call spent.
+    async fn truth_about(
+        &self,
+        call: CallId,
+        told: (Option<u64>, Option<UsedTokens>),
+        usage: &Usage,
+    ) -> Result<Truth, No> {
+        match told {
+            (None, None) => Ok(Truth::Spent(Charge::ZERO)),
+            (Some(cost), None) => Ok(Truth::Cost(cost)),
+            (Some(cost), Some(_)) => Ok(Truth::Spent(Charge::of(usage, NanoUsd::new(cost)))),
+            (None, Some(_)) => Ok(Truth::Spent(Charge::of(usage, self.price_of(call, usage).await?))),
+        }
+    }
+
+    /// What so many tokens of a call cost, by the price book as of the call's day.
+    async fn price_of(&self, call: CallId, usage: &Usage) -> Result<NanoUsd, No> {
+        let state = self.about.state_dir.clone();
+        let looked = tokio::task::spawn_blocking(move || History::explain_in(&state, call)).await;
+        let record = looked.map_err(|error| no("fault", error))?.map_err(|error| no("history", error))?;
+        let verdict = record.and_then(|record| record.verdict);
+        let of = verdict.as_ref().and_then(|verdict| Some((verdict.provider.as_deref()?, verdict.model.as_deref()?)));
+        let unknown = |what: String| no_but("no_price", what, "say what it cost with --cost");
+        let (provider, model) =
+            of.ok_or_else(|| unknown(format!("history does not know which model call {call} went to")))?;
+        let price = self.book.find(Some(provider), model, call.made_at());
+        let price = price.ok_or_else(|| unknown(format!("the price book has no price of `{model}` at {provider}")))?;
+        cost(usage, &Extras::default(), price).map_err(|error| no("no_price", error))
     }
 
     async fn create_key(&self, limits: Vec<String>, kill: bool, ttl_ms: u64, note: String) -> Result<Reply, No> {
@@ -532,6 +579,35 @@ fn parse_labels(pairs: &[(String, String)]) -> Result<Vec<(LabelName, LabelValue
         Ok((name, value.parse().map_err(|error| no("bad_label", error))?))
     };
     pairs.iter().map(parse).collect()
+}
+
+/// What somebody says that a call spent.
+#[derive(Clone, Copy)]
+enum Truth {
+    /// All of it.
+    Spent(Charge),
+    /// Its dollars, in nano-dollars.
+    Cost(u64),
+}
+
+fn usage_of(tokens: &UsedTokens) -> Usage {
+    Usage {
+        input: Some(tokens.input),
+        output: Some(tokens.output),
+        cache_read: Some(tokens.cache_read),
+        cache_write_5m: Some(tokens.cache_write_5m),
+        cache_write_1h: Some(tokens.cache_write_1h),
+        reasoning: None,
+    }
+}
+
+/// Refuses a change that nobody gives a reason for.
+fn with_reason(reason: &str) -> Result<(), No> {
+    if reason.trim().is_empty() {
+        let why = "the reason is empty, and it is all that the audit will have";
+        return Err(no_but("no_reason", why, "say in a few words how you know, with --reason"));
+    }
+    Ok(())
 }
 
 /// The same charge with another amount of dollars.

@@ -347,13 +347,19 @@ pub(crate) async fn join(
     let keys = keys?;
     let keyring = Keyring::default();
     keys.iter().for_each(|key| keyring.insert(key));
-    let gateway: Gateway<RealWorld> =
-        Gateway::new(keeper.clone(), recorder.clone(), keyring.clone(), providers, gateway_settings(settings), book);
+    let gateway: Gateway<RealWorld> = Gateway::new(
+        keeper.clone(),
+        recorder.clone(),
+        keyring.clone(),
+        providers,
+        gateway_settings(settings),
+        book.clone(),
+    );
     gateway.set_budgets(budgets);
     let activity = Activity::default();
     activity.note();
     let (keeper, gateway, reasons) = (keeper.clone(), Arc::new(gateway), Reasons::default());
-    let operations = Operations { about, keeper, gateway, keyring, recorder, activity, reasons };
+    let operations = Operations { about, keeper, gateway, keyring, recorder, activity, reasons, book };
     operations.note_start().await;
     Ok(operations)
 }

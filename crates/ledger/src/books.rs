@@ -262,6 +262,7 @@ impl Books {
                     at: assumed.assumed_at,
                     held_by: assumed.held_by,
                     assumed_by: assumed.assumed_by,
+                    corrected: assumed.corrected.map(|known| (part(limit, &known.spent), known.at)),
                 };
                 counter.correct(&was, part(limit, spent), now);
             }

@@ -134,21 +134,27 @@ impl Counter {
         }
     }
 
-    /// Turns what was assumed into `truth`; what this counter no longer counts is not taken from it.
+    /// Turns what was assumed, or was corrected before, into `truth`; what this counter no longer counts is not taken
+    /// from it, so that after a reset the truth only adds.
     pub(crate) fn correct(&mut self, was: &Was, truth: u64, now: Timestamp) {
         let forgotten = was.assumed_by < self.reset_by;
+        let more = truth.saturating_sub(was.corrected.map_or(was.amount, |(spent, _)| spent));
         let owns = self.owns(was.held_by);
-        match &mut self.state {
-            State::Sliding(ring) if forgotten => ring.spend(truth.saturating_sub(was.amount), now),
-            State::Sliding(ring) => ring.correct(was.amount, was.at, truth, now),
-            State::Plain { spent, .. } if owns && forgotten => {
-                *spent = spent.saturating_add(truth.saturating_sub(was.amount));
+        match (&mut self.state, was.corrected) {
+            (State::Sliding(ring), _) if forgotten => ring.spend(more, now),
+            (State::Sliding(ring), None) => ring.correct(was.amount, was.at, truth, now),
+            (State::Sliding(ring), Some((spent, at))) => {
+                ring.correct_again((was.amount, was.at), (spent, at), truth, now);
             }
-            State::Plain { spent, assumed, .. } if owns => {
+            (State::Plain { spent, .. }, _) if owns && forgotten => *spent = spent.saturating_add(more),
+            (State::Plain { spent, assumed, .. }, None) if owns => {
                 *assumed = assumed.saturating_sub(was.amount);
                 *spent = spent.saturating_add(truth);
             }
-            State::Plain { .. } => {}
+            (State::Plain { spent, .. }, Some((before, _))) if owns => {
+                *spent = spent.saturating_sub(before).saturating_add(truth);
+            }
+            (State::Plain { .. }, _) => {}
         }
     }
 
@@ -262,6 +268,8 @@ pub(crate) struct Was {
     pub(crate) held_by: u64,
     /// The number of the fact that assumed it.
     pub(crate) assumed_by: u64,
+    /// What it was corrected to before, and when.
+    pub(crate) corrected: Option<(u64, Timestamp)>,
 }
 
 /// The part of a charge that a limit counts.

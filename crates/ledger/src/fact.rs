@@ -90,7 +90,7 @@ pub enum Fact {
     },
     /// The truth about an assumed hold came late.
     Corrected {
-        /// The hold, and when it was assumed.
+        /// The hold, when it was assumed, and what it was corrected to before, if it was.
         assumed: AssumedHold,
         /// What it really cost.
         spent: Charge,
@@ -173,6 +173,17 @@ pub struct AssumedHold {
     pub assumed_by: u64,
     /// When it was assumed.
     pub assumed_at: Timestamp,
+    /// What it was corrected to last, where it was.
+    pub corrected: Option<Correction>,
+}
+
+/// What was booked as the truth about a call that ended without news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Correction {
+    /// What it really cost.
+    pub spent: Charge,
+    /// When that was booked.
+    pub at: Timestamp,
 }
 
 /// The proof that a call spent nothing.

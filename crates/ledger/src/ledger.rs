@@ -230,13 +230,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// Turns what was assumed for a call into what it really cost. The store keeps the assumed hold, and hands it in.
+    /// Turns what was assumed for a call into what it really cost, or what it was corrected to before. The last word
+    /// counts. The store keeps the assumed hold with the last correction, and hands it in.
     ///
-    /// The ledger remembers for a day that a call was corrected; from then on it is the store that must not hand the
-    /// same hold in again.
+    /// The ledger remembers for a day what a call was corrected to; from then on it is the store that must hand in the
+    /// last correction.
     ///
     /// # Errors
-    /// [`CorrectError`] where the call was corrected before, is in flight, or ended in another way.
+    /// [`CorrectError`] where the call was corrected otherwise before, is in flight, or ended in another way.
     pub fn correct(
         &mut self,
         assumed: AssumedHold,
@@ -247,8 +248,13 @@ impl Ledger {
     ) -> Result<Settlement, CorrectError> {
         let now = self.see(now);
         let id = assumed.hold.id;
-        let is_closed = matches!(self.books.closed.get(id), Some(Closed::Settled(_) | Closed::Released));
-        if is_closed || self.books.holds.contains_key(&id) {
+        let is_other = match (self.books.closed.get(id), &assumed.corrected) {
+            (Some(Closed::Settled(known)), Some(before)) => known.spent != before.spent,
+            (Some(Closed::Settled(_) | Closed::Released), _) => true,
+            (Some(Closed::Assumed), before) => before.is_some(),
+            (None, _) => false,
+        };
+        if is_other || self.books.holds.contains_key(&id) {
             return Err(CorrectError::NotAssumed(id));
         }
         let accounts = assumed.hold.accounts.clone();

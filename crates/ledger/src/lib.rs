@@ -31,7 +31,7 @@ pub use account::{AccountId, AccountView, LimitView};
 pub use clock::{Clock, Reading};
 pub use closed::{ClosedCall, Ended};
 pub use desk::{Answer, AppendFailed, Desk, DeskError, End, Journal, Outbox, Question, Refused, Yes};
-pub use fact::{AssumedHold, Entry, Fact, Hold, ReleaseReason, Who};
+pub use fact::{AssumedHold, Correction, Entry, Fact, Hold, ReleaseReason, Who};
 pub use ledger::{Ledger, MAX_ACCOUNTS_PER_KEY, MAX_TOUCHED};
 pub use snapshot::{AccountSnapshot, CounterSnapshot, Snapshot, Unfit, WindowSnapshot};
 pub use verdict::{

@@ -95,6 +95,25 @@ impl Ring {
         self.spend_in(self.newest, spent.saturating_sub(assumed));
     }
 
+    /// Turns what was corrected to `before` into `truth`: up to what was assumed it counts where that counted, and what
+    /// is beyond counts from when it was last told.
+    pub(crate) fn correct_again(
+        &mut self,
+        (assumed, then): (u64, Timestamp),
+        (before, told): (u64, Timestamp),
+        truth: u64,
+        now: Timestamp,
+    ) {
+        self.advance(now);
+        self.unspend_in(then.ms() / self.slot_ms, before.min(assumed));
+        self.unspend_in(told.ms() / self.slot_ms, before.saturating_sub(assumed));
+        let number = then.ms() / self.slot_ms;
+        if self.counts(number) {
+            self.spend_in(number, truth.min(assumed));
+        }
+        self.spend_in(self.newest, truth.saturating_sub(assumed));
+    }
+
     /// Forgets all that was spent and assumed.
     pub(crate) fn clear(&mut self) {
         self.slots = [Slot::default(); SLOTS];
@@ -135,6 +154,16 @@ impl Ring {
 
     fn counts(&self, number: u64) -> bool {
         number <= self.newest && self.newest - number < SLOTS_U64
+    }
+
+    fn unspend_in(&mut self, number: u64, amount: u64) {
+        // A sum that stopped at the largest number there is says no more what is in it.
+        if self.counts(number) && self.spent < u64::MAX {
+            let slot = &mut self.slots[index(number)];
+            let amount = amount.min(slot.spent);
+            slot.spent -= amount;
+            self.spent -= amount;
+        }
     }
 
     fn spend_in(&mut self, number: u64, amount: u64) {

@@ -150,6 +150,7 @@ impl Disk {
                     held_by: *held_by,
                     assumed_by: entry.seq,
                     assumed_at: entry.at,
+                    corrected: None,
                 }),
                 Fact::Corrected { assumed: known, .. } => assumed.retain(|it| it.hold.id != known.hold.id),
                 _ => {}

@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use almoner_ledger::{AssumedHold, Entry, Hold};
-use almoner_units::{CallId, Span, Timestamp};
+use almoner_ledger::{AssumedHold, Correction, Entry, Hold};
+use almoner_units::{CallId, Charge, Span, Timestamp};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::chain::hash;
@@ -21,7 +21,7 @@ pub(crate) const KEPT: Span = Span::from_secs(35 * 24 * 3600);
 type Row = (Vec<u8>, String, Vec<u8>);
 
 impl Journal {
-    /// The assumed hold of a call, while late news about it are still taken.
+    /// The assumed hold of a call, with what it was corrected to, while late news about it are still taken.
     ///
     /// # Errors
     /// [`ReadError`] where the row is damaged or cannot be read.
@@ -40,7 +40,9 @@ impl Journal {
     /// # Errors
     /// [`ReadError`] where a row is damaged or cannot be read.
     pub fn assumed_list(&self) -> Result<Vec<AssumedHold>, ReadError> {
-        all(&self.connection, &self.file())
+        let mut all = all(&self.connection, &self.file())?;
+        all.retain(|assumed| assumed.corrected.is_none());
+        Ok(all)
     }
 
     /// Forgets assumed holds older than 35 days; says how many. What they were charged stays charged.
@@ -80,20 +82,29 @@ fn unseal((id, body, seal): Row, file: &Path) -> Result<AssumedHold, ReadError> 
 
 /// Keeps the hold that `entry` assumes.
 pub(crate) fn keep(batch: &Connection, hold: &Hold, held_by: u64, entry: &Entry) -> rusqlite::Result<()> {
-    let kept = AssumedHold { hold: hold.clone(), held_by, assumed_by: entry.seq, assumed_at: entry.at };
-    let body = serde_json::to_string(&AssumedWire::from(&kept))
+    let (hold, assumed_by, assumed_at) = (hold.clone(), entry.seq, entry.at);
+    put(batch, &AssumedHold { hold, held_by, assumed_by, assumed_at, corrected: None })
+}
+
+/// Keeps what an assumed hold was corrected to, in case somebody knows better still.
+pub(crate) fn correct(
+    batch: &Connection,
+    assumed: &AssumedHold,
+    spent: &Charge,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    put(batch, &AssumedHold { corrected: Some(Correction { spent: *spent, at }), ..assumed.clone() })
+}
+
+fn put(batch: &Connection, kept: &AssumedHold) -> rusqlite::Result<()> {
+    let body = serde_json::to_string(&AssumedWire::from(kept))
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-    let id = hold.id.bits().to_be_bytes();
+    let id = kept.hold.id.bits().to_be_bytes();
     let seal = hash(&[b"assumed", &id, body.as_bytes()]);
     batch
         .execute(
             "INSERT OR REPLACE INTO assumed (id, at_ms, body, seal) VALUES (?1, ?2, ?3, ?4)",
-            (&id[..], signed(entry.at.ms())?, body, &seal[..]),
+            (&id[..], signed(kept.assumed_at.ms())?, body, &seal[..]),
         )
         .map(drop)
-}
-
-/// Forgets a hold whose truth has come.
-pub(crate) fn forget(batch: &Connection, id: CallId) -> rusqlite::Result<()> {
-    batch.execute("DELETE FROM assumed WHERE id = ?1", [&id.bits().to_be_bytes()[..]]).map(drop)
 }

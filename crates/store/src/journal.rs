@@ -385,7 +385,7 @@ pub(crate) fn write_all(
 pub(crate) fn follow_up(batch: &Connection, entry: &Entry) -> rusqlite::Result<()> {
     match &entry.fact {
         Fact::Assumed { hold, held_by, .. } => assumed::keep(batch, hold, *held_by, entry),
-        Fact::Corrected { assumed, .. } => assumed::forget(batch, assumed.hold.id),
+        Fact::Corrected { assumed, spent, .. } => assumed::correct(batch, assumed, spent, entry.at),
         _ => Ok(()),
     }
 }

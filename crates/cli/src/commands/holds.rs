@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use almoner_api::{HoldInfo, Reply, Request};
+use almoner_api::{HoldInfo, Reply, Request, UsedTokens};
 use almoner_units::counted;
 
 use super::{budgets, nano};
@@ -30,6 +30,13 @@ fn print(hold: &HoldInfo) {
 
 pub(crate) fn correct(common: &Common, command: Correct) -> Outcome {
     let cost_nano = command.cost.as_deref().map(nano).transpose()?;
-    let request = Request::Correct { id: command.id, cost_nano, reason: command.reason, by: who() };
+    let tokens = command.input.map(|input| UsedTokens {
+        input,
+        output: command.output.unwrap_or(0),
+        cache_read: command.cache_read,
+        cache_write_5m: command.cache_write_5m,
+        cache_write_1h: command.cache_write_1h,
+    });
+    let request = Request::Correct { id: command.id, cost_nano, tokens, reason: command.reason, by: who() };
     budgets::done(common, &request)
 }

@@ -32,9 +32,13 @@ impl Journal for Paper {
 
     fn assumed(&self, id: CallId) -> Option<AssumedHold> {
         self.lines.iter().find_map(|entry| match &entry.fact {
-            Fact::Assumed { hold, held_by, .. } if hold.id == id => {
-                Some(AssumedHold { hold: hold.clone(), held_by: *held_by, assumed_by: entry.seq, assumed_at: entry.at })
-            }
+            Fact::Assumed { hold, held_by, .. } if hold.id == id => Some(AssumedHold {
+                hold: hold.clone(),
+                held_by: *held_by,
+                assumed_by: entry.seq,
+                assumed_at: entry.at,
+                corrected: None,
+            }),
             _ => None,
         })
     }

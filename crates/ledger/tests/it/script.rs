@@ -12,8 +12,8 @@
 use std::collections::BTreeMap;
 
 use almoner_ledger::{
-    AccountId, AssumedHold, Entry, Fact, Ledger, LimitView, Patience, Refusal, RefusalReason, ReleaseReason, Reserve,
-    ReserveError, SettleError, Settlement, Verdict, WaitingRoom, Who,
+    AccountId, AssumedHold, Correction, Entry, Fact, Ledger, LimitView, Patience, Refusal, RefusalReason,
+    ReleaseReason, Reserve, ReserveError, SettleError, Settlement, Verdict, WaitingRoom, Who,
 };
 use almoner_units::{
     AccountKey, Ask, Budget, CallId, Charge, Level, LevelMarks, Meter, PicoUsdPerToken, Priority, Span, Timestamp,
@@ -250,7 +250,13 @@ impl Script {
         let assumed = |entry: &&Entry| matches!(&entry.fact, Fact::Assumed { hold, .. } if hold.id == id);
         let assumed_by = self.facts.iter().find(assumed).unwrap_or(held_by);
         let (held_by, assumed_at) = (held_by.seq, assumed_by.at);
-        Some(AssumedHold { hold: hold.clone(), held_by, assumed_by: assumed_by.seq, assumed_at })
+        let corrected = self.facts.iter().rev().find_map(|entry| match &entry.fact {
+            Fact::Corrected { assumed, spent, .. } if assumed.hold.id == id => {
+                Some(Correction { spent: *spent, at: entry.at })
+            }
+            _ => None,
+        });
+        Some(AssumedHold { hold: hold.clone(), held_by, assumed_by: assumed_by.seq, assumed_at, corrected })
     }
 
     fn add(&mut self, id: &str, accounts: &str, words: &[&str]) -> String {

@@ -159,7 +159,7 @@ fn late_truth_replaces_what_was_assumed() {
         settle  a          $0.10   → error: assumed
         correct a          $0.10   → $0.30 back
         show    team               → $0.10 spent, $0.90 left, until +8h; $0.10 spent, $0.90 left
-        correct a          $0.10   → error: call has nothing assumed to correct
+        correct a          $0.10   → $0.30 back
         settle  a          $0.10   → $0.30 back
         settle  a          $0.20   → error: contradicts spent
         reserve b team     $0.40
@@ -221,6 +221,30 @@ fn late_truth_after_a_reset_brings_only_what_nobody_knew() {
 }
 
 #[test]
+fn of_several_corrections_the_last_word_counts() {
+    check(
+        "
+        budget  team       $1.00, $1.00 / sliding 1h
+        reserve a team     $0.40
+        assume  a
+        correct a          $0.60
+        show    team               → $0.60 spent, $0.40 left; $0.60 spent, $0.40 left
+        wait    30m
+        correct a          $0.10   → $0.30 back
+        show    team               → $0.10 spent, $0.90 left; $0.10 spent, $0.90 left
+        correct a          $0.50
+        show    team               → $0.50 spent, $0.50 left; $0.50 spent, $0.50 left
+        # In a sliding window what is beyond the hold counts from when it was last told.
+        wait    31m
+        show    team               → $0.50 spent, $0.50 left; $0.10 spent, $0.90 left
+        reset   team
+        correct a          $0.20
+        show    team               → $1.00 left; $1.00 left
+    ",
+    );
+}
+
+#[test]
 fn a_reset_begins_a_fixed_window_anew() {
     check(
         "
@@ -257,7 +281,7 @@ fn a_call_in_flight_cannot_be_corrected() {
 }
 
 #[test]
-fn a_correction_is_remembered_for_a_day_of_its_own() {
+fn a_correction_can_be_corrected_a_day_later_too() {
     check(
         "
         budget  team       $1.00
@@ -270,8 +294,8 @@ fn a_correction_is_remembered_for_a_day_of_its_own() {
         wait    2h
         reserve c team     $0.10
         settle  c          $0.10
-        correct a          $0.10   → error: call has nothing assumed to correct
-        show    team               → $0.20 spent, $0.40 assumed, $0.40 left
+        correct a          $0.20   → $0.20 back
+        show    team               → $0.30 spent, $0.40 assumed, $0.30 left
     ",
     );
 }

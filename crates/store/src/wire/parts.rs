@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use almoner_ledger::{AccountId, AccountView, AssumedHold, Hold, LimitView};
+use almoner_ledger::{AccountId, AccountView, AssumedHold, Correction, Hold, LimitView};
 use almoner_units::{
     AccountKey, Ask, Budget, CalendarUnit, CallId, Charge, LabelName, Labels, Level, LevelMarks, Limit, Meter, Mode,
     PicoUsdPerToken, Priority, Span, Timestamp, Window,
@@ -135,6 +135,9 @@ pub(crate) struct AssumedWire {
     held_by: u64,
     assumed_by: u64,
     assumed_at: u64,
+    /// What it was corrected to last, and when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    corrected: Option<(ChargeWire, u64)>,
 }
 
 impl From<&AssumedHold> for AssumedWire {
@@ -144,6 +147,7 @@ impl From<&AssumedHold> for AssumedWire {
             held_by: assumed.held_by,
             assumed_by: assumed.assumed_by,
             assumed_at: assumed.assumed_at.ms(),
+            corrected: assumed.corrected.map(|known| ((&known.spent).into(), known.at.ms())),
         }
     }
 }
@@ -155,6 +159,7 @@ impl AssumedWire {
             held_by: self.held_by,
             assumed_by: self.assumed_by,
             assumed_at: Timestamp::from_ms(self.assumed_at),
+            corrected: self.corrected.map(|(spent, at)| Correction { spent: spent.into(), at: Timestamp::from_ms(at) }),
         })
     }
 }

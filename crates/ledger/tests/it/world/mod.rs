@@ -11,15 +11,15 @@ pub mod snapshots;
 use std::collections::BTreeMap;
 
 use almoner_ledger::{
-    AccountId, AssumedHold, Entry, Fact, Ledger, LimitView, Patience, RefusalReason, ReleaseReason, Reserve,
-    ReserveError, Verdict, Who,
+    AccountId, AssumedHold, Correction, Entry, Fact, Ledger, LimitView, Patience, RefusalReason, ReleaseReason,
+    Reserve, ReserveError, Verdict, Who,
 };
 use almoner_units::{
     AccountKey, Ask, Budget, BudgetName, CallId, Charge, LevelMarks, Meter, Mode, PicoUsdPerToken, Priority, Span,
     Timestamp, Window,
 };
 use dice::Dice;
-use naive::{Call, End, Naive, Word};
+use naive::{Call, End, Naive, Told, Word};
 use snapshots::{Flaw, Shelf};
 
 /// Bugs that the comparison must find.
@@ -508,7 +508,10 @@ impl World {
     }
 
     fn correct(&mut self) -> Step {
-        let Some(at) = self.pick_call(|end| matches!(end, End::Assumed { .. })) else {
+        // At times somebody knows better still.
+        let again = self.dice.once_in(3);
+        let wanted = |end: &End| matches!(end, End::Assumed { .. }) || again && matches!(end, End::Corrected { .. });
+        let Some(at) = self.pick_call(wanted) else {
             return Ok("no truth".to_owned());
         };
         let call = self.naive.calls[at].clone();
@@ -518,19 +521,29 @@ impl World {
 
     fn correct_as(&mut self, at: usize, call: &Call, spent: Charge) -> Step {
         let event = format!("correct {} {spent:?}", call.id);
-        let End::Assumed { by, at: assumed_at } = call.end else { return Err(format!("{event}: not assumed")) };
+        let (by, assumed_at, before, mut told) = match &call.end {
+            End::Assumed { by, at } => (*by, *at, None, Vec::new()),
+            End::Corrected { assumed_by, assumed_at, spent, at, told, .. } => {
+                let before = Correction { spent: *spent, at: Timestamp::from_ms(*at) };
+                (*assumed_by, *assumed_at, Some(before), told.clone())
+            }
+            _ => return Err(format!("{event}: not assumed")),
+        };
         let (hold, held_by, assumed_by) = call.kept.clone().ok_or("its hold was not kept")?;
-        let kept = AssumedHold { hold, held_by, assumed_by, assumed_at: Timestamp::from_ms(assumed_at) };
-        let told = match self.mutant {
+        let assumed_then = Timestamp::from_ms(assumed_at);
+        let kept = AssumedHold { hold, held_by, assumed_by, assumed_at: assumed_then, corrected: before };
+        let truth = match self.mutant {
             Some(Mutant::CorrectsDownOnly) => call.amount.saturating_sub(&call.amount.saturating_sub(&spent)),
             Some(Mutant::CorrectsToNothing) => Charge::ZERO,
             _ => spent,
         };
         let now = self.told();
         let who = Who("the twin".to_owned());
-        self.ledger.correct(kept, told, who, "late".to_owned(), now).map_err(|error| format!("{event}: {error}"))?;
+        self.ledger.correct(kept, truth, who, "late".to_owned(), now).map_err(|error| format!("{event}: {error}"))?;
+        let more = spent.saturating_sub(&before.map_or(call.amount, |before| before.spent));
+        told.push(Told { by: self.naive.event, at: self.naive.now, more });
         let (by, assumed_by) = (self.naive.event, by);
-        self.naive.calls[at].end = End::Corrected { assumed_by, assumed_at, by, at: self.naive.now, spent };
+        self.naive.calls[at].end = End::Corrected { assumed_by, assumed_at, by, at: self.naive.now, spent, told };
         self.touch(&call.accounts)?;
         Ok(event)
     }

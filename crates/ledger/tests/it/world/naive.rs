@@ -14,7 +14,15 @@ pub enum End {
     Settled { by: u64, at: u64, spent: Charge },
     Released { by: u64, at: u64, spent: Charge },
     Assumed { by: u64, at: u64 },
-    Corrected { assumed_by: u64, assumed_at: u64, by: u64, at: u64, spent: Charge },
+    Corrected { assumed_by: u64, assumed_at: u64, by: u64, at: u64, spent: Charge, told: Vec<Told> },
+}
+
+/// One of the corrections of a call: when it was, and what it brought beyond what was known before.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub by: u64,
+    pub at: u64,
+    pub more: Charge,
 }
 
 #[derive(Clone, Debug)]
@@ -200,17 +208,21 @@ impl Naive {
         };
         for call in calls {
             let amount = call.amount[meter];
-            match call.end {
+            match &call.end {
                 End::Open => counts.held += amount,
-                End::Settled { by, at, spent } | End::Released { by, at, spent } if by > counted.reset => {
-                    add(&mut counts.spent, at, spent[meter]);
+                End::Settled { by, at, spent } | End::Released { by, at, spent } if *by > counted.reset => {
+                    add(&mut counts.spent, *at, spent[meter]);
                 }
-                End::Assumed { by, at } if by > counted.reset => add(&mut counts.assumed, at, amount),
-                End::Corrected { assumed_by, assumed_at, by, at, spent } if by > counted.reset => {
-                    if assumed_by > counted.reset {
-                        add(&mut counts.spent, assumed_at, spent[meter].min(amount));
+                End::Assumed { by, at } if *by > counted.reset => add(&mut counts.assumed, *at, amount),
+                End::Corrected { assumed_by, assumed_at, at, spent, .. } if *assumed_by > counted.reset => {
+                    add(&mut counts.spent, *assumed_at, spent[meter].min(amount));
+                    add(&mut counts.spent, *at, spent[meter].saturating_sub(amount));
+                }
+                // After a reset the truth only adds.
+                End::Corrected { told, .. } => {
+                    for told in told.iter().filter(|told| told.by > counted.reset) {
+                        add(&mut counts.spent, told.at, told.more[meter]);
                     }
-                    add(&mut counts.spent, at, spent[meter].saturating_sub(amount));
                 }
                 _ => {}
             }
@@ -224,17 +236,18 @@ impl Naive {
         let (mut held, mut spent, mut assumed) = (0, 0, 0);
         for call in calls.iter().filter(|call| call.by >= since) {
             let amount = call.amount[meter];
-            match call.end {
+            match &call.end {
                 End::Open => held += amount,
                 End::Settled { by, spent: truth, .. } | End::Released { by, spent: truth, .. }
-                    if by > counted.reset =>
+                    if *by > counted.reset =>
                 {
                     spent += truth[meter];
                 }
-                End::Assumed { by, .. } if by > counted.reset => assumed += amount,
-                End::Corrected { assumed_by, by, spent: truth, .. } if by > counted.reset => {
-                    let excess = truth[meter].saturating_sub(amount);
-                    spent += if assumed_by > counted.reset { truth[meter] } else { excess };
+                End::Assumed { by, .. } if *by > counted.reset => assumed += amount,
+                End::Corrected { assumed_by, spent: truth, .. } if *assumed_by > counted.reset => spent += truth[meter],
+                End::Corrected { told, .. } => {
+                    let since = told.iter().filter(|told| told.by > counted.reset);
+                    spent += since.map(|told| told.more[meter]).sum::<u64>();
                 }
                 _ => {}
             }
