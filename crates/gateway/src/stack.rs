@@ -10,7 +10,7 @@ use almoner_units::{AccountKey, Budget, Labels, Meter, Priority};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Bytes};
 use hyper::http::request::Parts;
-use hyper::{Request, Response, StatusCode};
+use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -32,6 +32,8 @@ use crate::route::{Local, PathKey, Route, split_key};
 use crate::settings::GatewaySettings;
 use crate::who::who;
 
+/// From how many bytes on reading a body takes a millisecond or more.
+const BODY_LARGE: usize = 256 << 10;
 /// How many answers are read on at once after their clients have gone.
 const DRAINS_MAX: usize = 256;
 
@@ -248,8 +250,7 @@ impl<W: World> Gateway<W> {
             return Err(Answer::Forbidden("send the body as it is, without `content-encoding`".to_owned()));
         }
         let body = self.receive(body).await?;
-        let (_, path) = split_key(head.uri.path());
-        let call = dialect::read(endpoint, path, &head.headers, &body).map_err(Answer::BadBody)?;
+        let call = read(endpoint, head, &body).await?;
         let provider = self.provider_for(endpoint.dialect, &call.model)?;
         Ok((call, body, provider))
     }
@@ -334,6 +335,22 @@ impl<W: World> Gateway<W> {
             outcome: crate::report::Outcome::default(),
         }
     }
+}
+
+/// Reads what a request says. One with a large body is read on a thread beside the lanes: whoever shares a lane with it
+/// should not wait for it.
+async fn read(endpoint: &'static Endpoint, head: &Parts, body: &Bytes) -> Result<Call, Answer> {
+    if body.len() < BODY_LARGE {
+        return read_here(endpoint, &head.uri, &head.headers, body);
+    }
+    let (uri, headers, body) = (head.uri.clone(), head.headers.clone(), body.clone());
+    let reading = tokio::task::spawn_blocking(move || read_here(endpoint, &uri, &headers, &body));
+    reading.await.unwrap_or_else(|error| Err(Answer::Fault(format!("the request could not be read: {error}"))))
+}
+
+fn read_here(endpoint: &'static Endpoint, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Call, Answer> {
+    let (_, path) = split_key(uri.path());
+    dialect::read(endpoint, path, headers, body).map_err(Answer::BadBody)
 }
 
 /// The labels with the model's name in the price book, where the call uses another.

@@ -71,6 +71,20 @@ async fn a_client_that_goes_while_its_answer_is_awaited_or_read_leaves_its_cost(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_large_body_is_read_aside_and_passes_as_it_is() {
+    let large = format!(",\"max_tokens\":10,\"system\":\"{}\"", "x".repeat(300 << 10));
+    let answer =
+        "{\"type\":\"message\",\"stop_reason\":\"end_turn\",\"usage\":{\"input_tokens\":9,\"output_tokens\":1}}";
+    let bench = Bench::new(vec![budget("firm", "$100", Mode::StopNew)]);
+    bench.answers(200, &[("content-type", "application/json")], answer);
+    assert_eq!(bench.messages(&large).await.status(), 200);
+    assert_eq!(bench.ends(), ["settled"]);
+    assert_eq!(bench.last_sent()["system"].as_str().map(str::len), Some(300 << 10));
+    let twice = bench.messages(&format!("{large},\"max_tokens\":10")).await;
+    assert_eq!(twice.status(), 400, "what is wrong in it is told all the same");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_comes_after_the_end_of_a_stream_passes_without_harm() {
     let bench = Bench::dollar();
     let mut provider = bench.streams();
