@@ -230,11 +230,22 @@ impl State {
     }
 
     pub(crate) fn open(&self) -> (Journal, Recovered) {
-        Journal::open(&self.dir()).unwrap_or_else(|error| panic!("{error}"))
+        self.attempt().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Opens it. A process that another test is just starting holds our locks until it runs, so that is waited for.
+    fn attempt(&self) -> Result<(Journal, Recovered), OpenError> {
+        for _ in 0..2000 {
+            match Journal::open(&self.dir()) {
+                Err(OpenError::InUse { pid, .. }) if pid == Some(std::process::id()) => std::thread::yield_now(),
+                opened => return opened,
+            }
+        }
+        Journal::open(&self.dir())
     }
 
     pub(crate) fn fault(&self) -> OpenError {
-        Journal::open(&self.dir()).map(drop).unwrap_err()
+        self.attempt().map(drop).unwrap_err()
     }
 
     /// The files as a kill would leave them: copied while the journal is open, its log not folded in.
