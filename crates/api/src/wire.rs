@@ -152,6 +152,8 @@ pub enum Reply {
         listen: String,
         /// The providers for which the server has a credential of its own; for the others the client brings one.
         credentials: Vec<String>,
+        /// The dialects that some provider of its config speaks.
+        dialects: Vec<String>,
         /// The budgets that may count its calls beside its own.
         budgets: Vec<BudgetInfo>,
         /// The configuration file that the server read when it started.

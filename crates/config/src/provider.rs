@@ -149,17 +149,22 @@ pub(crate) struct Around<'a> {
 const KEYS: [&str; 8] = ["name", "dialects", "base_url", "key", "models", "free", "service_tier", "region_premium"];
 
 /// The providers that are known without a file, where each is reached, and the variable that holds its key.
-const BUILT_IN: [(&str, &str, &str, &[DialectName]); 3] = [
+const BUILT_IN: [(&str, &str, &str, &[DialectName]); 4] = [
     ("anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY", &[DialectName::Anthropic]),
     ("openai", "https://api.openai.com", "OPENAI_API_KEY", &[DialectName::OpenAiChat, DialectName::OpenAiResponses]),
     ("gemini", "https://generativelanguage.googleapis.com", "GEMINI_API_KEY", &[DialectName::Gemini]),
+    (OLLAMA, "http://127.0.0.1:11434", "OLLAMA_API_KEY", &[DialectName::Ollama]),
 ];
 
+/// The one of them whose calls cost nothing.
+const OLLAMA: &str = "ollama";
+
 /// The variables that say where a provider of that name is reached, whatever the file says.
-pub(crate) const BASE_URL_VARIABLES: [(&str, &str); 3] = [
+pub(crate) const BASE_URL_VARIABLES: [(&str, &str); 4] = [
     ("anthropic", "ALMONER_ANTHROPIC_BASE_URL"),
     ("openai", "ALMONER_OPENAI_BASE_URL"),
     ("gemini", "ALMONER_GEMINI_BASE_URL"),
+    (OLLAMA, "ALMONER_OLLAMA_BASE_URL"),
 ];
 
 /// The providers of a file, or those built in where it names none.
@@ -196,7 +201,7 @@ fn built_in(
         base_url: (*base_url).to_owned(),
         key,
         models: Vec::new(),
-        free: false,
+        free: *name == OLLAMA,
         service_tier: None,
         region_premium: None,
     })

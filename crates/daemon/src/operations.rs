@@ -36,6 +36,8 @@ pub(crate) struct About {
     pub(crate) price_version: String,
     /// The providers for which the server has a credential of its own.
     pub(crate) credentials: Vec<String>,
+    /// The dialects that some provider of the config speaks.
+    pub(crate) dialects: Vec<String>,
 }
 
 /// The operations, and all they need.
@@ -395,6 +397,7 @@ impl Operations {
             budget: name,
             listen: self.about.listen.clone(),
             credentials: self.about.credentials.clone(),
+            dialects: self.about.dialects.clone(),
             budgets: beside,
             config: self.about.config.clone(),
         })

@@ -42,7 +42,7 @@ pub(crate) fn providers(settings: &Settings, book: &PriceBook) -> Result<Vec<Pro
 fn rehearsal() -> Provider<Way> {
     Provider {
         name: REHEARSAL.to_owned(),
-        dialects: vec![Dialect::Anthropic, Dialect::Chat, Dialect::Responses, Dialect::Gemini],
+        dialects: Dialect::ALL.to_vec(),
         base_url: "http://rehearsal".to_owned(),
         credential: Credential::new("rehearsal"),
         models: Box::new(|model| model == MODEL),
@@ -99,7 +99,7 @@ fn spoken(dialect: DialectName) -> Option<Dialect> {
         DialectName::OpenAiChat => Some(Dialect::Chat),
         DialectName::OpenAiResponses => Some(Dialect::Responses),
         DialectName::Gemini => Some(Dialect::Gemini),
-        DialectName::Ollama => None,
+        DialectName::Ollama => Some(Dialect::Ollama),
     }
 }
 

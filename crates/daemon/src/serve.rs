@@ -1,5 +1,6 @@
 //! The server, from its first word to its last.
 
+use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -334,6 +335,8 @@ pub(crate) async fn join(
     let book = price_book(settings);
     let providers = providers(settings, &book).map_err(|error| ServeError::Provider(error.to_string()))?;
     let with_credential = providers.iter().filter(|provider| provider.credential.is_some());
+    let spoken: BTreeSet<_> =
+        settings.providers.iter().flat_map(|provider| provider.dialects.iter().copied()).collect();
     let about = About {
         version: options.version,
         listen: listen.to_string(),
@@ -341,6 +344,7 @@ pub(crate) async fn join(
         config: settings.file.as_ref().map(config_info),
         price_version: book.version().to_owned(),
         credentials: with_credential.map(|provider| provider.name.clone()).collect(),
+        dialects: spoken.into_iter().map(|dialect| dialect.name().to_owned()).collect(),
     };
     let asked = keeper.operate(|desk, _| (desk.journal.keys_all(), all_budgets(desk))).await;
     let (keys, budgets) = asked.map_err(|error| std::io::Error::other(error.to_string()))?;

@@ -63,7 +63,7 @@ pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, mut understood: Box<
             return whole(response);
         }
     };
-    if understood.endpoint.asks != Asks::Count {
+    if understood.endpoint.asks == Asks::Answer {
         gateway.recorder.decided(&report);
     }
     exchange::exchange(gateway, Going { understood, report, held }).await
@@ -75,7 +75,7 @@ async fn hold<W: World>(
     understood: &mut Understood,
     report: &mut Report,
 ) -> Result<Option<Held<W>>, Answer> {
-    if understood.accounts.is_empty() || understood.endpoint.asks == Asks::Count {
+    if understood.accounts.is_empty() || understood.endpoint.asks != Asks::Answer {
         return Ok(None);
     }
     let mut guard = HoldGuard::new(Arc::clone(&gateway.purse), report.id);

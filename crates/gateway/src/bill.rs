@@ -93,6 +93,10 @@ pub(crate) fn bill(home: &Home, tariff: Tariff<'_>) -> Bill {
     if !reading.usage_present || !reading.usage.is_known() {
         return assumed("the provider told no usage".to_owned());
     }
+    if reading.usage.input.is_none() || reading.usage.output.is_none() {
+        // What it did not count is unknown, and not 0.
+        return assumed("the provider told only a part of its usage".to_owned());
+    }
     if !is_whole {
         return assumed("the answer ended before its usage was complete".to_owned());
     }
@@ -217,6 +221,11 @@ mod tests {
         let cases = [
             (Reading { finished: false, output_lower_bound: true, ..whole() }, Some("reset"), "reset"),
             (Reading { usage_present: false, usage: Usage::default(), ..whole() }, None, "told no usage"),
+            (
+                Reading { usage: Usage { output: Some(10), ..Usage::default() }, ..whole() },
+                None,
+                "only a part of its usage",
+            ),
             (Reading { output_lower_bound: true, ..whole() }, None, "before its usage was complete"),
             (
                 Reading { other_models: vec![("no-such-model".to_owned(), Usage::default())], ..whole() },

@@ -81,7 +81,7 @@ impl<W: World> Running<W> {
             provider: understood.provider,
             price: understood.price.clone(),
             asked: Asked::by(&understood.call.shape, gateway.providers[understood.provider].pinned),
-            is_told: understood.endpoint.asks != Asks::Count,
+            is_told: understood.endpoint.asks == Asks::Answer,
         };
         Self { gateway, understood, account, cut, _uncut: Some(uncut), leaving, fullness, cap }
     }
@@ -95,7 +95,7 @@ impl<W: World> Running<W> {
         match self.send(request).await {
             Ok(answer) if answer.status().as_u16() >= 400 => self.refused_upstream(answer).await,
             Ok(answer) if !answer.status().is_success() => self.sent_elsewhere(&answer),
-            Ok(answer) if self.understood.endpoint.asks == Asks::Count => self.pass_on(answer).await,
+            Ok(answer) if self.understood.endpoint.asks != Asks::Answer => self.pass_on(answer).await,
             Ok(answer) => self.relay(answer).await,
             Err((answer, end)) => self.fail(&answer, end),
         }
@@ -114,7 +114,7 @@ impl<W: World> Running<W> {
             None => body.clone(),
         };
         let mut request = Request::new(body);
-        *request.method_mut() = hyper::Method::POST;
+        *request.method_mut() = if endpoint.asks == Asks::Look { hyper::Method::GET } else { hyper::Method::POST };
         *request.uri_mut() = uri;
         *request.headers_mut() = http::onward(&head.headers);
         if !authorise(request.headers_mut(), endpoint.dialect, provider.credential.as_ref(), shown) && !provider.free {
@@ -174,7 +174,7 @@ impl<W: World> Running<W> {
         let (parts, body) = answer.into_parts();
         let status = parts.status;
         let body = collect(body, ERROR_BYTES_MAX, self.gateway.settings.patience).await.unwrap_or_default();
-        let end = if is_unbilled(status, &body) {
+        let end = if is_unbilled(status, &body, self.understood.endpoint.dialect.tongue().own_error) {
             End::Released(ReleaseReason::RefusedUpstream { status: status.as_u16() })
         } else {
             End::Assumed(format!("status {status} from something between us and the provider"))
@@ -311,11 +311,9 @@ impl<W: World> Running<W> {
 
 /// Whether the provider bills nothing for an answer with this status: it is its own refusal, or one of a request that
 /// never reached a model. One that tells usage bills it, whatever else it says.
-fn is_unbilled(status: StatusCode, body: &[u8]) -> bool {
+fn is_unbilled(status: StatusCode, body: &[u8], own_error: &[&str]) -> bool {
     let body = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
-    // Gemini refuses a stream that is no event stream in an array.
-    let own = ["/error/message", "/0/error/message"];
-    let own = own.iter().any(|message| body.pointer(message).is_some_and(serde_json::Value::is_string));
+    let own = own_error.iter().any(|message| body.pointer(message).is_some_and(serde_json::Value::is_string));
     let is_refused = status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT && status.as_u16() != 499;
     body.pointer("/usage").is_none_or(serde_json::Value::is_null) && (own || is_refused)
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use hyper::Method;
 
-use crate::dialect::{Dialect, Endpoint, is_below};
+use crate::dialect::{Asks, Dialect, Endpoint, is_below};
 
 /// A request that this gateway knows what to do with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,8 @@ impl Route {
                 true => NoRoute::Socket,
                 false => NoRoute::Method(endpoint.path()),
             };
-            return (method == Method::POST).then_some(Self::Provider(endpoint)).ok_or(none);
+            let wanted = if endpoint.asks == Asks::Look { Method::GET } else { Method::POST };
+            return (*method == wanted).then_some(Self::Provider(endpoint)).ok_or(none);
         }
         let Some((path, local)) = LOCAL.into_iter().find(|(known, _)| *known == path) else {
             return Err(NoRoute::of(path));
@@ -113,7 +114,7 @@ pub enum NoRoute {
 
 /// What a person is told who asked for something else.
 fn routes() -> String {
-    let routes: Vec<String> = endpoints().map(|endpoint| format!("POST {}", endpoint.path())).collect();
+    let routes: Vec<String> = endpoints().map(|endpoint| format!("{} {}", verb(endpoint), endpoint.path())).collect();
     match routes.split_last() {
         Some((last, [])) => format!("the only route is {last}"),
         Some((last, others)) => format!("the routes are {} and {last}", others.join(", ")),
@@ -121,9 +122,13 @@ fn routes() -> String {
     }
 }
 
+fn verb(endpoint: &Endpoint) -> &'static str {
+    if endpoint.asks == Asks::Look { "GET" } else { "POST" }
+}
+
 /// The beginnings of providers' paths that have no meter here, with the name by which they are refused. The first
 /// that fits counts.
-const UNMETERED: [(&str, &str); 43] = [
+const UNMETERED: [(&str, &str); 51] = [
     ("/v1/messages/batches", "message batches"),
     ("/v1/batches", "batches"),
     ("/v1/files", "files"),
@@ -164,7 +169,15 @@ const UNMETERED: [(&str, &str); 43] = [
     ("/v1alpha", "Gemini's early methods"),
     ("/ws/google.ai.generativelanguage", "Gemini's live sessions"),
     ("/upload", "Gemini's uploads"),
-    ("/api", "Ollama's own routes"),
+    ("/api/blobs", "files of models"),
+    ("/api/copy", "copies of models"),
+    ("/api/create", "new models"),
+    ("/api/delete", "deletions of models"),
+    ("/api/pull", "downloads of models"),
+    ("/api/push", "uploads of models"),
+    ("/api/web_fetch", "Ollama's web search"),
+    ("/api/web_search", "Ollama's web search"),
+    ("/api", "Ollama's other routes"),
     ("/v1/chat/completions", "stored chat completions"),
     ("/v1/experimental", "experimental routes"),
 ];
@@ -215,6 +228,14 @@ mod tests {
         check("POST /v1/chat/completions", "Chat /v1/chat/completions");
         check("POST /v1/responses", "Responses /v1/responses");
         check("POST /v1/responses/input_tokens", "Responses /v1/responses/input_tokens");
+        for path in ["chat", "generate", "embed", "embeddings", "show"] {
+            check(&format!("POST /api/{path}"), &format!("Ollama /api/{path}"));
+            check(&format!("GET /api/{path}"), "method");
+        }
+        for path in ["tags", "ps", "version"] {
+            check(&format!("GET /api/{path}"), &format!("Ollama /api/{path}"));
+            check(&format!("POST /api/{path}"), "method");
+        }
         for version in ["v1beta", "v1"] {
             for method in ["generateContent", "streamGenerateContent", "countTokens"] {
                 let path = |model| format!("/{version}/models/{model}:{method}");
@@ -290,10 +311,14 @@ mod tests {
             ("POST /v1beta/interactions", "Gemini's interactions"),
             ("POST /v1alpha/models/m:generateContent", "Gemini's early methods"),
             ("POST /upload/v1beta/files", "Gemini's uploads"),
-            ("POST /api/chat", "Ollama's own routes"),
-            ("POST /api/generate", "Ollama's own routes"),
-            ("POST /api/embed", "Ollama's own routes"),
-            ("POST /api/pull", "Ollama's own routes"),
+            ("POST /api/pull", "downloads of models"),
+            ("POST /api/push", "uploads of models"),
+            ("POST /api/create", "new models"),
+            ("DELETE /api/delete", "deletions of models"),
+            ("POST /api/copy", "copies of models"),
+            ("HEAD /api/blobs/sha256:1", "files of models"),
+            ("POST /api/web_search", "Ollama's web search"),
+            ("POST /api/me", "Ollama's other routes"),
         ];
         for (request, name) in table {
             check(request, &format!("unmetered: {name}"));

@@ -243,6 +243,10 @@ impl<W: World> Gateway<W> {
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        if endpoint.asks == Asks::Look {
+            let call = dialect::read(endpoint, head.uri.path(), &head.headers, b"").map_err(Answer::BadBody)?;
+            return Ok((call, Bytes::new(), self.provider_of(endpoint.dialect)?));
+        }
         if !http::is_json(&head.headers) {
             return Err(Answer::Forbidden("send the body with `content-type: application/json`".to_owned()));
         }
@@ -272,6 +276,17 @@ impl<W: World> Gateway<W> {
         }
     }
 
+    /// The provider that is asked what there is: the first that speaks the dialect and serves whatever model, else the
+    /// last, because the one in the box stands first.
+    fn provider_of(&self, dialect: Dialect) -> Result<usize, Answer> {
+        let speaks = |provider: &Provider<W::Upstream>| provider.dialects.contains(&dialect);
+        let any = self.providers.iter().position(|provider| speaks(provider) && (provider.models)(""));
+        any.or_else(|| self.providers.iter().rposition(speaks)).ok_or_else(|| Answer::Policy {
+            code: "model_unknown",
+            message: "no provider in the config speaks this dialect; name it in the `dialects` of one".to_owned(),
+        })
+    }
+
     /// The first provider that speaks the dialect and serves the model.
     fn provider_for(&self, dialect: Dialect, model: &str) -> Result<usize, Answer> {
         let serves =
@@ -296,7 +311,7 @@ impl<W: World> Gateway<W> {
     /// Refuses what no budget's numbers need be asked about.
     fn check_policy(&self, understood: &Understood) -> Result<(), Answer> {
         let Understood { call, price, .. } = understood;
-        if price.is_none() && understood.is_priced && understood.endpoint.asks != Asks::Count {
+        if price.is_none() && understood.is_priced && understood.endpoint.asks == Asks::Answer {
             let near = self.book.nearest(&call.model).join(", ");
             let hint = if near.is_empty() { String::new() } else { format!("; the nearest known are {near}") };
             let message = format!(

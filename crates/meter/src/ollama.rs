@@ -34,6 +34,11 @@ pub(crate) fn note(told: &mut Told, event: &[u8]) {
     told.finished |= is_true(done) || told.no_output;
     note_count(told, "prompt_eval_count", prompt);
     note_count(told, "eval_count", eval);
+    let is_load = matches!(told.stop_reason.as_deref(), Some("load" | "unload"));
+    if is_load && told.finished && told.usage_text().is_none() {
+        // A model that is only loaded or let go reads and writes nothing, and counts nothing.
+        told.merge(["prompt_eval_count", "eval_count"].map(|name| (name.to_owned(), 0.into())).into_iter().collect());
+    }
 }
 
 fn note_count(told: &mut Told, name: &str, raw: Option<&RawValue>) {

@@ -38,6 +38,8 @@ struct Allowance {
     secret: String,
     listen: String,
     credentials: Vec<String>,
+    /// The dialects that some provider speaks.
+    dialects: Vec<String>,
     budgets: Vec<BudgetInfo>,
     config: Option<ConfigInfo>,
     /// What whoever runs the command should know before it begins.
@@ -173,8 +175,8 @@ fn create_key(client: &mut Client, exec: &Exec, limits: Vec<String>) -> Result<A
     let note = exec.command.first().map(|name| name.to_string_lossy().chars().take(100).collect()).unwrap_or_default();
     let request = Request::CreateKey { limits, kill: exec.kill, ttl_ms: KEY_TTL_MS, note };
     match client.ask(&request)? {
-        Reply::Key { name, secret, listen, credentials, budgets, config, .. } => {
-            Ok(Allowance { name, secret, listen, credentials, budgets, config, notes: Vec::new() })
+        Reply::Key { name, secret, listen, credentials, dialects, budgets, config, .. } => {
+            Ok(Allowance { name, secret, listen, credentials, dialects, budgets, config, notes: Vec::new() })
         }
         _ => Err(unexpected()),
     }
@@ -264,6 +266,9 @@ fn environment(allowance: &Allowance) -> Vec<(&'static str, OsString)> {
         env.extend(other.map(|_| ("GOOGLE_API_KEY", allowance.secret.clone().into())));
     } else {
         env.push(("GOOGLE_GEMINI_BASE_URL", format!("{base}/k/{}", allowance.secret).into()));
+    }
+    if allowance.dialects.iter().any(|known| known == "ollama") {
+        env.push(("OLLAMA_HOST", format!("http://{}/k/{}", allowance.listen, allowance.secret).into()));
     }
     env.extend(["NO_PROXY", "no_proxy"].map(|name| (name, unproxied(inherited(name)))));
     env
@@ -406,6 +411,7 @@ mod tests {
             secret: "alm_secret".to_owned(),
             listen: "127.0.0.1:4141".to_owned(),
             credentials: Vec::new(),
+            dialects: Vec::new(),
             budgets: Vec::new(),
             config: None,
             notes: Vec::new(),

@@ -38,7 +38,7 @@ fn a_file_that_says_nothing_leaves_everything_as_it_is() {
         assert_eq!((settings.header_bytes_max, settings.body_bytes_max), (64 << 10, 32 << 20));
         assert!(settings.prices.is_empty() && settings.warnings().is_empty());
         let names: Vec<&str> = settings.providers.iter().map(|provider| provider.name.as_str()).collect();
-        assert_eq!(names, ["anthropic", "openai", "gemini"]);
+        assert_eq!(names, ["anthropic", "openai", "gemini", "ollama"]);
         assert!(settings.providers.iter().all(|provider| provider.key == Credential::PassThrough));
     }
 }

@@ -49,8 +49,11 @@ fn check(answer: &Answer, dialect: Dialect, expected: &str) {
         |name: &str| response.headers().get(name).map_or("-".to_owned(), |value| value.to_str().unwrap().to_owned());
     let body: Json = serde_json::from_slice(&form::body(answer, dialect)).unwrap();
     let error = &body["error"];
+    let message = error.as_str().or(error["message"].as_str()).unwrap();
+    let almoner = if dialect == Dialect::Ollama { &body["almoner"] } else { &error["almoner"] };
     let words = match dialect {
         Dialect::Anthropic => format!("{} {}", body["type"].as_str().unwrap(), error["type"].as_str().unwrap()),
+        Dialect::Ollama => error.as_str().map(|_| "-".to_owned()).unwrap(),
         Dialect::Gemini => format!("{} {}", error["status"].as_str().unwrap(), error["code"]),
         Dialect::Chat | Dialect::Responses => {
             format!("{} {}", error["type"].as_str().unwrap(), error["code"].as_str().unwrap())
@@ -61,16 +64,16 @@ fn check(answer: &Answer, dialect: Dialect, expected: &str) {
         response.status().as_u16(),
         header("x-should-retry"),
         header("retry-after"),
-        error["almoner"]["whose_fault"].as_str().unwrap()
+        almoner["whose_fault"].as_str().unwrap()
     );
     assert_eq!(got, expected);
-    assert!(error["message"].as_str().unwrap().starts_with("Almoner: "));
+    assert!(message.starts_with("Almoner: "));
     assert_eq!(header("content-type"), "application/json");
 }
 
 #[test]
 fn each_answer_has_the_form_that_ends_or_slows_its_client() {
-    use Dialect::{Anthropic, Chat, Gemini};
+    use Dialect::{Anthropic, Chat, Gemini, Ollama};
     let after = Span::from_ms(1500);
     let slow = Answer::SlowDown { refusal: Some(plain(RefusalReason::Held)), after };
     let policy = Answer::Policy { code: "price_missing", message: "no price".to_owned() };
@@ -79,6 +82,8 @@ fn each_answer_has_the_form_that_ends_or_slows_its_client() {
     check(&no_money(), Anthropic, "402 error billing_error retry=false after=- fault=client");
     check(&no_money(), Chat, "402 insufficient_quota insufficient_quota retry=false after=- fault=client");
     check(&no_money(), Gemini, "402 FAILED_PRECONDITION 402 retry=false after=- fault=client");
+    check(&no_money(), Ollama, "402 - retry=false after=- fault=client");
+    check(&slow, Ollama, "429 - retry=- after=2 fault=client");
     check(&slow, Gemini, "429 RESOURCE_EXHAUSTED 429 retry=- after=2 fault=client");
     check(&policy, Gemini, "403 PERMISSION_DENIED 403 retry=false after=- fault=client");
     check(&bad, Gemini, "400 INVALID_ARGUMENT 400 retry=false after=- fault=client");
@@ -194,7 +199,7 @@ fn the_sentence_has_the_numbers_and_what_to_do() {
 fn programs_get_the_same_facts() {
     for dialect in Dialect::ALL {
         let body: Json = serde_json::from_slice(&form::body(&no_money(), dialect)).unwrap();
-        let facts = &body["error"]["almoner"];
+        let facts = if dialect == Dialect::Ollama { &body["almoner"] } else { &body["error"]["almoner"] };
         let expected = serde_json::json!({
             "code": "no_money", "whose_fault": "client", "budget": "team", "account": "team", "meter": "usd",
             "unit": "nano_usd", "limit": 1_000_000_000, "window": "day", "spent": 800_000_000,
@@ -290,6 +295,14 @@ fn a_stream_that_is_over_is_not_cut() {
         assert_eq!(cut(&so_far(dialect, ended), &no_money()), Bytes::new());
         assert_ne!(cut(&so_far(dialect, &ended[..ended.len() - 4]), &no_money()), Bytes::new());
     }
+}
+
+#[test]
+fn ollamas_last_object_says_that_it_is_the_last() {
+    let end = cut(&framed(Dialect::Ollama, Framing::Ndjson, "{\"done\":false}\n"), &no_money());
+    let last: Json = serde_json::from_slice(&end).unwrap();
+    assert!(end.ends_with(b"}\n") && last["error"].as_str().unwrap().starts_with("Almoner: "), "{last}");
+    assert_eq!((&last["done"], &last["done_reason"]), (&true.into(), &"error".into()));
 }
 
 #[test]

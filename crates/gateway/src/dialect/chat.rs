@@ -25,6 +25,7 @@ pub(super) const TONGUE: Tongue = Tongue {
     policy: StatusCode::FORBIDDEN,
     reason_header: None,
     error,
+    own_error: &["/error/message"],
     plain_stream: Framing::Sse,
     last_lines: &[("data", "[DONE]")],
     last_event: |error| format!("data: {error}\n\n"),

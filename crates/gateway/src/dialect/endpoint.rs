@@ -33,6 +33,8 @@ pub(crate) enum Asks {
     Answer,
     /// How many tokens an answer would read. Nothing is booked for it.
     Count,
+    /// What there is. It is got without a body, names no model, and nothing is booked for it.
+    Look,
 }
 
 /// Who can count the input of a call, for a bound tighter than its bytes.

@@ -27,6 +27,8 @@ pub(super) const TONGUE: Tongue = Tongue {
     policy: StatusCode::FORBIDDEN,
     reason_header: None,
     error,
+    // A stream that is no event stream is refused in an array.
+    own_error: &["/error/message", "/0/error/message"],
     plain_stream: Framing::JsonArray,
     last_lines: &[],
     last_event: |error| format!("data: {error}\n\n"),

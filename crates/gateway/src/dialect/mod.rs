@@ -17,6 +17,9 @@ mod gemini;
 #[cfg(test)]
 mod gemini_tests;
 mod members;
+mod ollama;
+#[cfg(test)]
+mod ollama_tests;
 mod plain;
 mod responses;
 mod sheet;
@@ -49,11 +52,13 @@ pub enum Dialect {
     Responses,
     /// Gemini's generateContent.
     Gemini,
+    /// Ollama's own routes.
+    Ollama,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 4] = [Self::Anthropic, Self::Chat, Self::Responses, Self::Gemini];
+    pub const ALL: [Self; 5] = [Self::Anthropic, Self::Chat, Self::Responses, Self::Gemini, Self::Ollama];
 
     /// What is particular to it.
     pub(crate) const fn tongue(self) -> &'static Tongue {
@@ -62,6 +67,7 @@ impl Dialect {
             Self::Chat => &chat::TONGUE,
             Self::Responses => &responses::TONGUE,
             Self::Gemini => &gemini::TONGUE,
+            Self::Ollama => &ollama::TONGUE,
         }
     }
 
@@ -87,12 +93,14 @@ pub const TOOL_USES_MAX: u64 = 5;
 /// [`BadBody`] where the body is no JSON object, means two things, or says what decides its price in a form that
 /// cannot be read.
 pub fn read(endpoint: &'static Endpoint, path: &str, headers: &HeaderMap, body: &[u8]) -> Result<Call, BadBody> {
+    // A question without a body says nothing.
+    let body = if endpoint.asks == Asks::Look { b"{}" } else { body };
     let document = Document::read(body)?;
     let root = document.root()?;
     let call = (endpoint.read)(&Request { endpoint, path, headers, root: &root })?.of_length(body.len());
     Ok(match endpoint.asks {
         Asks::Answer => call,
-        Asks::Count => call.without_output(),
+        Asks::Count | Asks::Look => call.without_output(),
     })
 }
 

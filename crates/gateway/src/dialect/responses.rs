@@ -31,6 +31,7 @@ pub(super) const TONGUE: Tongue = Tongue {
     policy: StatusCode::BAD_REQUEST,
     reason_header: Some("x-codex-promo-message"),
     error,
+    own_error: &["/error/message"],
     plain_stream: Framing::Sse,
     last_lines: &[("event", "response.completed"), ("event", "response.incomplete"), ("event", "response.failed")],
     last_event,

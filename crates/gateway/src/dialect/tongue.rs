@@ -26,6 +26,8 @@ pub(crate) struct Tongue {
     pub(crate) reason_header: Option<&'static str>,
     /// The error object.
     pub(crate) error: fn(&Wrong<'_>) -> Value,
+    /// JSON pointers to the text by which an error is known for its provider's own.
+    pub(crate) own_error: &'static [&'static str],
     /// How a stream lies in its bytes where its content type does not say that they are server-sent events.
     pub(crate) plain_stream: Framing,
     /// The lines after which a stream has ended, each a field and its value. Where there are none, it ends with its

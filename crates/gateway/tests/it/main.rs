@@ -9,6 +9,7 @@ mod border;
 mod counting;
 mod gemini;
 mod names;
+mod ollama;
 mod pinned;
 mod recorded;
 mod responses;

@@ -185,7 +185,7 @@ impl Bench {
             base_url: format!("http://{name}.test"),
             credential: Credential::new("sk-own"),
             models: Box::new(|_| true),
-            free: false,
+            free: name == "ollama",
             pinned,
             way: shared.clone(),
         };
@@ -208,6 +208,7 @@ impl Bench {
             provider("anthropic", vec![Dialect::Anthropic]),
             provider("openai", vec![Dialect::Chat, Dialect::Responses]),
             provider("gemini", vec![Dialect::Gemini]),
+            provider("ollama", vec![Dialect::Ollama]),
         ];
         let book = PriceBook::shipped().clone();
         let gateway = Gateway::new(shared.clone(), shared.clone(), shared.clone(), providers, settings, book);
