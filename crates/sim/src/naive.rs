@@ -147,8 +147,11 @@ impl Count {
     /// Forgets what was spent; a fixed window begins anew, at once or, where no call is in flight, with the next.
     pub(crate) fn reset(&mut self, is_idle: bool, now: u64) {
         self.roll(now);
-        if let Window::Fixed(span) = self.limit.window {
-            self.open = self.open.filter(|_| !is_idle).map(|(begin, _)| (begin, now + span.ms()));
+        match self.limit.window {
+            // Its window is over, and with it all news of its calls.
+            Window::Fixed(_) if is_idle => return *self = Self::new(self.limit.clone()),
+            Window::Fixed(span) => self.open = self.open.map(|(begin, _)| (begin, now + span.ms())),
+            _ => {}
         }
         let is_sliding = matches!(self.limit.window, Window::Sliding(_));
         self.records.retain(|it| it.state == State::Held || (it.state != State::Spent && !is_sliding));
