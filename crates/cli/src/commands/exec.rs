@@ -423,10 +423,35 @@ mod tests {
     }
 
     #[test]
+    fn clients_of_gemini_and_ollama_are_told_where_to_ask() {
+        let told = |credentials: &[&str], dialects: &[&str]| {
+            let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+            let allowance = Allowance {
+                name: "key-1".to_owned(),
+                secret: "alm_secret".to_owned(),
+                listen: "127.0.0.1:4141".to_owned(),
+                credentials: own(credentials),
+                dialects: own(dialects),
+                budgets: Vec::new(),
+                config: None,
+                notes: Vec::new(),
+            };
+            let told = environment(&allowance);
+            let value = |name| told.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_string_lossy());
+            ["GOOGLE_GEMINI_BASE_URL", "GEMINI_API_KEY", "OLLAMA_HOST"]
+                .map(|name| value(name).map_or_else(|| "-".to_owned(), |value| value.into_owned()))
+        };
+        let with_key = "http://127.0.0.1:4141/k/alm_secret";
+        assert_eq!(told(&[], &["gemini"]), [with_key, "-", "-"]);
+        assert_eq!(told(&["gemini"], &["gemini", "ollama"]), ["http://127.0.0.1:4141", "alm_secret", with_key]);
+    }
+
+    #[test]
     fn codex_is_told_where_to_ask_before_its_own_arguments() {
         let allowance = |credentials: &[&str]| Allowance {
             name: "key-1".to_owned(),
             secret: "alm_secret".to_owned(),
+            dialects: Vec::new(),
             listen: "127.0.0.1:4141".to_owned(),
             credentials: credentials.iter().map(|&name| name.to_owned()).collect(),
             budgets: Vec::new(),
