@@ -308,15 +308,16 @@ impl Media<'_> {
     }
 }
 
-/// The most that one sampling can read, where it is known.
+/// The most that one sampling can read of all its inputs, where it is known.
 fn known_window(shape: &Shape, price: &Price) -> Option<u64> {
     let window = price.context_window()?;
-    Some(if shape.long_context { window.max(LONG_WINDOW) } else { window })
+    let window = if shape.long_context { window.max(LONG_WINDOW) } else { window };
+    Some(window.saturating_mul(shape.inputs.max(1)))
 }
 
 /// The most that one sampling can read, where `what` can fill it.
 fn window(shape: &Shape, price: &Price, what: &str) -> Result<u64, Unboundable> {
-    let local = || price.is_free().then_some(LOCAL_WINDOW);
+    let local = || price.is_free().then(|| LOCAL_WINDOW.saturating_mul(shape.inputs.max(1)));
     let no_window = || Unboundable::NoWindow { what: what.to_owned(), model: price.model().to_owned() };
     known_window(shape, price).or_else(local).ok_or_else(no_window)
 }

@@ -2,8 +2,8 @@
 //! that a budget can be seen going down on a machine that has no provider at all.
 //!
 //! Pure: a request in, a whole answer out, and the same answer for the same request. It speaks Anthropic Messages,
-//! `OpenAI` Chat Completions and Responses, and Gemini's generateContent, streamed or not, and the token counting of
-//! three of them, well enough for their unmodified clients.
+//! `OpenAI` Chat Completions, Responses, Embeddings and old Completions, and Gemini's generateContent, streamed or not,
+//! and the token counting of three of them, well enough for their unmodified clients.
 //!
 //! # What a call uses
 //! - Input: a quarter of the bytes of every text in `system`, `instructions`, `messages` and `tools`, rounded up.
@@ -38,6 +38,7 @@ mod reply;
 mod responses;
 mod script;
 mod shell;
+mod texts;
 mod usage;
 
 use almoner_units::PicoUsdPerToken;
@@ -66,6 +67,10 @@ pub enum RehearsalRoute {
     CountTokens,
     /// `POST /v1/chat/completions`.
     ChatCompletions,
+    /// `POST /v1/completions`.
+    Completions,
+    /// `POST /v1/embeddings`.
+    Embeddings,
     /// `POST /v1/responses`.
     Responses,
     /// `POST /v1/responses/input_tokens`.
@@ -86,6 +91,8 @@ impl RehearsalRoute {
             "/v1/messages" => Self::Messages,
             "/v1/messages/count_tokens" => Self::CountTokens,
             "/v1/chat/completions" => Self::ChatCompletions,
+            "/v1/completions" => Self::Completions,
+            "/v1/embeddings" => Self::Embeddings,
             "/v1/responses" => Self::Responses,
             "/v1/responses/input_tokens" => Self::InputTokens,
             _ => return Self::of_gemini(path, query),
@@ -112,9 +119,11 @@ pub fn answer(route: RehearsalRoute, body: &[u8]) -> Reply {
         Ok(reply) => reply,
         Err(fault) => match route {
             RehearsalRoute::Messages | RehearsalRoute::CountTokens => anthropic::error(&fault),
-            RehearsalRoute::ChatCompletions | RehearsalRoute::Responses | RehearsalRoute::InputTokens => {
-                chat::error(&fault)
-            }
+            RehearsalRoute::ChatCompletions
+            | RehearsalRoute::Completions
+            | RehearsalRoute::Embeddings
+            | RehearsalRoute::Responses
+            | RehearsalRoute::InputTokens => chat::error(&fault),
             RehearsalRoute::GenerateContent(_) | RehearsalRoute::CountContentTokens => gemini::error(&fault),
         },
     }
@@ -124,6 +133,8 @@ fn rehearse(route: RehearsalRoute, body: &[u8]) -> Result<Reply, Fault> {
     let prompt = Prompt::read(body, |request| match route {
         RehearsalRoute::GenerateContent(_) | RehearsalRoute::CountContentTokens => gemini::translate(&request),
         RehearsalRoute::Responses | RehearsalRoute::InputTokens => responses::translate(request),
+        RehearsalRoute::Completions => texts::translate(request, "prompt"),
+        RehearsalRoute::Embeddings => texts::translate(request, "input"),
         _ => request,
     })?;
     let scene = || Scene::play(&prompt);
@@ -133,6 +144,8 @@ fn rehearse(route: RehearsalRoute, body: &[u8]) -> Result<Reply, Fault> {
         RehearsalRoute::CountContentTokens => gemini::count(prompt.input_tokens),
         RehearsalRoute::Messages => anthropic::reply(&prompt, &scene()?),
         RehearsalRoute::ChatCompletions => chat::reply(&prompt, &scene()?),
+        RehearsalRoute::Completions => texts::reply(&prompt, &scene()?),
+        RehearsalRoute::Embeddings => texts::embeddings(&prompt),
         RehearsalRoute::Responses => responses::reply(&prompt, &scene()?),
         RehearsalRoute::GenerateContent(stream) => gemini::reply(&prompt, &scene()?, stream),
     })

@@ -17,6 +17,8 @@ pub(crate) struct Prompt {
     pub(crate) cap: Option<u64>,
     pub(crate) choices: u64,
     pub(crate) input_tokens: u64,
+    /// How many messages there are.
+    pub(crate) messages: usize,
     /// What the user wrote last.
     pub(crate) text: String,
     /// How many answers came since.
@@ -52,6 +54,7 @@ impl Prompt {
             cap: cap(&request)?,
             choices: choices(&request)?,
             input_tokens: usage::input_tokens(&request),
+            messages: messages.len(),
             text,
             turns,
             tool_result: tool_result(messages),

@@ -412,3 +412,21 @@ fn gemini_fails_and_is_cut_in_its_own_form() {
     assert!(cut.chunks[0].starts_with(b"[{") && cut.chunks[1].starts_with(b",\r\n{"));
     assert_eq!(RehearsalRoute::of("/v1beta/models/other:generateContent"), None);
 }
+
+#[test]
+fn texts_are_embedded_and_go_on() {
+    use RehearsalRoute::{Completions, Embeddings};
+    let reply = body(&ask(Embeddings, &json!({ "model": MODEL, "input": ["one two", "three"] })));
+    assert_eq!((reply["data"].as_array().unwrap().len(), &reply["usage"]["prompt_tokens"]), (2, &json!(3)));
+    let mut request = json!({ "model": MODEL, "prompt": "say: one two three", "max_tokens": 2 });
+    let reply = body(&ask(Completions, &request));
+    assert_eq!((&reply["choices"][0]["text"], chat_usage(&reply["usage"])), (&json!("one two"), (5, 2)));
+    assert_eq!(reply["choices"][0]["finish_reason"], "length");
+    request["stream"] = json!(true);
+    request["stream_options"] = json!({ "include_usage": true });
+    let seen = events(&ask(Completions, &request));
+    let told: String = seen.iter().filter_map(|event| event["choices"][0]["text"].as_str()).collect();
+    assert_eq!(told, "one two");
+    assert_eq!(chat_usage(&seen[seen.len() - 2]["usage"]), (5, 2));
+    assert_eq!(ask(Embeddings, &json!({ "model": MODEL })).status, 400);
+}

@@ -140,6 +140,16 @@ const checks = {
     assert.equal(last.output_text, "The tool answered: Rain in Oslo");
   },
 
+  async node_embeddings() {
+    const answer = await gpt().embeddings.create({ model, input: ["one two", "three"], encoding_format: "float" });
+    assert.deepEqual([answer.data.length, answer.usage.prompt_tokens], [2, 3]);
+  },
+
+  async node_completions() {
+    const answer = await gpt().completions.create({ model, prompt: "say: one two three", max_tokens: 2 });
+    assert.deepEqual([answer.choices[0].text, answer.choices[0].finish_reason], ["one two", "length"]);
+  },
+
   async node_anthropic_no_money() {
     const { sent, fetch } = counting();
     const client = claude({ apiKey: emptyKey ?? key, fetch });

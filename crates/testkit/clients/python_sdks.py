@@ -171,6 +171,21 @@ def python_responses_tool_loop():
     expect(last.output_text, "The tool answered: Rain in Oslo")
 
 
+@check
+def python_embeddings():
+    answer = gpt().embeddings.create(model=MODEL, input=["one two", "three"])
+    expect((len(answer.data), answer.usage.prompt_tokens), (2, 3))
+
+
+@check
+def python_completions():
+    answer = gpt().completions.create(model=MODEL, prompt="say: one two three", max_tokens=2)
+    expect((answer.choices[0].text, answer.choices[0].finish_reason), ("one two", "length"))
+    chunks = list(gpt().completions.create(model=MODEL, prompt="say: one two", stream=True))
+    expect("".join(chunk.choices[0].text for chunk in chunks), "one two")
+    expect([chunk for chunk in chunks if chunk.usage], [])
+
+
 def counting(sdk):
     """A client of the SDK's own kind that counts what it really sends."""
     sent = []

@@ -56,6 +56,13 @@ pub(super) struct Plan {
     pub(super) length: usize,
 }
 
+impl Plan {
+    /// A plan in which nothing changes.
+    pub(super) const fn of(root: Layout) -> Self {
+        Self { root, cap: None, thinking: None, usage: None, tools: Vec::new(), limit: None, lean: None, length: 0 }
+    }
+}
+
 /// The field that a provider reads the output cap from.
 #[derive(Clone, Debug)]
 pub(super) struct CapField {

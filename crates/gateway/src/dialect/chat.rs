@@ -6,6 +6,8 @@ use hyper::StatusCode;
 use serde_json::json;
 
 use super::call::{Call, CapField, Place, Plan};
+use super::completions::TEXTS;
+use super::embeddings::EMBEDDINGS;
 use super::endpoint::{Asks, Counts, Endpoint, Request};
 use super::members::{Member, Members};
 use super::plain;
@@ -17,8 +19,8 @@ use crate::body::{BadBody, Object, Value};
 
 /// The dialect.
 pub(super) const TONGUE: Tongue = Tongue {
-    endpoints: &[&COMPLETIONS],
-    home: &["/v1/chat"],
+    endpoints: &[&COMPLETIONS, &EMBEDDINGS, &TEXTS],
+    home: &["/v1/chat", "/v1/embeddings", "/v1/completions"],
     credential: CredentialPlace::Bearer,
     query_credential: &[],
     no_money: StatusCode::PAYMENT_REQUIRED,
@@ -125,7 +127,8 @@ const OLD_CAP: &str = "max_tokens";
 const NEW_CAP: &str = "max_completion_tokens";
 
 /// Every name of it that some server of this dialect reads. One may win over another, so only one is sent.
-const CAPS: [&str; 6] = [OLD_CAP, NEW_CAP, "max_new_tokens", "max_output_tokens", "n_predict", "num_predict"];
+pub(super) const CAPS: [&str; 6] =
+    [OLD_CAP, NEW_CAP, "max_new_tokens", "max_output_tokens", "n_predict", "num_predict"];
 
 /// Reads the body of a request.
 fn read(request: &Request<'_>) -> Result<Call, BadBody> {
@@ -301,7 +304,7 @@ fn cap_field(root: &Object<'_>, model: &str) -> Result<CapField, BadBody> {
 }
 
 /// The least output that any of the names asks for: whichever the provider reads, it is within what was asked.
-fn asked_output(root: &Object<'_>) -> Result<Option<u64>, BadBody> {
+pub(super) fn asked_output(root: &Object<'_>) -> Result<Option<u64>, BadBody> {
     let asked: Vec<Option<u64>> = CAPS.into_iter().map(|name| count(root, name)).collect::<Result<_, _>>()?;
     Ok(asked.into_iter().flatten().min())
 }
@@ -321,7 +324,7 @@ pub(super) fn takes_only_the_new(model: &str) -> bool {
 }
 
 /// Where a stream has to be asked for its usage; `None` where its client asks for it.
-fn usage(root: &Object<'_>) -> Result<Option<Place>, BadBody> {
+pub(super) fn usage(root: &Object<'_>) -> Result<Option<Place>, BadBody> {
     const OPTIONS: &str = "stream_options";
     const USAGE: &str = "include_usage";
     let options = root.told(OPTIONS).map(|options| options.object(OPTIONS)).transpose()?;

@@ -11,7 +11,9 @@
 mod anthropic;
 mod call;
 mod chat;
+mod completions;
 mod count;
+mod embeddings;
 mod endpoint;
 mod gemini;
 #[cfg(test)]
@@ -21,6 +23,7 @@ mod ollama;
 #[cfg(test)]
 mod ollama_tests;
 mod plain;
+mod prompts;
 mod responses;
 mod sheet;
 #[cfg(test)]

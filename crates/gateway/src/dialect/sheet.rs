@@ -55,6 +55,13 @@ impl Sheet {
         self.shape.server_tools.push(ServerTool { name: printable(name), max_uses, brings: None });
     }
 
+    /// The bytes of the text so far.
+    pub(super) fn text_bytes(&self) -> u64 {
+        let mut shape = Shape::default();
+        self.weight.tell(&mut shape);
+        shape.text_bytes.max(shape.text_bytes_nfkc)
+    }
+
     /// What was read, once all was.
     pub(super) fn shape(mut self) -> Shape {
         self.weight.tell(&mut self.shape);

@@ -12,6 +12,8 @@ use super::*;
 const ANTHROPIC: &Endpoint = &anthropic::MESSAGES;
 const COUNT: &Endpoint = &anthropic::COUNT_TOKENS;
 const CHAT: &Endpoint = &chat::COMPLETIONS;
+const EMBEDDINGS: &Endpoint = &embeddings::EMBEDDINGS;
+const TEXTS: &Endpoint = &completions::TEXTS;
 const RESPONSES: &Endpoint = &responses::RESPONSES;
 
 /// Reads a body that came by the endpoint's own path.
@@ -492,6 +494,8 @@ fn recorded_requests_are_read_and_rewritten() {
             (Some("anthropic"), _) => ANTHROPIC,
             (Some("openai-chat"), _) => CHAT,
             (Some("openai-responses"), _) => RESPONSES,
+            (Some("openai-completions"), _) => TEXTS,
+            (Some("openai-embeddings"), _) => EMBEDDINGS,
             _ => continue,
         };
         if exchange["request"].is_object() {
@@ -512,6 +516,7 @@ fn goes_on(endpoint: &'static Endpoint, request: &Json, name: &str) {
     let caps: Vec<u64> = names.iter().filter_map(|cap| sent[*cap].as_u64()).collect();
     match endpoint.asks {
         Asks::Count | Asks::Look => assert_eq!(&sent, request, "{name}"),
+        Asks::Answer if endpoint == EMBEDDINGS => assert_eq!(&sent, request, "{name}"),
         Asks::Answer => assert!(caps.len() == 1 && caps[0] <= 777, "{name}: {caps:?}"),
     }
     let touched = [&names[..], &["stream_options", "thinking", "tools", "fallbacks"]].concat();
@@ -571,7 +576,7 @@ fn body() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn every_body_that_is_read_goes_on_with_one_cap(body in body(), cap in 0..200_000_u64) {
-        for endpoint in [ANTHROPIC, CHAT, RESPONSES] {
+        for endpoint in [ANTHROPIC, CHAT, RESPONSES, TEXTS] {
             let Ok(call) = read(endpoint, &HeaderMap::new(), body.as_bytes()) else { continue };
             let sent = call.rewrite(&Bytes::from(body.clone()), cap);
             let again = read(endpoint, &HeaderMap::new(), &sent).unwrap();
@@ -586,9 +591,61 @@ proptest! {
             let caps = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
             let left = caps.iter().filter(|cap| sent.get(*cap).is_some()).count();
             prop_assert!(left == 1 || endpoint == ANTHROPIC);
-            prop_assert!(sent.get("n_predict").is_none() || endpoint != CHAT);
+            prop_assert!(sent.get("n_predict").is_none() || ![CHAT, TEXTS].contains(&endpoint));
         }
     }
+}
+
+#[test]
+fn embeddings_read_each_input_and_write_nothing() {
+    let read = |input: &str| {
+        let body = format!(r#"{{"model":"m","input":{input},"encoding_format":"base64","dimensions":256}}"#);
+        let call = call(EMBEDDINGS, &body);
+        assert_eq!((call.asked_output, call.shape.max_output), (Some(0), Some(0)));
+        assert!(call.shape.unknown.is_empty());
+        assert_eq!(call.rewrite(&Bytes::from(body.clone()), 9), body, "nothing is written into it");
+        (call.shape.inputs, call.shape.text_bytes, call.shape.opaque.len())
+    };
+    assert_eq!(read(r#""hello""#), (1, 7, 0));
+    assert_eq!(read(r#"["hello","you"]"#), (2, 12, 0));
+    assert_eq!(read("[100257,17,4]"), (1, 3, 0));
+    assert_eq!(read("[[100257,17],[4]]"), (2, 3, 0));
+    assert_eq!(read(r#"[{"image":"x"}]"#), (1, 0, 1));
+    assert_eq!(read("[]"), (0, 0, 0));
+    let wrong = "`input` must be a text, an array of texts, or an array of tokens";
+    for body in [r#"{"model":"m"}"#, r#"{"model":"m","input":[["x"]]}"#, r#"{"model":"m","input":[[1.5]]}"#] {
+        refused(EMBEDDINGS, body, wrong);
+    }
+}
+
+#[test]
+fn a_text_that_goes_on_is_paid_for_each_prompt_and_each_try() {
+    let read = |more: &str| call(TEXTS, &format!(r#"{{"model":"m"{more}}}"#));
+    let rewritten = |more: &str, expected: &str| {
+        let body = format!(r#"{{"model":"m"{more}}}"#);
+        let sent = call(TEXTS, &body).rewrite(&Bytes::from(body), 100);
+        assert_eq!(String::from_utf8_lossy(&sent), format!(r#"{{"model":"m"{expected}}}"#));
+    };
+    let shape = read(r#","prompt":["a","b","c"],"n":2,"best_of":4,"suffix":"end","logprobs":5"#).shape;
+    assert_eq!((shape.choices, shape.inputs, shape.max_output), (12, 3, Some(16)));
+    assert!(shape.unknown.is_empty() && shape.text_bytes == 14, "{shape:?}");
+    let shape = read(r#","prompt":[1,2,3]"#).shape;
+    assert_eq!((shape.choices, shape.inputs, shape.text_bytes), (1, 1, 3));
+    assert_eq!(read(r#","prompt":"hello","echo":true"#).shape.output_beyond_cap, 7);
+    assert_eq!(read("").asked_output, Some(16));
+    rewritten(r#","prompt":"a""#, r#","prompt":"a","max_tokens":16"#);
+    rewritten(r#","prompt":"a","max_tokens":900"#, r#","prompt":"a","max_tokens":100"#);
+    rewritten(r#","prompt":"a","n_predict":900,"max_tokens":50"#, r#","prompt":"a","max_tokens":50"#);
+    rewritten(
+        r#","prompt":"a","max_tokens":9,"stream":true"#,
+        r#","prompt":"a","max_tokens":9,"stream":true,"stream_options":{"include_usage":true}"#,
+    );
+    refused(TEXTS, r#"{"model":"m","prompt":"a","n":0}"#, "`n` must be at least 1");
+    refused(
+        TEXTS,
+        r#"{"model":"m","prompt":"a","max_tokens":-1}"#,
+        "`max_tokens` must be a whole number, 0 or more, written in digits alone",
+    );
 }
 
 /// A response to an input, and more.

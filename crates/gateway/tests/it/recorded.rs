@@ -18,6 +18,8 @@ fn route(exchange: &Json) -> Option<String> {
         "anthropic" => "/v1/messages".to_owned(),
         "openai-chat" => "/v1/chat/completions".to_owned(),
         "openai-responses" => "/v1/responses".to_owned(),
+        "openai-completions" => "/v1/completions".to_owned(),
+        "openai-embeddings" => "/v1/embeddings".to_owned(),
         "gemini" => {
             let (_, method) = path.rsplit_once(':')?;
             let query = exchange["query"].as_str().map(|query| format!("?{query}")).unwrap_or_default();
@@ -91,7 +93,7 @@ struct Seen {
 }
 
 fn is_checked(exchange: &Json) -> bool {
-    exchange["kind"] == "inference"
+    ["inference", "embeddings"].contains(&exchange["kind"].as_str().unwrap_or_default())
         && exchange["response_status"] == 200
         && exchange["request"].is_object()
         && exchange["expect"]["ambiguous"].is_null()
@@ -133,7 +135,7 @@ async fn call(bench: &Bench, exchange: &Json, path: &str) -> Option<String> {
 fn passed(answer: &str, exchange: &Json, name: &str) -> bool {
     let request = &exchange["request"];
     let asks = request["stream"] != true || request["stream_options"]["include_usage"] == true;
-    if asks || exchange["provider"] != "openai-chat" {
+    if asks || !["openai-chat", "openai-completions"].contains(&exchange["provider"].as_str().unwrap()) {
         assert!(answer == exchange["response_body"].as_str().unwrap(), "{name} does not pass byte for byte");
     }
     true

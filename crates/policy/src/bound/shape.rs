@@ -13,6 +13,8 @@ pub struct Shape {
     pub text_bytes_nfkc: u64,
     /// Messages, the system prompt included.
     pub messages: u64,
+    /// How many inputs are read one by one, each in a window of its own, as embeddings are; 0 counts as 1.
+    pub inputs: u64,
     /// Tools that the model may call, those of the provider included.
     pub tools: u64,
     /// Images in the body.

@@ -340,3 +340,11 @@ proptest! {
         prop_assert!(usage.output.unwrap_or(0) <= held[Meter::OutputTokens]);
     }
 }
+
+#[test]
+fn inputs_that_are_read_one_by_one_have_a_window_each() {
+    let said = said(&"a".repeat(100_000));
+    check("text-embedding-3-small", &Shape { inputs: 1, max_output: Some(0), ..said.clone() }, 8_191);
+    check("text-embedding-3-small", &Shape { inputs: 4, max_output: Some(0), ..said.clone() }, 4 * 8_191);
+    check("text-embedding-3-small", &Shape { inputs: 50, max_output: Some(0), ..said }, 100_000 + 1_024 + 8);
+}
