@@ -114,7 +114,7 @@ impl Leaving {
             Some(since) => since,
             None => {
                 let Err(_gone) = (&mut self.gone).await;
-                *self.since.insert(Instant::now())
+                *self.since.insert(Instant::now_plus(Span::default()))
             }
         };
         sleep_until(since + Duration::from_millis(drain.ms())).await;

@@ -89,7 +89,7 @@ async fn what_is_refused_whatever_is_left_is_a_403_and_what_is_no_request_a_400(
         let answer = server.post("/v1/messages", &[], broken).await;
         assert_eq!((answer.status, &facts(&answer)["code"]), (400, &"bad_body".into()), "{broken}: {}", answer.text());
     }
-    let nowhere = server.post("/v1/responses", &[], "{}").await;
+    let nowhere = server.post("/v1/nowhere", &[], "{}").await;
     assert_eq!((nowhere.status, &facts(&nowhere)["code"]), (404, &"not_found".into()));
     assert_eq!(truth.totals().billed + truth.totals().unbilled + truth.totals().strays, 0);
     server.stop();
