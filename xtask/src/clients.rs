@@ -129,7 +129,7 @@ impl Drop for World {
 
 /// Whether a variable could change where the server is or whom it pays.
 fn is_theirs(name: &str) -> bool {
-    let starts = ["ALMONER_", "ANTHROPIC_", "OPENAI_", "CLAUDE", "CODEX", "GEMINI_", "GOOGLE_"];
+    let starts = ["ALMONER_", "ANTHROPIC_", "OPENAI_", "CLAUDE", "CODEX", "GEMINI_", "GOOGLE_", "OLLAMA_"];
     starts.iter().any(|start| name.starts_with(start))
 }
 
@@ -189,8 +189,17 @@ mod tests {
             .into_iter()
             .filter_map(|path| path.file_stem().map(ToOwned::to_owned))
             .collect();
-        let expected =
-            ["claude_code", "codex", "gemini_cli", "google_node", "google_python", "node_sdks", "python_sdks"];
+        let expected = [
+            "claude_code",
+            "codex",
+            "gemini_cli",
+            "google_node",
+            "google_python",
+            "node_sdks",
+            "ollama_node",
+            "ollama_python",
+            "python_sdks",
+        ];
         assert_eq!(names, expected);
         assert_eq!(scripts(Path::new("no/such/place")), Vec::<PathBuf>::new());
     }

@@ -2,8 +2,8 @@
 //! that a budget can be seen going down on a machine that has no provider at all.
 //!
 //! Pure: a request in, a whole answer out, and the same answer for the same request. It speaks Anthropic Messages,
-//! `OpenAI` Chat Completions, Responses, Embeddings and old Completions, and Gemini's generateContent, streamed or not,
-//! and the token counting of three of them, well enough for their unmodified clients.
+//! `OpenAI` Chat Completions, Responses, Embeddings and old Completions, Gemini's generateContent and Ollama's own
+//! routes, streamed or not, and the token counting of three of them, well enough for their unmodified clients.
 //!
 //! # What a call uses
 //! - Input: a quarter of the bytes of every text in `system`, `instructions`, `messages` and `tools`, rounded up.
@@ -32,6 +32,7 @@ mod anthropic;
 mod chat;
 mod fault;
 mod gemini;
+mod ollama;
 mod play;
 mod prompt;
 mod reply;
@@ -80,6 +81,12 @@ pub enum RehearsalRoute {
     GenerateContent(Option<Framing>),
     /// `POST /v1beta/models/rehearsal:countTokens`.
     CountContentTokens,
+    /// `POST /api/chat`.
+    OllamaChat,
+    /// `POST /api/generate`.
+    OllamaGenerate,
+    /// `POST /api/embed`.
+    OllamaEmbed,
 }
 
 impl RehearsalRoute {
@@ -95,6 +102,9 @@ impl RehearsalRoute {
             "/v1/embeddings" => Self::Embeddings,
             "/v1/responses" => Self::Responses,
             "/v1/responses/input_tokens" => Self::InputTokens,
+            "/api/chat" => Self::OllamaChat,
+            "/api/generate" => Self::OllamaGenerate,
+            "/api/embed" => Self::OllamaEmbed,
             _ => return Self::of_gemini(path, query),
         })
     }
@@ -125,6 +135,9 @@ pub fn answer(route: RehearsalRoute, body: &[u8]) -> Reply {
             | RehearsalRoute::Responses
             | RehearsalRoute::InputTokens => chat::error(&fault),
             RehearsalRoute::GenerateContent(_) | RehearsalRoute::CountContentTokens => gemini::error(&fault),
+            RehearsalRoute::OllamaChat | RehearsalRoute::OllamaGenerate | RehearsalRoute::OllamaEmbed => {
+                ollama::error(&fault)
+            }
         },
     }
 }
@@ -135,6 +148,9 @@ fn rehearse(route: RehearsalRoute, body: &[u8]) -> Result<Reply, Fault> {
         RehearsalRoute::Responses | RehearsalRoute::InputTokens => responses::translate(request),
         RehearsalRoute::Completions => texts::translate(request, "prompt"),
         RehearsalRoute::Embeddings => texts::translate(request, "input"),
+        RehearsalRoute::OllamaChat | RehearsalRoute::OllamaGenerate | RehearsalRoute::OllamaEmbed => {
+            ollama::translate(route, &request)
+        }
         _ => request,
     })?;
     let scene = || Scene::play(&prompt);
@@ -148,6 +164,8 @@ fn rehearse(route: RehearsalRoute, body: &[u8]) -> Result<Reply, Fault> {
         RehearsalRoute::Embeddings => texts::embeddings(&prompt),
         RehearsalRoute::Responses => responses::reply(&prompt, &scene()?),
         RehearsalRoute::GenerateContent(stream) => gemini::reply(&prompt, &scene()?, stream),
+        RehearsalRoute::OllamaEmbed => ollama::vectors(&prompt, ollama::count(body)),
+        RehearsalRoute::OllamaChat | RehearsalRoute::OllamaGenerate => ollama::reply(route, &prompt, &scene()?),
     })
 }
 

@@ -58,6 +58,30 @@ fn contents(request: &Value) -> Value {
     json!({ "contents": [{ "role": "user", "parts": parts }], "generationConfig": config })
 }
 
+fn check_ollama(request: &Value, text: &str, finish: &str, usage: (u64, u64)) {
+    let cap =
+        ["max_completion_tokens", "max_tokens"].iter().find_map(|name| request.get(*name)).cloned().unwrap_or_default();
+    let options = json!({ "num_predict": if cap.is_null() { json!(-1) } else { cap } });
+    let prompt = &request["messages"][0]["content"];
+    for (route, holder) in
+        [(RehearsalRoute::OllamaChat, "/message/content"), (RehearsalRoute::OllamaGenerate, "/response")]
+    {
+        let mut asked =
+            json!({ "model": MODEL, "options": options, "messages": request["messages"], "prompt": prompt });
+        let streamed = objects(&ask(route, &asked), Framing::Lines);
+        asked["stream"] = json!(false);
+        for answers in [streamed, vec![body(&ask(route, &asked))]] {
+            let told: String = answers.iter().filter_map(|part| part.pointer(holder)?.as_str()).collect();
+            assert_eq!(told, text);
+            let (last, before) = answers.split_last().unwrap();
+            assert!(last["done"] == true && before.iter().all(|part| part["done"] == false));
+            assert_eq!(last["done_reason"], finish);
+            let count = |name: &str| last[name].as_u64().unwrap();
+            assert_eq!((count("prompt_eval_count"), count("eval_count")), usage);
+        }
+    }
+}
+
 fn check_gemini(request: &Value, text: &str, finish: &str, usage: (u64, u64)) {
     let request = contents(request);
     let reason = if finish == "length" { "MAX_TOKENS" } else { "STOP" };
@@ -84,6 +108,7 @@ fn check(prompt: &str, more: &Value, text: &str, stop: &str, finish: &str, usage
     streamed["stream_options"] = json!({ "include_usage": true });
 
     check_gemini(&whole, text, finish, usage);
+    check_ollama(&whole, text, finish, usage);
     let reply = body(&ask(Messages, &whole));
     assert_eq!(reply["content"][0]["text"], text);
     assert_eq!(reply["stop_reason"], stop);
@@ -429,4 +454,22 @@ fn texts_are_embedded_and_go_on() {
     assert_eq!(told, "one two");
     assert_eq!(chat_usage(&seen[seen.len() - 2]["usage"]), (5, 2));
     assert_eq!(ask(Embeddings, &json!({ "model": MODEL })).status, 400);
+}
+
+#[test]
+fn ollama_plays_a_tool_loop_and_makes_vectors() {
+    let route = RehearsalRoute::of("/api/chat").unwrap();
+    let tools = json!([{ "type": "function", "function": { "name": "weather", "parameters": {} } }]);
+    let mut asked = request("tool: weather {\"city\": \"Oslo\"}", &json!({ "tools": tools }));
+    let called = objects(&ask(route, &asked), Framing::Lines);
+    let message = &called[0]["message"];
+    assert_eq!(message["tool_calls"][0]["function"], json!({ "name": "weather", "arguments": { "city": "Oslo" } }));
+    let (prompt, result) = (asked["messages"][0].clone(), json!({ "role": "tool", "content": "Rain\nand wind" }));
+    asked["messages"] = json!([prompt, message, result]);
+    asked["stream"] = json!(false);
+    assert_eq!(body(&ask(route, &asked))["message"]["content"], "The tool answered: Rain");
+    let embed = RehearsalRoute::of("/api/embed").unwrap();
+    let vectors = body(&ask(embed, &json!({ "model": MODEL, "input": ["12345", "678"] })));
+    assert_eq!((vectors["embeddings"].as_array().unwrap().len(), &vectors["prompt_eval_count"]), (2, &json!(2)));
+    assert_eq!(body(&ask(route, &json!({ "model": "x" })))["error"].as_str().map(str::is_empty), Some(false));
 }

@@ -439,7 +439,7 @@ mod tests {
             let told = environment(&allowance);
             let value = |name| told.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_string_lossy());
             ["GOOGLE_GEMINI_BASE_URL", "GEMINI_API_KEY", "OLLAMA_HOST"]
-                .map(|name| value(name).map_or_else(|| "-".to_owned(), |value| value.into_owned()))
+                .map(|name| value(name).map_or_else(|| "-".to_owned(), std::borrow::Cow::into_owned))
         };
         let with_key = "http://127.0.0.1:4141/k/alm_secret";
         assert_eq!(told(&[], &["gemini"]), [with_key, "-", "-"]);

@@ -162,8 +162,9 @@ fn read_embed(request: &Request<'_>) -> Result<Call, BadBody> {
     in_their_case(root, EMBED_MEMBERS.iter().map(|(name, _)| *name))?;
     let mut sheet = Sheet::of(root, EMBED_MEMBERS);
     let texts = root.told("input").into_iter().flat_map(Value::items).count().max(1);
-    // Each text gets a frame of its own.
+    // Each text gets a frame of its own, and a window.
     sheet.shape.messages = u64::try_from(texts).unwrap_or(u64::MAX);
+    sheet.shape.inputs = sheet.shape.messages;
     Ok(call(request, sheet, None)?.without_output())
 }
 
