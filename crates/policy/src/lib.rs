@@ -1,4 +1,4 @@
-//! What a call can cost at most, what it did cost, and which accounts it touches.
+//! What a call can cost at most, what it did cost, which accounts it touches, and where it goes next.
 //!
 //! Everything here is a function of plain values: no clock, no file, no wire format. The price book's own data file
 //! is part of the program. Unknown is never 0: a model without a price has none, and what cannot be bounded is refused
@@ -10,6 +10,7 @@ mod defaults;
 mod prices;
 #[cfg(test)]
 mod recorded;
+mod route;
 mod tokens;
 mod touch;
 
@@ -19,5 +20,6 @@ pub use bound::{
 pub use cost::{CostError, Extras, cost};
 pub use defaults::default_budgets;
 pub use prices::{BookError, Finding, Price, PriceBook, Rate, Reach, Severity, Tier, TierAnswer, UserPrice, Writes};
+pub use route::{Route, Setback, Target, Trail, UnknownWhen, When};
 pub use tokens::{Encoding, Message, count_chat, count_text, encoding_for};
 pub use touch::{ACCOUNTS_MAX, most_touched, touched};

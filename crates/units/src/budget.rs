@@ -77,7 +77,7 @@ impl Budget {
     /// Whether the budget counts a call with these labels.
     #[must_use]
     pub fn counts(&self, labels: &Labels) -> bool {
-        self.filter.iter().all(|(name, wanted)| labels.get(name).is_some_and(|value| matches(wanted, value.as_str())))
+        counts(&self.filter, labels)
     }
 
     /// The account of this budget that a call with these labels belongs to. A missing label is the value `none`.
@@ -86,6 +86,12 @@ impl Budget {
         let value = |name: &LabelName| labels.get(name).cloned().unwrap_or_else(LabelValue::none);
         AccountKey { budget: self.name.clone(), per: self.per.iter().map(|name| (name.clone(), value(name))).collect() }
     }
+}
+
+/// Whether a filter counts a call with these labels: it has every label that the filter names, with the wanted value.
+#[must_use]
+pub fn counts(filter: &[(LabelName, String)], labels: &Labels) -> bool {
+    filter.iter().all(|(name, wanted)| labels.get(name).is_some_and(|value| matches(wanted, value.as_str())))
 }
 
 /// Whether `value` is what `wanted` asks for; a `*` at its end stands for anything.

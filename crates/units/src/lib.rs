@@ -21,7 +21,7 @@ mod usage;
 mod window;
 
 pub use ask::Ask;
-pub use budget::{AccountKey, Budget, Mode};
+pub use budget::{AccountKey, Budget, Mode, counts};
 pub use charge::Charge;
 pub use id::{BudgetName, CallId, NameError};
 pub use label::{LabelError, LabelName, LabelValue, Labels};
