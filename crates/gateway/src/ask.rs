@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use almoner_ledger::{Refusal, RefusalReason};
+use almoner_ledger::{Refusal, RefusalReason, ReleaseReason};
 use almoner_policy::{Bound, BoundSettings, Price, Unboundable, bound};
 use almoner_units::{Ask, CallId, Passage, Span, Timestamp, passage};
-use hyper::Response;
 use tokio::time::timeout;
 
 use crate::answer::{Answer, warn};
@@ -14,8 +13,8 @@ use crate::counting;
 use crate::dialect::Asks;
 use crate::exchange;
 use crate::guard::HoldGuard;
-use crate::port::{Admitted, Decision, DeskError, Fullness, Purse, Question, Recorder, Refused};
-use crate::relay::ClientBody;
+use crate::journey::{Stop, Trouble};
+use crate::port::{Admitted, Decision, DeskError, End, Fullness, Purse, Question, Recorder, Refused};
 use crate::report::{Report, Verdict};
 use crate::stack::{Gateway, Understood, World, whole};
 
@@ -43,30 +42,52 @@ pub(crate) struct Held<W: World> {
 }
 
 /// Asks whether the call may go, and sends it where it may.
-pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, mut understood: Box<Understood>) -> Response<ClientBody> {
+pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, mut understood: Box<Understood>) -> Stop {
     let id = gateway.purse.new_call();
     let mut report = gateway.report(id, &understood);
-    let dialect = understood.endpoint.dialect;
-    let held = match hold(&gateway, &mut understood, &mut report).await {
+    let held = hold(&gateway, &mut understood, &mut report).await;
+    report.stop = understood.hop.as_ref().map(|hop| hop.note.clone());
+    let held = match held {
         Ok(held) => held,
-        Err(answer) => {
-            report.outcome.status = answer.status(dialect).as_u16();
-            report.outcome.word = "refused";
-            report.outcome.note = answer.message();
-            if !matches!(report.verdict, Verdict::Refused(_)) {
-                report.verdict = Verdict::Rejected(answer.code().to_owned());
-            }
-            let mut response = answer.respond(dialect, Some(id));
-            warn(response.headers_mut(), &report.warnings);
-            gateway.recorder.decided(&report);
-            gateway.recorder.ended(report);
-            return whole(response);
-        }
+        Err(answer) => return turn_down(&gateway, &understood, report, &answer),
     };
     if understood.endpoint.asks == Asks::Answer {
         gateway.recorder.decided(&report);
     }
-    exchange::exchange(gateway, Going { understood, report, held }).await
+    match (&understood.hop, held) {
+        (Some(hop), Some(held)) if hop.leaves_at(held.admitted.admission.level) => leave(&gateway, report, held),
+        (_, held) => exchange::exchange(gateway, Going { understood, report, held }).await,
+    }
+}
+
+/// Refuses the call here. Whether that is the last word is for its route to say.
+fn turn_down<W: World>(gateway: &Gateway<W>, understood: &Understood, mut report: Report, answer: &Answer) -> Stop {
+    let dialect = understood.endpoint.dialect;
+    report.outcome.status = answer.status(dialect).as_u16();
+    report.outcome.word = "refused";
+    report.outcome.note = answer.message();
+    if !matches!(report.verdict, Verdict::Refused(_)) {
+        report.verdict = Verdict::Rejected(answer.code().to_owned());
+    }
+    let mut response = answer.respond(dialect, Some(report.id));
+    warn(response.headers_mut(), &report.warnings);
+    let trouble = Trouble::of_refusal(report.id, answer, whole(response));
+    report.goes_on = understood.hop.as_ref().is_some_and(|hop| hop.goes_on(&trouble));
+    gateway.recorder.decided(&report);
+    gateway.recorder.ended(report);
+    Stop::Setback(Box::new(trouble))
+}
+
+/// Gives back what was held for a call that could go, because at this level its route leads elsewhere.
+fn leave<W: World>(gateway: &Gateway<W>, mut report: Report, mut held: Held<W>) -> Stop {
+    let level = held.admitted.admission.level;
+    held.guard.end(End::Released(ReleaseReason::NeverSent));
+    report.outcome.word = "released";
+    report.outcome.note = format!("a budget is at level {level}");
+    report.goes_on = true;
+    let trouble = Trouble::of_level(report.id, level);
+    gateway.recorder.ended(report);
+    Stop::Setback(Box::new(trouble))
 }
 
 /// Sets money aside for the call; `None` where it needs none: it touches no budget, or only counts.
@@ -75,21 +96,31 @@ async fn hold<W: World>(
     understood: &mut Understood,
     report: &mut Report,
 ) -> Result<Option<Held<W>>, Answer> {
-    if understood.accounts.is_empty() || understood.endpoint.asks != Asks::Answer {
+    if understood.endpoint.asks != Asks::Answer {
         return Ok(None);
     }
-    let mut guard = HoldGuard::new(Arc::clone(&gateway.purse), report.id);
-    let (decision, ask) = decide(gateway, understood, report).await?;
-    match decision {
-        Decision::Admitted(admitted) => admit(gateway, understood, report, *admitted, ask, guard).map(Some),
-        Decision::Refused(refused) => {
-            guard.has_none();
-            let Refused { refusal, seen, waited, at } = *refused;
-            (report.seen, report.waited) = (seen, waited);
-            report.verdict = Verdict::Refused(Box::new(refusal.clone()));
-            Err(refuse(Box::new(refusal), waited, at))
+    loop {
+        if understood.accounts.is_empty() {
+            return Ok(None);
         }
-        Decision::Tighten => Err(Answer::Fault("the ledger asked twice for a smaller bound".to_owned())),
+        let mut guard = HoldGuard::new(Arc::clone(&gateway.purse), report.id);
+        let (decision, ask) = decide(gateway, understood, report).await?;
+        match decision {
+            Decision::Admitted(admitted) => {
+                return admit(gateway, understood, report, *admitted, ask, guard).map(Some);
+            }
+            Decision::Refused(refused) => {
+                guard.has_none();
+                if understood.spare(&refused.refusal.account.budget) {
+                    continue;
+                }
+                let Refused { refusal, seen, waited, at } = *refused;
+                (report.seen, report.waited) = (seen, waited);
+                report.verdict = Verdict::Refused(Box::new(refusal.clone()));
+                return Err(refuse(Box::new(refusal), waited, at));
+            }
+            Decision::Tighten => return Err(Answer::Fault("the ledger asked twice for a smaller bound".to_owned())),
+        }
     }
 }
 
@@ -193,7 +224,7 @@ fn question<W: World>(gateway: &Gateway<W>, understood: &Understood, id: CallId,
         ask,
         priority: understood.priority,
         can_tighten: understood.call.can_be_lean() || counting::way(gateway, understood).is_some(),
-        wait_max: gateway.settings.wait_max,
+        wait_max: if understood.may_be_spared() { Span::default() } else { gateway.settings.wait_max },
         hold_max: hold_max(gateway),
     }
 }

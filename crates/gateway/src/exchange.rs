@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use almoner_ledger::ReleaseReason;
 use almoner_meter::{Decoder, Meter as UsageMeter, Reading};
+use almoner_policy::Setback;
 use almoner_units::Charge;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
@@ -20,6 +21,7 @@ use crate::bill::{Asked, Bill, Tariff, bill};
 use crate::dialect::Asks;
 use crate::guard::HoldGuard;
 use crate::http;
+use crate::journey::{Stop, Trouble, plain};
 use crate::pipe::{client_body, full_body};
 use crate::port::{End, Fullness, Purse, Recorder, Upstream, UpstreamError};
 use crate::provider::authorise;
@@ -32,14 +34,14 @@ use crate::survivor::{Panicked, to_the_end};
 const ERROR_BYTES_MAX: usize = 1 << 20;
 
 /// Sends the call, and gives its answer as soon as that begins. The rest goes on without whoever asked.
-pub(crate) async fn exchange<W: World>(gateway: Arc<Gateway<W>>, going: Going<W>) -> Response<ClientBody> {
+pub(crate) async fn exchange<W: World>(gateway: Arc<Gateway<W>>, going: Going<W>) -> Stop {
     let dialect = going.understood.endpoint.dialect;
     // Dropped with whoever waits here.
     let (_stays, gone) = oneshot::channel();
     let running = Running::new(gateway, going, Leaving::new(gone));
     to_the_end(running.run()).await.unwrap_or_else(|Panicked| {
         let fault = Answer::Fault("the call ended without an answer; see the server's log".to_owned());
-        whole(fault.respond(dialect, None))
+        Stop::Answered(whole(fault.respond(dialect, None)))
     })
 }
 
@@ -86,10 +88,10 @@ impl<W: World> Running<W> {
         Self { gateway, understood, account, cut, _uncut: Some(uncut), leaving, fullness, cap }
     }
 
-    async fn run(mut self) -> Response<ClientBody> {
+    async fn run(mut self) -> Stop {
         let request = match self.request() {
             Ok(request) => request,
-            Err(answer) => return self.fail(&answer, End::Released(ReleaseReason::NeverSent)),
+            Err(answer) => return self.fail(&answer, End::Released(ReleaseReason::NeverSent), Some(Setback::Unfit)),
         };
         self.account.guard.iter_mut().for_each(HoldGuard::sent);
         match self.send(request).await {
@@ -97,7 +99,7 @@ impl<W: World> Running<W> {
             Ok(answer) if !answer.status().is_success() => self.sent_elsewhere(&answer),
             Ok(answer) if self.understood.endpoint.asks != Asks::Answer => self.pass_on(answer).await,
             Ok(answer) => self.relay(answer).await,
-            Err((answer, end)) => self.fail(&answer, end),
+            Err(Unanswered { answer, end, setback }) => self.fail(&answer, end, setback),
         }
     }
 
@@ -128,9 +130,10 @@ impl<W: World> Running<W> {
     }
 
     /// Sends the request and waits for the head of the answer.
-    async fn send(&mut self, request: Request<hyper::body::Bytes>) -> Result<Response<UpstreamBody>, (Answer, End)> {
+    async fn send(&mut self, request: Request<hyper::body::Bytes>) -> Result<Response<UpstreamBody>, Unanswered> {
         let patience = self.gateway.settings.patience;
-        let most = patience.provider.min(patience.answer);
+        let first_byte_max = self.understood.hop.as_ref().and_then(|hop| hop.first_byte_max());
+        let most = patience.provider.min(patience.answer).min(first_byte_max.unwrap_or(patience.answer));
         let sending = timeout(
             Duration::from_millis(most.ms()),
             self.gateway.providers[self.understood.provider].way.send(request),
@@ -138,39 +141,53 @@ impl<W: World> Running<W> {
         let sent = tokio::select! {
             biased;
             why = cut_told(&mut self.cut) => {
-                return Err((Answer::Policy { code: "cut_running", message: why.clone() }, End::Assumed(why)));
+                let answer = Answer::Policy { code: "cut_running", message: why.clone() };
+                return Err(Unanswered { answer, end: End::Assumed(why), setback: None });
             }
             sent = sending => sent,
             why = self.leaving.too_long(patience.drain) => {
-                return Err((Answer::TimedOut(why.clone()), End::Assumed(why)));
+                let answer = Answer::TimedOut(why.clone());
+                return Err(Unanswered { answer, end: End::Assumed(why), setback: None });
             }
         };
-        match sent {
-            Ok(Ok(answer)) => Ok(answer),
+        let (answer, end, setback) = match sent {
+            Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error @ UpstreamError::NeverSent(..))) => {
-                Err((Answer::Unreachable(error.to_string()), End::Released(ReleaseReason::NeverSent)))
+                let end = End::Released(ReleaseReason::NeverSent);
+                (Answer::Unreachable(error.to_string()), end, Setback::ProviderDown)
             }
             Ok(Err(error @ UpstreamError::NoAnswer(..))) => {
-                Err((Answer::TimedOut(error.to_string()), End::Assumed(error.to_string())))
+                (Answer::TimedOut(error.to_string()), End::Assumed(error.to_string()), Setback::ProviderDown)
             }
             Err(_) => {
                 let why = format!("no answer within {most}");
-                Err((Answer::TimedOut(why.clone()), End::Assumed(why)))
+                (Answer::TimedOut(why.clone()), End::Assumed(why), Setback::Timeout)
             }
-        }
+        };
+        Err(Unanswered { answer, end, setback: Some(setback) })
     }
 
     /// Answers in our own words, because there is no answer of the provider's.
-    fn fail(mut self, answer: &Answer, end: End) -> Response<ClientBody> {
+    fn fail(mut self, answer: &Answer, end: End, setback: Option<Setback>) -> Stop {
         let (id, dialect) = (self.account.report.id, self.understood.endpoint.dialect);
         self.account.report.outcome.status = answer.status(dialect).as_u16();
         let note = answer.message();
+        let response = whole(answer.respond(dialect, Some(id)));
+        let stop = self.stop(setback, plain(&note), response);
         self.account.close(Bill { end, cost: None, note }, None);
-        whole(answer.respond(dialect, Some(id)))
+        stop
+    }
+
+    /// The end of this stop, which is the end of the call where there is no setback.
+    fn stop(&mut self, setback: Option<Setback>, why: String, response: Response<ClientBody>) -> Stop {
+        let Some(setback) = setback else { return Stop::Answered(response) };
+        let trouble = Trouble::of_provider(self.account.report.id, setback, why, response);
+        self.account.report.goes_on = self.understood.hop.as_ref().is_some_and(|hop| hop.goes_on(&trouble));
+        Stop::Setback(Box::new(trouble))
     }
 
     /// Passes a provider's refusal on, and releases the hold where the provider bills nothing for it.
-    async fn refused_upstream(mut self, answer: Response<UpstreamBody>) -> Response<ClientBody> {
+    async fn refused_upstream(mut self, answer: Response<UpstreamBody>) -> Stop {
         let (parts, body) = answer.into_parts();
         let status = parts.status;
         let body = collect(body, ERROR_BYTES_MAX, self.gateway.settings.patience).await.unwrap_or_default();
@@ -184,13 +201,20 @@ impl<W: World> Running<W> {
         *response.status_mut() = status;
         *response.headers_mut() = self.headers(&parts.headers);
         response.headers_mut().remove(header::CONTENT_LENGTH);
+        let setback = match status.as_u16() {
+            429 => Some(Setback::RateLimited),
+            500.. => Some(Setback::ProviderDown),
+            _ => None,
+        };
+        let provider = &self.gateway.providers[self.understood.provider].name;
+        let stop = self.stop(setback, format!("`{provider}` answered {status}"), response);
         self.account.close(Bill { end, cost: None, note: format!("the provider answered {status}") }, None);
-        response
+        stop
     }
 
     /// Ends a call that the provider sent elsewhere. Nobody follows, the client neither: there it would be asked for
     /// its credential and past every budget.
-    fn sent_elsewhere(mut self, answer: &Response<UpstreamBody>) -> Response<ClientBody> {
+    fn sent_elsewhere(mut self, answer: &Response<UpstreamBody>) -> Stop {
         let status = answer.status();
         self.account.report.outcome.status = status.as_u16();
         // By these the same request has yet to be made; any other may have come after it.
@@ -200,24 +224,27 @@ impl<W: World> Running<W> {
         };
         let provider = &self.gateway.providers[self.understood.provider].name;
         let answer = Answer::Elsewhere(format!("`{provider}` answered {status}"));
-        self.fail(&answer, end)
+        self.fail(&answer, end, None)
     }
 
     /// Passes on the answer to a question that costs nothing.
-    async fn pass_on(self, answer: Response<UpstreamBody>) -> Response<ClientBody> {
+    async fn pass_on(self, answer: Response<UpstreamBody>) -> Stop {
         let (parts, body) = answer.into_parts();
         let body = match collect(body, ERROR_BYTES_MAX, self.gateway.settings.patience).await {
             Ok(body) => body,
-            Err(why) => return self.fail(&Answer::Unreachable(why), End::Released(ReleaseReason::NeverSent)),
+            Err(why) => {
+                let end = End::Released(ReleaseReason::NeverSent);
+                return self.fail(&Answer::Unreachable(why), end, Some(Setback::ProviderDown));
+            }
         };
         let mut response = Response::new(full_body(body));
         *response.headers_mut() = self.headers(&parts.headers);
         response.headers_mut().remove(header::CONTENT_LENGTH);
-        response
+        Stop::Answered(response)
     }
 
     /// Relays an answer. One that does not stream is read whole before it is passed on, so that it is settled first.
-    async fn relay(mut self, answer: Response<UpstreamBody>) -> Response<ClientBody> {
+    async fn relay(mut self, answer: Response<UpstreamBody>) -> Stop {
         let (parts, body) = answer.into_parts();
         self.account.report.outcome.status = parts.status.as_u16();
         let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -225,7 +252,7 @@ impl<W: World> Running<W> {
         let framing = framing(text(header::CONTENT_TYPE), self.understood.call.stream.then_some(plain_stream));
         let meter = UsageMeter::new(self.understood.endpoint.meter, framing);
         let Ok(meter) = Decoder::new(text(header::CONTENT_ENCODING), meter) else {
-            return self.relay_unread(&parts, body);
+            return Stop::Answered(self.relay_unread(&parts, body));
         };
         let mut response = Response::new(());
         *response.status_mut() = parts.status;
@@ -252,29 +279,26 @@ impl<W: World> Running<W> {
         let account = self.account;
         // It reads on at its own pace and by its own deadlines, whether or not the client reads.
         tokio::spawn(relay.run(body, sender, move |home| account.settle(&home)));
-        response.map(|()| client)
+        Stop::Answered(response.map(|()| client))
     }
 
-    async fn relay_whole(
-        mut self,
-        response: Response<()>,
-        body: UpstreamBody,
-        mut meter: Decoder,
-    ) -> Response<ClientBody> {
+    async fn relay_whole(mut self, response: Response<()>, body: UpstreamBody, mut meter: Decoder) -> Stop {
         let patience = self.gateway.settings.patience;
         let read = tokio::select! {
             biased;
-            why = cut_told(&mut self.cut) => Err(Answer::Stopped(why)),
-            read = collect(body, almoner_meter::BODY_MAX, patience) => read.map_err(Answer::TimedOut),
-            why = self.leaving.too_long(patience.drain) => Err(Answer::TimedOut(why)),
+            why = cut_told(&mut self.cut) => Err((Answer::Stopped(why), None)),
+            read = collect(body, almoner_meter::BODY_MAX, patience) => {
+                read.map_err(|why| (Answer::TimedOut(why), Some(Setback::ProviderDown)))
+            }
+            why = self.leaving.too_long(patience.drain) => Err((Answer::TimedOut(why), None)),
         };
         match read {
             Ok(body) => {
                 meter.feed(&body);
                 self.account.settle(&Home { reading: meter.finish(), broke: None, ended: true });
-                response.map(|()| full_body(body))
+                Stop::Answered(response.map(|()| full_body(body)))
             }
-            Err(answer) => self.fail(&answer, End::Assumed(answer.message())),
+            Err((answer, setback)) => self.fail(&answer, End::Assumed(answer.message()), setback),
         }
     }
 
@@ -307,6 +331,14 @@ impl<W: World> Running<W> {
         tell(&mut to, &told);
         to
     }
+}
+
+/// Why there is no answer of the provider's.
+struct Unanswered {
+    answer: Answer,
+    end: End,
+    /// What stood in the way; `None` where the call is over for good.
+    setback: Option<Setback>,
 }
 
 /// Whether the provider bills nothing for an answer with this status: it is its own refusal, or one of a request that

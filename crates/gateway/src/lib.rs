@@ -15,6 +15,7 @@ mod exchange;
 mod guard;
 mod heed;
 mod http;
+mod journey;
 mod labels;
 mod pipe;
 mod port;
@@ -33,6 +34,6 @@ pub use port::{
 };
 pub use provider::{Credential, Pinned, Provider};
 pub use relay::{BoxError, ClientBody, Patience, UpstreamBody};
-pub use report::{Outcome, Report, Verdict};
+pub use report::{Outcome, Report, StopNote, Verdict};
 pub use settings::GatewaySettings;
 pub use stack::{Gateway, World};

@@ -108,6 +108,8 @@ fn unread<W: World>(gateway: &Gateway<W>, id: CallId, endpoint: &Endpoint, label
         unbounded: Vec::new(),
         warnings: Vec::new(),
         subscription: false,
+        stop: None,
+        goes_on: false,
         outcome: Outcome::default(),
     }
 }

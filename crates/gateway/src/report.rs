@@ -1,7 +1,7 @@
 //! What the gateway reports of each call it decided: numbers and labels, never prompts or answers.
 
 use almoner_ledger::{AccountView, Refusal};
-use almoner_units::{Ask, CallId, Charge, Labels, NanoUsd, Priority, Span, Timestamp, Usage};
+use almoner_units::{Ask, BudgetName, CallId, Charge, Labels, NanoUsd, Priority, Span, Timestamp, Usage};
 
 /// Everything there is to tell about one call, once it has ended.
 #[derive(Clone, Debug)]
@@ -38,8 +38,25 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// Whether the client's own login paid, so that the cost is what the list price would have been.
     pub subscription: bool,
+    /// Which stop of which route this is, of a call that takes one.
+    pub stop: Option<StopNote>,
+    /// Whether the call goes on elsewhere, so that this is not its end for whoever sent it.
+    pub goes_on: bool,
     /// How it ended.
     pub outcome: Outcome,
+}
+
+/// One stop of a call on its route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopNote {
+    /// The route; `None` where the call is at home.
+    pub route: Option<String>,
+    /// Why the call is not at the stop before.
+    pub because: Option<String>,
+    /// The call that it was at the stop before.
+    pub continues: Option<CallId>,
+    /// The budgets that do not count it here, because they refused it before.
+    pub spared: Vec<BudgetName>,
 }
 
 /// What was decided.

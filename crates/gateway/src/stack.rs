@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use almoner_policy::{Overheads, Price, PriceBook};
-use almoner_units::{AccountKey, Budget, Labels, Meter, Priority};
+use almoner_units::{AccountKey, Budget, BudgetName, Labels, Meter, Priority};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Bytes};
 use hyper::http::request::Parts;
@@ -15,12 +15,13 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::answer::Answer;
-use crate::ask::{self, A_MOMENT};
+use crate::ask::A_MOMENT;
 use crate::clamps::Clamps;
 use crate::counting::Counting;
 use crate::dialect::{self, Asks, Call, Dialect, Endpoint};
 use crate::heed::unheeded;
 use crate::http;
+use crate::journey::{self, Hop, Roads};
 use crate::labels::{Said, labels};
 use crate::pipe::full_body;
 use crate::port::{Keys, Purse, Recorder, Upstream};
@@ -30,7 +31,7 @@ use crate::relay::ClientBody;
 use crate::report::{Report, Verdict};
 use crate::route::{Local, PathKey, Route, split_key};
 use crate::settings::GatewaySettings;
-use crate::who::who;
+use crate::who::{Who, who};
 
 /// From how many bytes on reading a body takes a millisecond or more.
 const BODY_LARGE: usize = 256 << 10;
@@ -64,6 +65,17 @@ pub struct Gateway<W: World> {
     pub(crate) counting: Counting,
     pub(crate) overheads: Mutex<Overheads>,
     pub(crate) kept: Kept,
+    pub(crate) roads: Roads,
+}
+
+/// A call that was read: all that is known of it before it is known where it goes.
+#[derive(Clone)]
+pub(crate) struct Came {
+    pub(crate) endpoint: &'static Endpoint,
+    pub(crate) call: Call,
+    pub(crate) body: Bytes,
+    pub(crate) head: Parts,
+    pub(crate) who: Who,
 }
 
 /// A call that is understood: everything that is known of it before the ledger is asked.
@@ -85,6 +97,8 @@ pub(crate) struct Understood {
     pub(crate) is_bounded: bool,
     /// Whether a budget that refuses counts it in dollars.
     is_priced: bool,
+    /// Where it can go on to, of a call that takes a route.
+    pub(crate) hop: Option<Box<Hop>>,
 }
 
 /// What is told of the tools that a call had to do without.
@@ -94,8 +108,8 @@ impl Understood {
     /// Goes on without the tools that the call can do without; whether there were any.
     pub(crate) fn go_lean(&mut self) -> bool {
         let Some(body) = self.call.lean_body(&self.body) else { return false };
-        let (_, path) = split_key(self.head.uri.path());
-        let Ok(mut call) = dialect::read(self.endpoint, path, &self.head.headers, &body) else { return false };
+        let path = self.endpoint.path_for(&self.call.model);
+        let Ok(mut call) = dialect::read(self.endpoint, &path, &self.head.headers, &body) else { return false };
         call.dropped.push(LEFT_OUT);
         (self.call, self.body) = (call, body);
         true
@@ -126,7 +140,14 @@ impl<W: World> Gateway<W> {
             counting: Counting::default(),
             overheads: Mutex::default(),
             kept: Kept::default(),
+            roads: Roads::default(),
         }
+    }
+
+    /// The same gateway with routes, and with the names of those that calls take which a budget refuses.
+    #[must_use]
+    pub fn with_routes(self, routes: Vec<almoner_policy::Route>, detours: Vec<(BudgetName, String)>) -> Self {
+        Self { roads: Roads::new(routes, detours), ..self }
     }
 
     /// Puts budgets in force for every call from now on. The ledger must know them before.
@@ -145,7 +166,7 @@ impl<W: World> Gateway<W> {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    fn budgets(&self) -> Arc<Vec<Budget>> {
+    pub(crate) fn budgets(&self) -> Arc<Vec<Budget>> {
         Arc::clone(&self.budgets.read().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
@@ -176,19 +197,19 @@ impl<W: World> Gateway<W> {
         }
         let path_key = path_key.clone();
         match self.understand(endpoint, head, path_key.as_ref(), body).await {
-            Ok(understood) => ask::ask(self, understood).await,
+            Ok(came) => journey::travel(self, came).await,
             Err(rejection) => reject(&self, endpoint, *rejection),
         }
     }
 
-    /// Reads a request and finds out what it is: who asks, of which provider, at which price, under which budgets.
+    /// Reads a request: who asks, and what the call is.
     async fn understand<B>(
         &self,
         endpoint: &'static Endpoint,
         head: Parts,
         path_key: Option<&PathKey>,
         body: B,
-    ) -> Result<Box<Understood>, Box<Rejection>>
+    ) -> Result<Came, Box<Rejection>>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -197,9 +218,20 @@ impl<W: World> Gateway<W> {
             let why = "this key is not one of Almoner's, or no longer good; `almoner exec` makes one for each command";
             Rejection::of_nobody(Answer::Unauthorized(why.to_owned()))
         })?;
-        let read = self.read(endpoint, &head, body).await;
-        let of_key = |answer| Box::new(Rejection { answer, of: Of::Key(who.key.labels.clone()) });
-        let (mut call, body, provider) = read.map_err(of_key)?;
+        match self.read(endpoint, &head, body).await {
+            Ok((call, body)) => Ok(Came { endpoint, call, body, head, who }),
+            Err(answer) => Err(Box::new(Rejection { answer, of: Of::Key(who.key.labels.clone()) })),
+        }
+    }
+
+    /// Finds out what a call is at a provider: at which price, and under which budgets.
+    pub(crate) fn aim(
+        &self,
+        came: Came,
+        provider: usize,
+        hop: Option<Box<Hop>>,
+    ) -> Result<Box<Understood>, Box<Rejection>> {
+        let Came { endpoint, mut call, body, head, who } = came;
         let at = self.purse.now();
         let price = self.price(provider, &call.model, at);
         let brought = call.bring(|model| self.price(provider, model, at));
@@ -229,6 +261,7 @@ impl<W: World> Gateway<W> {
             accounts,
             is_bounded,
             is_priced,
+            hop,
         });
         let unpriced = unpriced.map(|unknown| Answer::Policy { code: "price_missing", message: unknown.to_string() });
         match unpriced.map_or_else(|| self.check_policy(&understood), Err) {
@@ -237,15 +270,15 @@ impl<W: World> Gateway<W> {
         }
     }
 
-    /// Reads the call that a request makes, and finds who serves it.
-    async fn read<B>(&self, endpoint: &'static Endpoint, head: &Parts, body: B) -> Result<(Call, Bytes, usize), Answer>
+    /// Reads the call that a request makes.
+    async fn read<B>(&self, endpoint: &'static Endpoint, head: &Parts, body: B) -> Result<(Call, Bytes), Answer>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         if endpoint.asks == Asks::Look {
             let call = dialect::read(endpoint, head.uri.path(), &head.headers, b"").map_err(Answer::BadBody)?;
-            return Ok((call, Bytes::new(), self.provider_of(endpoint.dialect)?));
+            return Ok((call, Bytes::new()));
         }
         if !http::is_json(&head.headers) {
             return Err(Answer::Forbidden("send the body with `content-type: application/json`".to_owned()));
@@ -255,8 +288,7 @@ impl<W: World> Gateway<W> {
         }
         let body = self.receive(body).await?;
         let call = read(endpoint, head, &body).await?;
-        let provider = self.provider_for(endpoint.dialect, &call.model)?;
-        Ok((call, body, provider))
+        Ok((call, body))
     }
 
     /// Reads the body of a request, within its bounds of size and time.
@@ -276,6 +308,14 @@ impl<W: World> Gateway<W> {
         }
     }
 
+    /// Where a call goes that takes no route.
+    pub(crate) fn home_of(&self, came: &Came) -> Result<usize, Answer> {
+        match came.endpoint.asks {
+            Asks::Look => self.provider_of(came.endpoint.dialect),
+            Asks::Answer | Asks::Count => self.provider_for(came.endpoint.dialect, &came.call.model),
+        }
+    }
+
     /// The provider that is asked what there is: the first that speaks the dialect and serves whatever model, else the
     /// last, because the one in the box stands first.
     fn provider_of(&self, dialect: Dialect) -> Result<usize, Answer> {
@@ -288,7 +328,7 @@ impl<W: World> Gateway<W> {
     }
 
     /// The first provider that speaks the dialect and serves the model.
-    fn provider_for(&self, dialect: Dialect, model: &str) -> Result<usize, Answer> {
+    pub(crate) fn provider_for(&self, dialect: Dialect, model: &str) -> Result<usize, Answer> {
         let serves =
             |provider: &&Provider<W::Upstream>| provider.dialects.contains(&dialect) && (provider.models)(model);
         self.providers.iter().position(|provider| serves(&provider)).ok_or_else(|| {
@@ -347,6 +387,8 @@ impl<W: World> Gateway<W> {
             unbounded: Vec::new(),
             warnings: understood.warnings.clone(),
             subscription: understood.shown.is_login() && self.providers[understood.provider].credential.is_none(),
+            stop: understood.hop.as_ref().map(|hop| hop.note.clone()),
+            goes_on: false,
             outcome: crate::report::Outcome::default(),
         }
     }

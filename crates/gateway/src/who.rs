@@ -11,6 +11,7 @@ use crate::route::PathKey;
 pub(crate) const KEY_PREFIX: &str = "alm_";
 
 /// Who asks.
+#[derive(Clone)]
 pub(crate) struct Who {
     pub(crate) key: KeyFacts,
     /// The credential that is not ours; never one of our keys.

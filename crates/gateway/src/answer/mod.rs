@@ -14,8 +14,8 @@ mod tests;
 mod usage_filter;
 
 pub use cut::{StreamSoFar, cut};
-pub(crate) use tell::warn;
 pub use tell::{Told, tell};
+pub(crate) use tell::{tell_route, warn};
 pub use usage_filter::UsageFilter;
 
 use almoner_ledger::Refusal;

@@ -16,6 +16,8 @@ const PRICES: HeaderName = HeaderName::from_static("x-almoner-prices");
 const UNBOUNDED: HeaderName = HeaderName::from_static("x-almoner-unbounded");
 const DROPPED: HeaderName = HeaderName::from_static("x-almoner-dropped");
 const WARNING: HeaderName = HeaderName::from_static("x-almoner-warning");
+const ROUTE: HeaderName = HeaderName::from_static("x-almoner-route");
+const REROUTED: HeaderName = HeaderName::from_static("x-almoner-rerouted");
 const CODE: HeaderName = HeaderName::from_static("x-almoner-code");
 const RESETS: HeaderName = HeaderName::from_static("x-almoner-resets-at");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -66,6 +68,16 @@ pub fn tell(headers: &mut HeaderMap, told: &Told<'_>) {
 pub(crate) fn warn(headers: &mut HeaderMap, warnings: &[String]) {
     for warning in warnings {
         headers.append(WARNING, safe(warning));
+    }
+}
+
+/// Tells by which route the call went, and each of its stops with why it left it.
+pub(crate) fn tell_route(headers: &mut HeaderMap, route: Option<&str>, stops: &[String]) {
+    if let Some(route) = route {
+        headers.insert(ROUTE, safe(route));
+    }
+    for stop in stops {
+        headers.append(REROUTED, safe(stop));
     }
 }
 

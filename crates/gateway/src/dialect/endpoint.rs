@@ -83,6 +83,11 @@ impl Endpoint {
         (!model.is_empty() && !model.contains('/')).then_some(model)
     }
 
+    /// Whether the model stands in its path, and not in its body.
+    pub(crate) fn names_model_in_path(&self) -> bool {
+        self.path.contains(MODEL)
+    }
+
     /// Its path for a model.
     pub(crate) fn path_for(&self, model: &str) -> Cow<'static, str> {
         fill(self.path, model)

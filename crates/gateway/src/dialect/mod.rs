@@ -40,8 +40,9 @@ pub(crate) use tongue::{CredentialPlace, Tongue, Wrong};
 use std::borrow::Cow;
 
 use hyper::HeaderMap;
+use hyper::body::Bytes;
 
-use crate::body::{BadBody, Document, Object, Value};
+use crate::body::{BadBody, Document, Object, Splice, Value};
 use endpoint::Request;
 
 /// In whose words a request and its answer speak.
@@ -105,6 +106,21 @@ pub fn read(endpoint: &'static Endpoint, path: &str, headers: &HeaderMap, body: 
         Asks::Answer => call,
         Asks::Count | Asks::Look => call.without_output(),
     })
+}
+
+/// The body that asks the same of another model: that one member is changed where it stands, and nothing else. A
+/// dialect that names the model in its path has none to change.
+///
+/// # Errors
+/// [`BadBody`] where the body is no JSON object.
+pub fn with_model(endpoint: &Endpoint, body: &Bytes, model: &str) -> Result<Bytes, BadBody> {
+    if endpoint.names_model_in_path() {
+        return Ok(body.clone());
+    }
+    let document = Document::read(body)?;
+    let mut splice = Splice::new();
+    splice.object(&document.root()?.layout(), &[("model", serde_json::Value::from(model).to_string())], &[]);
+    Ok(splice.apply(body))
 }
 
 /// A whole number, where the member says one.

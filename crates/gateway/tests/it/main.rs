@@ -13,5 +13,6 @@ mod ollama;
 mod pinned;
 mod recorded;
 mod responses;
+mod routes;
 mod ways_out;
 mod world;

@@ -13,8 +13,8 @@ use almoner_gateway::{
     Pinned, Provider, Purse, Question, Recorder, Refused, Report, Upstream, UpstreamBody, UpstreamError, World,
 };
 use almoner_ledger::{Ledger, Patience as Waits, Reserve, Verdict, Who};
-use almoner_policy::PriceBook;
-use almoner_units::{Budget, CallId, LevelMarks, Mode, Span, Timestamp};
+use almoner_policy::{PriceBook, Route};
+use almoner_units::{Budget, BudgetName, CallId, LevelMarks, Mode, Span, Timestamp};
 use http_body_util::channel::{Channel, Sender};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -177,6 +177,17 @@ impl Bench {
 
     /// One in whose config the providers' accounts are described so.
     pub(crate) fn at(pinned: Pinned, budgets: Vec<Budget>) -> Self {
+        Self::with(pinned, budgets, Vec::new(), Vec::new())
+    }
+
+    /// One with routes, and with those of the calls that budgets refuse. It has a free provider for them, `local`, and
+    /// one without a key, `other`.
+    pub(crate) fn routed(budgets: Vec<Budget>, routes: Vec<Route>, detours: &[(&str, &str)]) -> Self {
+        let detours = detours.iter().map(|(budget, route)| (budget.parse().unwrap(), (*route).to_owned())).collect();
+        Self::with(Pinned::default(), budgets, routes, detours)
+    }
+
+    fn with(pinned: Pinned, budgets: Vec<Budget>, routes: Vec<Route>, detours: Vec<(BudgetName, String)>) -> Self {
         let shared = Shared::default();
         budgets.iter().for_each(|budget| shared.state().ledger.set_budget(budget.clone(), Who("test".into()), NOW));
         let provider = |name: &str, dialects| Provider {
@@ -204,14 +215,26 @@ impl Bench {
                 answer: Span::from_secs(10),
             },
         };
+        let local = Provider {
+            dialects: vec![Dialect::Anthropic, Dialect::Chat],
+            credential: None,
+            models: Box::new(|model| model.starts_with("qwen")),
+            free: true,
+            ..provider("local", Vec::new())
+        };
+        let other =
+            Provider { credential: None, models: Box::new(|_| false), ..provider("other", vec![Dialect::Anthropic]) };
         let providers = vec![
+            local,
             provider("anthropic", vec![Dialect::Anthropic]),
             provider("openai", vec![Dialect::Chat, Dialect::Responses]),
             provider("gemini", vec![Dialect::Gemini]),
             provider("ollama", vec![Dialect::Ollama]),
+            other,
         ];
         let book = PriceBook::shipped().clone();
         let gateway = Gateway::new(shared.clone(), shared.clone(), shared.clone(), providers, settings, book);
+        let gateway = gateway.with_routes(routes, detours);
         gateway.set_budgets(budgets);
         Self { shared, gateway: Arc::new(gateway) }
     }

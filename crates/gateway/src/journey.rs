@@ -1,0 +1,499 @@
+//! The way of a call along its route: where it begins, where it goes on to, and what its client is told of that.
+//!
+//! Each stop is a call of its own to the ledger, with its own id and hold, on the model that really runs there. The
+//! next stop begins when the one before has ended, and only while no byte of an answer has gone to the client. Where
+//! every stop fails, the client gets the answer of the first, as it would without a route.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use almoner_policy::{Route, Setback, Target, Trail};
+use almoner_units::{BudgetName, CallId, Labels, Level, Priority, Span};
+use hyper::Response;
+
+use crate::answer::{Answer, tell_route};
+use crate::ask::ask;
+use crate::dialect::{self, Asks};
+use crate::labels::{Said, labels};
+use crate::provider::Shown;
+use crate::reject::{Of, Rejection, reject};
+use crate::relay::ClientBody;
+use crate::report::StopNote;
+use crate::stack::{Came, Gateway, Understood, World};
+
+/// The most stops of one call, whatever routes lead on to others.
+const STOPS_MAX: usize = 8;
+
+/// Every route that there is.
+#[derive(Debug, Default)]
+pub(crate) struct Roads {
+    routes: Vec<Arc<Route>>,
+    /// The routes of the calls that a budget refuses.
+    detours: HashMap<BudgetName, Arc<Route>>,
+}
+
+impl Roads {
+    pub(crate) fn new(routes: Vec<Route>, detours: Vec<(BudgetName, String)>) -> Self {
+        let routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
+        let named = |name: &str| routes.iter().find(|route| route.name == name).cloned();
+        let detours = detours.into_iter().filter_map(|(budget, name)| Some((budget, named(&name)?))).collect();
+        Self { routes, detours }
+    }
+}
+
+/// How one stop of a call came out.
+pub(crate) enum Stop {
+    /// With an answer for the client.
+    Answered(Response<ClientBody>),
+    /// Something stood in the way.
+    Setback(Box<Trouble>),
+}
+
+/// What stood in the way of a call at a stop.
+pub(crate) struct Trouble {
+    pub(crate) setback: Setback,
+    /// In words.
+    pub(crate) why: String,
+    /// The call of this stop; `None` where it did not get so far.
+    pub(crate) call: Option<CallId>,
+    /// The budget that refused it.
+    pub(crate) budget: Option<BudgetName>,
+    /// What the client gets where nothing leads on.
+    pub(crate) ending: Option<Ending>,
+}
+
+/// The last word of a call that went nowhere.
+pub(crate) enum Ending {
+    Response(Response<ClientBody>),
+    Rejection(Box<Rejection>),
+}
+
+impl Trouble {
+    /// That of a call that was refused here.
+    pub(crate) fn of_refusal(call: CallId, answer: &Answer, response: Response<ClientBody>) -> Self {
+        let refusal = answer.refusal();
+        let why = refusal.map_or_else(
+            || plain(&answer.message()),
+            |refusal| {
+                let left = refusal.limit.meter.show(refusal.left());
+                format!("budget `{}` has {left} left of {} at level {}", refusal.account, refusal.limit, refusal.level)
+            },
+        );
+        Self {
+            setback: refusal.map_or(Setback::Unfit, |refusal| Setback::Exhausted(refusal.level)),
+            why,
+            call: Some(call),
+            budget: refusal.map(|refusal| refusal.account.budget.clone()),
+            ending: Some(Ending::Response(response)),
+        }
+    }
+
+    /// That of a call that would have gone.
+    pub(crate) fn of_level(call: CallId, level: Level) -> Self {
+        let why = format!("a budget is at level {level}");
+        Self { setback: Setback::Level(level), why, call: Some(call), budget: None, ending: None }
+    }
+
+    /// That of a call that a provider did not answer, or not well.
+    pub(crate) fn of_provider(call: CallId, setback: Setback, why: String, response: Response<ClientBody>) -> Self {
+        Self { setback, why, call: Some(call), budget: None, ending: Some(Ending::Response(response)) }
+    }
+
+    /// That of a target that cannot take the call.
+    fn unfit(why: String, rejection: Option<Box<Rejection>>) -> Self {
+        Self { setback: Setback::Unfit, why, call: None, budget: None, ending: rejection.map(Ending::Rejection) }
+    }
+}
+
+/// A message of ours without our name before it.
+pub(crate) fn plain(message: &str) -> String {
+    message.strip_prefix("Almoner: ").unwrap_or(message).to_owned()
+}
+
+/// What a stop knows of the way that lies ahead of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Hop {
+    pub(crate) note: StopNote,
+    targets: Arc<[Target]>,
+    trail: Trail,
+    met: Vec<Setback>,
+    /// The budgets that send the calls which they refuse elsewhere.
+    detours: Vec<BudgetName>,
+    first_byte_max: Option<Span>,
+    /// From which level on the call leaves.
+    leaves_from: Option<Level>,
+    /// The budgets that do not stop it here: they refused, or would refuse, the call that this free one stands in for.
+    spares: Vec<BudgetName>,
+    /// Whether it waits here for its turn, as it would at home.
+    is_patient: bool,
+}
+
+impl Hop {
+    /// Whether a call with this level before it leaves, though it could go.
+    pub(crate) fn leaves_at(&self, level: Level) -> bool {
+        self.leaves_from.is_some_and(|from| level >= from)
+    }
+
+    /// Whether some stop is left to try after this.
+    pub(crate) fn goes_on(&self, trouble: &Trouble) -> bool {
+        let is_sent_on = trouble.budget.as_ref().is_some_and(|budget| self.detours.contains(budget));
+        is_sent_on || self.trail.leads_on(&self.targets, &self.met, trouble.setback)
+    }
+
+    /// How long an answer may take to begin, where another stop waits for its delay.
+    pub(crate) fn first_byte_max(&self) -> Option<Span> {
+        self.first_byte_max.filter(|_| self.trail.leads_on(&self.targets, &self.met, Setback::Timeout))
+    }
+}
+
+impl Understood {
+    /// Whether budgets may be left out that refuse it here, so that it waits for none of them.
+    pub(crate) fn may_be_spared(&self) -> bool {
+        self.hop.as_ref().is_some_and(|hop| !hop.spares.is_empty() && !hop.is_patient)
+    }
+
+    /// Leaves out a budget that refuses it here, where that is allowed; whether it is worth asking again.
+    pub(crate) fn spare(&mut self, budget: &BudgetName) -> bool {
+        let may_wait = self.may_be_spared();
+        let Some(hop) = &mut self.hop else { return false };
+        if hop.spares.contains(budget) {
+            hop.spares.retain(|spared| spared != budget);
+            hop.note.spared.push(budget.clone());
+            self.accounts.retain(|account| account.budget != *budget);
+            return true;
+        }
+        // It did not wait so far, because it would have waited for those that are left out.
+        hop.is_patient = true;
+        may_wait
+    }
+}
+
+/// Takes a call to where it is answered, or to the end of its way.
+pub(crate) async fn travel<W: World>(gateway: Arc<Gateway<W>>, came: Came) -> Response<ClientBody> {
+    let home = gateway.home_of(&came);
+    if gateway.roads.routes.is_empty() || came.endpoint.asks == Asks::Look {
+        return straight(gateway, came, home).await;
+    }
+    let endpoint = came.endpoint;
+    let mut journey = match Journey::begin(Arc::clone(&gateway), came, home) {
+        Ok(journey) => journey,
+        Err(rejection) => return reject(&gateway, endpoint, *rejection),
+    };
+    while let Some(point) = journey.next() {
+        match journey.stop_at(&point).await {
+            Stop::Answered(response) => return journey.arrive(&point, response),
+            Stop::Setback(trouble) => journey.note(&point, *trouble),
+        }
+    }
+    journey.give_up()
+}
+
+/// Takes a call to the only place where it can go.
+async fn straight<W: World>(gateway: Arc<Gateway<W>>, came: Came, home: Result<usize, Answer>) -> Response<ClientBody> {
+    let endpoint = came.endpoint;
+    let aimed = match home {
+        Ok(provider) => gateway.aim(came, provider, None),
+        Err(answer) => Err(Box::new(Rejection { answer, of: Of::Key(came.who.key.labels) })),
+    };
+    match aimed {
+        Err(rejection) => reject(&gateway, endpoint, *rejection),
+        Ok(understood) => match ask(Arc::clone(&gateway), understood).await {
+            Stop::Answered(response) => response,
+            Stop::Setback(trouble) => end(&gateway, endpoint, trouble.ending),
+        },
+    }
+}
+
+/// The last word of a call.
+fn end<W: World>(
+    gateway: &Gateway<W>,
+    endpoint: &'static dialect::Endpoint,
+    ending: Option<Ending>,
+) -> Response<ClientBody> {
+    match ending {
+        Some(Ending::Response(response)) => response,
+        Some(Ending::Rejection(rejection)) => reject(gateway, endpoint, *rejection),
+        None => {
+            let answer = Answer::Fault("the call has a route that leads nowhere".to_owned());
+            reject(gateway, endpoint, Rejection { answer, of: Of::Nobody })
+        }
+    }
+}
+
+/// A call on its way.
+struct Journey<W: World> {
+    gateway: Arc<Gateway<W>>,
+    came: Came,
+    /// Whom its client's own credential is for.
+    home: Option<usize>,
+    /// Its labels at home.
+    labels: Labels,
+    priority: Priority,
+    /// The way it is on, behind those that it has left.
+    legs: Vec<Leg>,
+    /// What stood in its way so far.
+    met: Vec<Setback>,
+    /// The same in words, for the client: from where to where, and why.
+    told: Vec<String>,
+    /// Where it was last, the call that it was there, and why it went on.
+    last: Option<Left>,
+    /// The route of a budget that refused it.
+    detour: Option<Arc<Route>>,
+    /// The answer of its first stop.
+    ending: Option<Ending>,
+    /// Where it could have gone, but for the level of a budget.
+    passed_by: Option<Point>,
+    stops: usize,
+}
+
+/// A stretch of the way: a route, or the way home where it takes none.
+#[derive(Clone)]
+struct Leg {
+    route: Option<Arc<Route>>,
+    targets: Arc<[Target]>,
+    trail: Trail,
+}
+
+/// Where a call goes next.
+#[derive(Clone)]
+struct Point {
+    leg: usize,
+    target: usize,
+    /// Whether it goes whatever the level of its budgets, because there is nowhere else.
+    whatever_level: bool,
+}
+
+/// A stop that a call has left.
+#[derive(Clone)]
+struct Left {
+    place: String,
+    call: Option<CallId>,
+    why: String,
+}
+
+impl<W: World> Journey<W> {
+    fn begin(gateway: Arc<Gateway<W>>, came: Came, home: Result<usize, Answer>) -> Result<Self, Box<Rejection>> {
+        let (home, lost) = match home {
+            Ok(provider) => (Some(provider), None),
+            Err(answer) => (None, Some(answer)),
+        };
+        let provider = home.map_or("", |home| gateway.providers[home].name.as_str());
+        let said = Said { session: came.call.session.as_deref(), provider, model: &came.call.model };
+        let (labels, priority) = labels(&came.head.headers, &came.who.key, said);
+        let route = gateway.roads.routes.iter().find(|route| route.takes(&labels)).cloned();
+        let mut journey = Self {
+            gateway,
+            home,
+            labels,
+            priority,
+            legs: Vec::new(),
+            met: Vec::new(),
+            told: Vec::new(),
+            last: None,
+            detour: None,
+            ending: lost.map(|answer| {
+                Ending::Rejection(Box::new(Rejection { answer, of: Of::Key(came.who.key.labels.clone()) }))
+            }),
+            passed_by: None,
+            stops: 0,
+            came,
+        };
+        journey.set_out(route);
+        Ok(journey)
+    }
+
+    /// Takes the route, where some target of it takes the call; else the way home.
+    fn set_out(&mut self, route: Option<Arc<Route>>) {
+        if let Some(route) = route {
+            self.enter(&route);
+            if self.legs.last().is_some_and(|leg| leg.trail.clone().advance(&leg.targets, &[]).is_some()) {
+                return;
+            }
+            self.legs.clear();
+        }
+        let Some(home) = self.home else { return };
+        let provider = Some(self.gateway.providers[home].name.clone());
+        let targets: Arc<[Target]> = [Target { provider, ..Target::default() }].into();
+        let trail = Trail::new(&targets, &self.labels, self.priority, None);
+        self.legs.push(Leg { route: None, targets, trail });
+    }
+
+    fn enter(&mut self, route: &Arc<Route>) {
+        let targets: Arc<[Target]> = route.targets.clone().into();
+        let trail = Trail::new(&targets, &self.labels, self.priority, None);
+        self.legs.push(Leg { route: Some(Arc::clone(route)), targets, trail });
+    }
+
+    /// Where to go next: along the route, by the detour of the budget that refused, or back to where only a level stood
+    /// in the way.
+    fn next(&mut self) -> Option<Point> {
+        if self.stops >= STOPS_MAX {
+            return None;
+        }
+        loop {
+            let at = self.legs.len().checked_sub(1)?;
+            let leg = &mut self.legs[at];
+            if let Some(target) = leg.trail.advance(&leg.targets, &self.met) {
+                return Some(Point { leg: at, target, whatever_level: false });
+            }
+            match self.detour.take() {
+                Some(route) => self.enter(&route),
+                None => return self.passed_by.take().map(|point| Point { whatever_level: true, ..point }),
+            }
+        }
+    }
+
+    async fn stop_at(&mut self, point: &Point) -> Stop {
+        let target = self.legs[point.leg].targets[point.target].clone();
+        let (provider, mut came) = match self.fit(&target) {
+            Ok(fit) => fit,
+            Err(why) => {
+                let message = format!("no target of its route takes this call: {why}");
+                let answer = Answer::Policy { code: "no_route", message };
+                let of = Of::Key(self.came.who.key.labels.clone());
+                return Stop::Setback(Box::new(Trouble::unfit(why, Some(Box::new(Rejection { answer, of })))));
+            }
+        };
+        if Some(provider) != self.home {
+            // The client means it for one provider, and nobody else shall see it.
+            came.who.shown = Shown::default();
+        }
+        let hop = Box::new(self.hop(point, provider));
+        match self.gateway.aim(came, provider, Some(hop)) {
+            Ok(understood) => {
+                self.stops += 1;
+                ask(Arc::clone(&self.gateway), understood).await
+            }
+            Err(rejection) => {
+                Stop::Setback(Box::new(Trouble::unfit(plain(&rejection.answer.message()), Some(rejection))))
+            }
+        }
+    }
+
+    /// The provider of a target, and the call as it is put to it; or why it cannot take it.
+    fn fit(&self, target: &Target) -> Result<(usize, Came), String> {
+        let (gateway, dialect) = (&self.gateway, self.came.endpoint.dialect);
+        let model = target.model.as_deref().unwrap_or(&self.came.call.model);
+        let provider = match &target.provider {
+            Some(name) => gateway.providers.iter().position(|provider| provider.name == *name),
+            None => gateway.provider_for(dialect, model).ok(),
+        };
+        let provider = provider.ok_or_else(|| format!("no provider serves `{model}` in this dialect"))?;
+        let known = &gateway.providers[provider];
+        if !known.dialects.contains(&dialect) {
+            return Err(format!(
+                "`{}` does not speak the dialect of this call, and none is translated yet",
+                known.name
+            ));
+        }
+        if target.model.is_none() && self.home != Some(provider) && !(known.models)(model) {
+            return Err(format!("`{}` does not serve `{model}`", known.name));
+        }
+        if known.credential.is_none() && !known.free && self.home.is_some_and(|home| home != provider) {
+            return Err(format!(
+                "`{}` has no key of its own in the config, and the client's is for another",
+                known.name
+            ));
+        }
+        Ok((provider, self.renamed(model)?))
+    }
+
+    /// The call with another model in the place of its own.
+    fn renamed(&self, model: &str) -> Result<Came, String> {
+        let mut came = self.came.clone();
+        if came.call.model == model {
+            return Ok(came);
+        }
+        let endpoint = came.endpoint;
+        let body = dialect::with_model(endpoint, &came.body, model).map_err(|bad| bad.to_string())?;
+        let path = endpoint.path_for(model);
+        came.call = dialect::read(endpoint, &path, &came.head.headers, &body).map_err(|bad| bad.to_string())?;
+        came.body = body;
+        Ok(came)
+    }
+
+    /// What the stop knows of its way.
+    fn hop(&self, point: &Point, provider: usize) -> Hop {
+        let leg = &self.legs[point.leg];
+        let because = self.last.as_ref().map(|left| left.why.clone());
+        let continues = self.last.as_ref().and_then(|left| left.call);
+        let route = leg.route.as_ref();
+        Hop {
+            note: StopNote { route: route.map(|route| route.name.clone()), because, continues, spared: Vec::new() },
+            targets: Arc::clone(&leg.targets),
+            trail: leg.trail.clone(),
+            met: self.met.clone(),
+            detours: self.open_detours().cloned().collect(),
+            first_byte_max: route.and_then(|route| route.first_byte_max),
+            leaves_from: leg.trail.leaves_from(&leg.targets).filter(|_| !point.whatever_level),
+            spares: self.spares(provider),
+            is_patient: false,
+        }
+    }
+
+    /// The budgets whose detour it has not taken yet.
+    fn open_detours(&self) -> impl Iterator<Item = &BudgetName> {
+        let is_open = |route: &Arc<Route>| {
+            !self.legs.iter().any(|leg| leg.route.as_ref().is_some_and(|taken| taken.name == route.name))
+        };
+        self.gateway.roads.detours.iter().filter(move |(_, route)| is_open(route)).map(|(budget, _)| budget)
+    }
+
+    /// The budgets that do not stop the call at a free provider: those that count it at home, once the money there is
+    /// gone. It was sent here because they refuse it, and here it costs nothing.
+    fn spares(&self, provider: usize) -> Vec<BudgetName> {
+        let is_refused = self.met.iter().any(|setback| matches!(setback, Setback::Exhausted(_)));
+        if !is_refused || !self.gateway.providers[provider].free {
+            return Vec::new();
+        }
+        let all = self.gateway.budgets();
+        all.iter().filter(|budget| budget.counts(&self.labels)).map(|budget| budget.name.clone()).collect()
+    }
+
+    fn note(&mut self, point: &Point, trouble: Trouble) {
+        let place = self.place(point);
+        if matches!(trouble.setback, Setback::Level(_)) {
+            self.passed_by.get_or_insert_with(|| point.clone());
+        }
+        if let Some(budget) = trouble.budget.as_ref().filter(|budget| self.open_detours().any(|open| open == *budget)) {
+            self.detour = self.gateway.roads.detours.get(budget).cloned();
+        }
+        self.met.push(trouble.setback);
+        self.ending = self.ending.take().or(trouble.ending);
+        self.tell_from(&place);
+        self.last = Some(Left { place, call: trouble.call, why: trouble.why });
+    }
+
+    /// Keeps in words how it came to a place.
+    fn tell_from(&mut self, place: &str) {
+        if let Some(left) = &self.last {
+            self.told.push(format!("{} to {place}; because {}", left.place, left.why));
+        }
+    }
+
+    /// `claude-opus-5@anthropic`.
+    fn place(&self, point: &Point) -> String {
+        let target = &self.legs[point.leg].targets[point.target];
+        let model = target.model.as_deref().unwrap_or(&self.came.call.model);
+        let served = || self.gateway.provider_for(self.came.endpoint.dialect, model).ok();
+        let served = target.provider.clone().or_else(|| Some(self.gateway.providers[served()?].name.clone()));
+        format!("{model}@{}", served.as_deref().unwrap_or("nobody"))
+    }
+
+    /// The answer of the place where it arrived, with the way that it took.
+    fn arrive(mut self, point: &Point, mut response: Response<ClientBody>) -> Response<ClientBody> {
+        let place = self.place(point);
+        self.tell_from(&place);
+        let route = self.legs[point.leg].route.as_ref().map(|route| route.name.as_str());
+        tell_route(response.headers_mut(), route, &self.told);
+        response
+    }
+
+    /// The answer of the first stop, with the way that led nowhere.
+    fn give_up(self) -> Response<ClientBody> {
+        let mut response = end(&self.gateway, self.came.endpoint, self.ending);
+        let route = self.legs.iter().rev().find_map(|leg| leg.route.as_ref()).map(|route| route.name.as_str());
+        tell_route(response.headers_mut(), route, &self.told);
+        response
+    }
+}
