@@ -20,6 +20,8 @@ pub(crate) struct Placed {
     pub(crate) limits_at: Vec<Place>,
     /// Where each value of its filter stands.
     pub(crate) filter_at: Vec<Place>,
+    /// The route that the calls take which it refuses, and where that is said.
+    pub(crate) detour: Option<(String, Place)>,
 }
 
 pub(crate) fn budget(node: &Node, report: &mut Report) -> Option<Placed> {
@@ -31,13 +33,15 @@ pub(crate) fn budget(node: &Node, report: &mut Report) -> Option<Placed> {
     let per = fields.get("per").map_or(Some(Vec::new()), |node| per(node, report));
     let mode = fields.get("mode").map_or(Some(Mode::default()), |node| report.take(mode(node)));
     let marks = fields.get("levels").map_or(Some(LevelMarks::default()), |node| report.take(marks(node)));
+    let detour = fields.get("when_exhausted").map(|node| detour(node, report));
+    let detour = detour.map_or(Some(None), |detour| detour.map(Some));
     refuse_what_is_to_come(&fields, report);
 
     let (limits, limits_at): (Vec<Limit>, Vec<Place>) = limits?.into_iter().unzip();
     let (filter, filter_at): (Vec<_>, Vec<Place>) = filter?.into_iter().unzip();
     let budget = Budget { name: name?, filter, per: per?, limits, mode: mode?, marks: marks? };
     note(&budget, &fields, report);
-    Some(Placed { budget, name_at: name_node?.place.clone(), limits_at, filter_at })
+    Some(Placed { budget, name_at: name_node?.place.clone(), limits_at, filter_at, detour: detour? })
 }
 
 fn note(budget: &Budget, fields: &Fields<'_>, report: &mut Report) {
@@ -74,8 +78,16 @@ fn limits(node: &Node, report: &mut Report) -> Option<Vec<(Limit, Place)>> {
     items.iter().map(|item| Some((report.take(value::limit(item))?, item.place.clone()))).collect()
 }
 
-/// The filter of a budget. `tag.team = "x"` is one label, though TOML sees a table in it.
-fn filter(node: &Node, report: &mut Report) -> Option<Vec<((LabelName, String), Place)>> {
+/// Where calls go that the budget refuses: `{ route = "local" }`.
+fn detour(node: &Node, report: &mut Report) -> Option<(String, Place)> {
+    let fields = Fields::open(node, "what happens when a budget is exhausted", &["route"], report)?;
+    let route = fields.need("route", report)?;
+    let name = report.take(value::text(route))?;
+    Some((name.to_owned(), route.place.clone()))
+}
+
+/// The filter of a budget or a route. `tag.team = "x"` is one label, though TOML sees a table in it.
+pub(crate) fn filter(node: &Node, report: &mut Report) -> Option<Vec<((LabelName, String), Place)>> {
     let Kind::Table(members) = &node.kind else {
         report.error(Fault::at(
             &node.place,
@@ -146,10 +158,6 @@ fn marks(node: &Node) -> Result<LevelMarks, Fault> {
 
 /// Refuses by name what the design has and this version has not, so that nobody believes it in force.
 fn refuse_what_is_to_come(fields: &Fields<'_>, report: &mut Report) {
-    if let Some(place) = fields.key("when_exhausted") {
-        let message = "`when_exhausted` is not there yet: routes come with a later version";
-        report.error(Fault::at(place, message).help("leave it out: a call that does not fit is refused"));
-    }
     if let Some(node) = fields.get("reserve") {
         report.take(reserve(node));
     }

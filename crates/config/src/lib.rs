@@ -18,6 +18,7 @@ mod problem;
 mod provider;
 mod reach;
 mod read;
+mod route;
 mod sample;
 mod secret;
 mod settings;

@@ -15,13 +15,14 @@ use crate::problem::{ConfigErrors, Fault, Report};
 use crate::provider::{self, Around, Provider};
 use crate::reach::{ACCOUNTS_MAX, accounts_at_most};
 use crate::read::read;
+use crate::route::{self, PlacedRoute};
 use crate::settings::{BudgetsFrom, Settings};
 use crate::sources::Sources;
 use crate::tree::{Kind, Node};
 use crate::value;
 
 /// The tables that a file may have many of.
-const TABLES: [&str; 3] = ["provider", "price", "budget"];
+const TABLES: [&str; 4] = ["provider", "price", "budget", "route"];
 
 /// The settings that the sources make together.
 ///
@@ -65,6 +66,8 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
     let providers = providers(&layers, &around, report);
     let prices = prices(&layers, report);
     let placed = placed(&layers, report);
+    let routes = routes(&layers, &providers, report);
+    let detours = route::detours(&placed, &routes, &providers, report);
     advice::advise(&providers, &prices, &placed, report);
     let budgets = budgets(&layers, placed, report);
 
@@ -75,6 +78,8 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
         providers,
         prices: prices.into_iter().map(|(_, price)| price).collect(),
         budgets: budgets?,
+        routes: routes.into_iter().map(|placed| placed.route).collect(),
+        detours,
         max_output: max_output?,
         default_output: default_output?,
         strict: strict?.value,
@@ -216,6 +221,13 @@ fn prices<'a>(layers: &Layers<'a>, report: &mut Report) -> Vec<(&'a Node, UserPr
     let prices: Vec<_> = nodes.iter().filter_map(|node| Some((node, price::price(node, report)?))).collect();
     refuse_twins(nodes, "price for", &["model", "provider"], report);
     prices
+}
+
+fn routes(layers: &Layers<'_>, providers: &[Provider], report: &mut Report) -> Vec<PlacedRoute> {
+    let nodes = tables(layers, "route", report);
+    let routes = nodes.iter().filter_map(|node| route::route(node, providers, report)).collect();
+    refuse_twins(nodes, "route named", &["name"], report);
+    routes
 }
 
 fn placed(layers: &Layers<'_>, report: &mut Report) -> Vec<Placed> {

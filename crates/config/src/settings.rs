@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use almoner_units::{Budget, Span};
+use almoner_policy::Route;
+use almoner_units::{Budget, BudgetName, Span};
 
 use crate::layers::Setting;
 use crate::price::UserPrice;
@@ -24,6 +25,10 @@ pub struct Settings {
     pub prices: Vec<UserPrice>,
     /// Which budgets are in force.
     pub budgets: BudgetsFrom,
+    /// The ways that calls take, in the order in which they are looked at; names are unique.
+    pub routes: Vec<Route>,
+    /// For each budget that has one, the name of the route that the calls take which it refuses.
+    pub detours: Vec<(BudgetName, String)>,
     /// The most output that one call is let to have, in tokens.
     pub max_output: u64,
     /// The output that is reserved for a call which asks for none, in tokens; not above `max_output`.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use almoner_api::KeySummary;
-use almoner_gateway::{Report, Verdict};
+use almoner_gateway::{Report, StopNote, Verdict};
 use almoner_ledger::{AccountView, Entry, Fact, Ledger};
 use almoner_store::{
     BoundPart, Decision, History, HistoryEvent, Outcome, OutcomeRecord, ThrottleAction, ThrottleRecord, VerdictRecord,
@@ -113,6 +113,8 @@ impl Recorder {
 
 fn add_to_key(sum: &mut KeySummary, report: &Report) {
     match report.verdict {
+        // Whoever sent it gets its answer elsewhere.
+        Verdict::Refused(_) | Verdict::Rejected(_) if report.goes_on => {}
         Verdict::Refused(_) | Verdict::Rejected(_) => sum.refused += 1,
         Verdict::Admitted { .. } | Verdict::Unbudgeted => sum.calls += 1,
     }
@@ -185,7 +187,11 @@ fn verdict(report: &Report) -> VerdictRecord {
         model: Some(report.model.clone()).filter(|model| !model.is_empty()),
         decision,
         account,
-        reason: std::iter::once(reason(report)).chain(report.warnings.iter().cloned()).collect::<Vec<_>>().join("; "),
+        reason: std::iter::once(reason(report))
+            .chain(report.stop.iter().flat_map(on_its_way))
+            .chain(report.warnings.iter().cloned())
+            .collect::<Vec<_>>()
+            .join("; "),
         numbers: report.seen.clone(),
         bound: report.bound.iter().map(part).collect(),
         cap,
@@ -206,6 +212,17 @@ fn reason(report: &Report) -> String {
         Verdict::Refused(_) => report.outcome.note.clone(),
         Verdict::Rejected(code) => format!("{code}: {}", report.outcome.note),
     }
+}
+
+/// How a call came to a stop of its route.
+fn on_its_way(stop: &StopNote) -> Vec<String> {
+    let route = stop.route.iter().map(|route| format!("by route `{route}`"));
+    let before = stop.because.iter().map(|why| match stop.continues {
+        Some(call) => format!("continues call {call}, because {why}"),
+        None => format!("not where it would have gone first, because {why}"),
+    });
+    let spared = stop.spared.iter().map(|budget| format!("not counted by budget `{budget}`, which refused it"));
+    route.chain(before).chain(spared).collect()
 }
 
 /// How a call that went came out; nothing for one that did not.

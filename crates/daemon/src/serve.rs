@@ -358,7 +358,8 @@ pub(crate) async fn join(
         providers,
         gateway_settings(settings),
         book.clone(),
-    );
+    )
+    .with_routes(settings.routes.clone(), settings.detours.clone());
     gateway.set_budgets(budgets);
     let activity = Activity::default();
     activity.note();

@@ -187,11 +187,14 @@ impl Trail {
         self.next(targets, &[met, &[setback]].concat()).is_some()
     }
 
-    /// Whether a call that could go leaves for a target that waits for this level.
+    /// The lowest level at which a call that could go leaves for a target that waits for it; `None` where none does.
     #[must_use]
-    pub fn leaves_at(&self, targets: &[Target], level: Level) -> bool {
-        let waits = |when: &When| matches!(when, When::LevelAtLeast(least) if level >= *least);
-        self.open.iter().any(|at| targets[*at].when.iter().any(waits))
+    pub fn leaves_from(&self, targets: &[Target]) -> Option<Level> {
+        let level = |when: &When| match when {
+            When::LevelAtLeast(level) => Some(*level),
+            _ => None,
+        };
+        self.open.iter().flat_map(|at| targets[*at].when.iter().filter_map(level)).min()
     }
 
     fn next(&self, targets: &[Target], met: &[Setback]) -> Option<usize> {
@@ -292,10 +295,10 @@ mod tests {
         let targets = targets(&ALL);
         let mut trail = Trail::new(&targets, &Labels::new(), Priority::Normal, None);
         trail.advance(&targets, &[]);
-        assert!(trail.leaves_at(&targets, Level::Hard) && !trail.leaves_at(&targets, Level::Soft));
+        assert_eq!(trail.leaves_from(&targets), Some(Level::Hard));
         assert!(trail.leads_on(&targets, &[], Setback::Timeout) && !trail.leads_on(&targets, &[], Setback::Unfit));
         trail.advance(&targets, &[Setback::RateLimited]);
-        assert!(!trail.leaves_at(&targets, Level::Critical), "the only one that waits for it has been tried");
+        assert_eq!(trail.leaves_from(&targets), None, "the only one that waits for it has been tried");
     }
 
     #[test]

@@ -299,11 +299,6 @@ fn bad_budgets() {
     );
     toml(&limited("reserve = 'worst'"), "4:11", "`worst` is no way to reserve; write worst-case, expected");
     toml(
-        &limited("when_exhausted = { route = 'local' }"),
-        "4:1",
-        "`when_exhausted` is not there yet: routes come with a later version",
-    );
-    toml(
         "[[budget]]\nname = ' a'\nlimit = '$1'",
         "2:8",
         "` a` is no name of a budget; it must be one line of 1 to 128 characters without space around it",

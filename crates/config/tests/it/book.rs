@@ -20,7 +20,7 @@ fn the_book_has_every_setting_with_its_variable_and_default() {
 
 #[test]
 fn the_book_has_every_key_of_every_table() {
-    for table in ["provider", "price", "budget"] {
+    for table in ["provider", "price", "budget", "route"] {
         let errors = load_toml(&format!("[[{table}]]\nzzzzzzzzzzzz = 1")).unwrap_err();
         let help = errors.problems().iter().find_map(|problem| problem.help.clone()).unwrap();
         let (_, keys) = help.split_once(" are ").unwrap();
