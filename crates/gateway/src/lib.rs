@@ -17,6 +17,7 @@ mod heed;
 mod http;
 mod journey;
 mod labels;
+mod models;
 mod pipe;
 mod port;
 mod provider;

@@ -8,12 +8,15 @@ use std::fmt;
 use hyper::Method;
 
 use crate::dialect::{Asks, Dialect, Endpoint, is_below};
+use crate::models;
 
 /// A request that this gateway knows what to do with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// A call that is for a provider.
     Provider(&'static Endpoint),
+    /// A question about models, which is answered here.
+    Models,
     /// A question to Almoner itself.
     Local(Local),
 }
@@ -48,6 +51,9 @@ impl Route {
             };
             let wanted = if endpoint.asks == Asks::Look { Method::GET } else { Method::POST };
             return (*method == wanted).then_some(Self::Provider(endpoint)).ok_or(none);
+        }
+        if models::is_asked(method, path) {
+            return Ok(Self::Models);
         }
         let Some((path, local)) = LOCAL.into_iter().find(|(known, _)| *known == path) else {
             return Err(NoRoute::of(path));
@@ -104,6 +110,9 @@ pub enum NoRoute {
     /// The path exists, but for a WebSocket.
     #[error("WebSockets are not metered, so none is opened; send the same with POST")]
     Socket,
+    /// The path exists, and the model that it names does not.
+    #[error("no provider of the config serves this model; `GET /v1/models` lists those that may be asked for")]
+    Model,
     /// A path of a provider that Almoner does not meter.
     #[error("{0} are not metered, so they do not pass; {routes}", routes = routes())]
     Unmetered(&'static str),
@@ -155,7 +164,7 @@ const UNMETERED: &[(&str, &str)] = &[
     ("/v1/organizations", "an organisation's own settings"),
     ("/v1/complete", "text completions"),
     ("/v1/moderations", "moderations"),
-    ("/v1/models", "model lists and Gemini's methods"),
+    ("/v1/models", "changes of models and Gemini's other methods"),
     ("/v1beta/files", "Gemini's files"),
     ("/v1beta/cachedContents", "Gemini's cached contents"),
     ("/v1beta/tunedModels", "Gemini's tuned models"),
@@ -178,6 +187,20 @@ const UNMETERED: &[(&str, &str)] = &[
     ("/api", "Ollama's other routes"),
     ("/v1/chat/completions", "stored chat completions"),
     ("/v1/experimental", "experimental routes"),
+    ("/v1/content_provenance_checks", "checks of provenance"),
+    ("/v1/decisions", "decisions"),
+    ("/v1/deployment_runs", "hosted agents"),
+    ("/v1/deployments", "hosted agents"),
+    ("/v1/dreams", "dreams"),
+    ("/v1/live", "live sessions"),
+    ("/v1/memory_stores", "memory stores"),
+    ("/v1/projects", "a project's own settings"),
+    ("/v1/safety", "safety cases"),
+    ("/v1/tunnels", "tunnels"),
+    ("/v1/user_profiles", "user profiles"),
+    ("/v1/vaults", "vaults"),
+    ("/v1/webhook_endpoints", "webhooks"),
+    ("/v1/webhook_event_types", "webhooks"),
 ];
 
 /// The methods of Gemini's models that have no meter here, by the end of their paths.
@@ -211,9 +234,11 @@ mod tests {
         let got = match Route::of(&method.parse().unwrap(), path) {
             Ok(Route::Provider(endpoint)) => format!("{:?} {endpoint:?}", endpoint.dialect()),
             Ok(Route::Local(local)) => format!("{local:?}"),
+            Ok(Route::Models) => "models".to_owned(),
             Err(NoRoute::Unmetered(name)) => format!("unmetered: {name}"),
             Err(NoRoute::Method(_)) => "method".to_owned(),
             Err(NoRoute::Socket) => "socket".to_owned(),
+            Err(NoRoute::Model) => "no model".to_owned(),
             Err(NoRoute::Unknown) => "unknown".to_owned(),
         };
         assert_eq!(got, expected, "{request}");
@@ -224,6 +249,9 @@ mod tests {
         check("POST /v1/messages", "Anthropic /v1/messages");
         check("POST /v1/messages/count_tokens", "Anthropic /v1/messages/count_tokens");
         check("POST /v1/chat/completions", "Chat /v1/chat/completions");
+        for path in ["/v1/models", "/v1/models/gpt-5", "/v1beta/models", "/v1/models/openai/gpt-oss-120b"] {
+            check(&format!("GET {path}"), "models");
+        }
         check("POST /v1/embeddings", "Chat /v1/embeddings");
         check("POST /v1/completions", "Chat /v1/completions");
         check("POST /v1/responses", "Responses /v1/responses");
@@ -270,7 +298,7 @@ mod tests {
             ("POST /v1/messages/batches", "message batches"),
             ("GET /v1/messages/batches/msgbatch_1/results", "message batches"),
             ("POST /v1/complete", "text completions"),
-            ("GET /v1/models", "model lists and Gemini's methods"),
+            ("DELETE /v1/models/ft:gpt-4o:me", "changes of models and Gemini's other methods"),
             ("POST /v1/files", "files"),
             ("POST /v1/skills", "skills"),
             ("POST /v1/agents", "hosted agents"),
@@ -301,7 +329,6 @@ mod tests {
             ("POST /v1/models/gemini-3:batchGenerateContent", "Gemini's batches"),
             ("POST /v1beta/models/imagen-4:predict", "Gemini's images"),
             ("POST /v1beta/models/veo-3:predictLongRunning", "Gemini's videos"),
-            ("GET /v1beta/models", "Gemini's other methods"),
             ("POST /v1beta/files", "Gemini's files"),
             ("GET /v1beta/cachedContents/c", "Gemini's cached contents"),
             ("POST /v1beta/tunedModels/t:generateContent", "Gemini's tuned models"),
@@ -321,6 +348,65 @@ mod tests {
         for (request, name) in table {
             check(request, &format!("unmetered: {name}"));
         }
+    }
+
+    /// What OpenAI, Anthropic, Google and Ollama publish, as their references and SDKs had it in November 2026: a path
+    /// of each family, and every path at which a model answers. `x` stands for an id.
+    const PUBLISHED: &str = "
+        POST /v1/chat/completions            GET /v1/chat/completions/x            GET /v1/chat/completions/x/messages
+        POST /v1/completions                 POST /v1/embeddings                   POST /v1/moderations
+        POST /v1/responses                   GET /v1/responses                     GET /v1/responses/x
+        POST /v1/responses/x/cancel          GET /v1/responses/x/input_items       POST /v1/responses/compact
+        POST /v1/responses/input_tokens      POST /v1/conversations                GET /v1/conversations/x/items
+        GET /v1/models                       GET /v1/models/x                      DELETE /v1/models/x
+        POST /v1/files                       GET /v1/files/x/content               POST /v1/uploads/x/parts
+        POST /v1/batches                     POST /v1/batches/x/cancel             POST /v1/images/generations
+        POST /v1/images/edits                POST /v1/images/variations            POST /v1/audio/speech
+        POST /v1/audio/transcriptions        POST /v1/audio/translations           POST /v1/audio/voices
+        POST /v1/videos                      GET /v1/videos/x                      GET /v1/realtime
+        POST /v1/realtime/calls              POST /v1/realtime/client_secrets      POST /v1/live/sessions
+        POST /v1/fine_tuning/jobs            POST /v1/assistants                   POST /v1/threads
+        POST /v1/threads/runs                POST /v1/threads/x/runs               POST /v1/vector_stores
+        POST /v1/vector_stores/x/search      POST /v1/containers                   POST /v1/evals
+        POST /v1/evals/x/runs                POST /v1/chatkit/sessions             POST /v1/skills
+        POST /v1/agents/x                    POST /v1/agents/sessions              POST /v1/decisions
+        POST /v1/content_provenance_checks   GET /v1/organization/costs            GET /v1/projects/x/groups/x/roles
+        GET /v1/safety/cases/x               POST /v1/vaults                       POST /v1/webhook_endpoints
+        GET /v1/webhook_event_types          POST /v1/messages                     POST /v1/messages/count_tokens
+        POST /v1/messages/batches            GET /v1/messages/batches/x/results    POST /v1/complete
+        POST /v1/sessions                    POST /v1/sessions/x/events            POST /v1/environments
+        POST /v1/memory_stores               POST /v1/user_profiles                POST /v1/deployments
+        GET /v1/deployment_runs              POST /v1/dreams                       POST /v1/tunnels
+        GET /v1/organizations/x/users        POST /v1/experimental/generate_prompt POST /upload/v1beta/files
+        GET /v1beta/models                   GET /v1beta/models/x
+        POST /v1beta/models/x:generateContent
+        POST /v1beta/models/x:countTokens    POST /v1beta/models/x:embedContent
+        POST /v1beta/models/x:batchEmbedContents
+        POST /v1beta/models/x:predict        POST /v1beta/models/x:predictLongRunning
+        POST /v1beta/models/x:streamGenerateContent    POST /v1beta/models/x:batchGenerateContent
+        POST /v1beta/cachedContents          POST /v1beta/files                    POST /v1beta/tunedModels
+        POST /v1beta/interactions            POST /v1beta/fileSearchStores         POST /v1beta/batches/x:cancel
+        POST /v1/models/x:generateContent    POST /v1/models/x:countTokens         POST /v1/models/x:embedContent
+        POST /api/generate                   POST /api/chat                        POST /api/embed
+        POST /api/embeddings                 GET /api/tags                         POST /api/show
+        GET /api/ps                          GET /api/version                      POST /api/create
+        POST /api/copy                       DELETE /api/delete                    POST /api/pull
+        POST /api/push                       HEAD /api/blobs/x                     POST /api/web_search
+    ";
+
+    #[test]
+    fn every_published_path_has_a_meter_or_is_refused_by_name() {
+        let words: Vec<&str> = PUBLISHED.split_whitespace().collect();
+        let (mut metered, mut named) = (0, 0);
+        for request in words.chunks(2) {
+            let [method, path] = request else { panic!("{request:?}") };
+            match Route::of(&method.parse().unwrap(), path) {
+                Ok(Route::Provider(_) | Route::Models) => metered += 1,
+                Err(NoRoute::Unmetered(_) | NoRoute::Socket) => named += 1,
+                other => panic!("{method} {path}: {other:?}"),
+            }
+        }
+        assert!(metered > 20 && named > 70, "{metered} {named}");
     }
 
     #[test]

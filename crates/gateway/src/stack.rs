@@ -23,6 +23,7 @@ use crate::heed::unheeded;
 use crate::http;
 use crate::journey::{self, Hop, Roads};
 use crate::labels::{Said, labels};
+use crate::models;
 use crate::pipe::full_body;
 use crate::port::{Keys, Purse, Recorder, Upstream};
 use crate::provider::{Provider, Shown};
@@ -100,6 +101,9 @@ pub(crate) struct Understood {
     /// Where it can go on to, of a call that takes a route.
     pub(crate) hop: Option<Box<Hop>>,
 }
+
+/// What is told who shows a key that is none of ours.
+const BAD_KEY: &str = "this key is not one of Almoner's, or no longer good; `almoner exec` makes one for each command";
 
 /// What is told of the tools that a call had to do without.
 const LEFT_OUT: &str = "tools.web_search";
@@ -190,6 +194,7 @@ impl<W: World> Gateway<W> {
         };
         let endpoint = match route {
             Route::Provider(endpoint) => endpoint,
+            Route::Models => return self.models(&head, path, path_key.as_ref()),
             Route::Local(local) => return here(local, self.purse.is_closed() || self.is_stopping()),
         };
         if self.is_stopping() {
@@ -200,6 +205,16 @@ impl<W: World> Gateway<W> {
             Ok(came) => journey::travel(self, came).await,
             Err(rejection) => reject(&self, endpoint, *rejection),
         }
+    }
+
+    /// Answers a question about models.
+    fn models(&self, head: &Parts, path: &str, path_key: Option<&PathKey>) -> Response<ClientBody> {
+        let dialect = models::dialect(path, &head.headers);
+        let answered =
+            who(&head.headers, path_key, &self.keys).map_err(|_| Answer::Unauthorized(BAD_KEY.to_owned())).and_then(
+                |who| models::answer(head, path, &who.key, &self.providers, self.book.prices(), self.purse.now()),
+            );
+        answered.unwrap_or_else(|answer| whole(answer.respond(dialect, None)))
     }
 
     /// Reads a request: who asks, and what the call is.
@@ -214,10 +229,8 @@ impl<W: World> Gateway<W> {
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let who = who(&head.headers, path_key, &self.keys).map_err(|_| {
-            let why = "this key is not one of Almoner's, or no longer good; `almoner exec` makes one for each command";
-            Rejection::of_nobody(Answer::Unauthorized(why.to_owned()))
-        })?;
+        let who = who(&head.headers, path_key, &self.keys)
+            .map_err(|_| Rejection::of_nobody(Answer::Unauthorized(BAD_KEY.to_owned())))?;
         match self.read(endpoint, &head, body).await {
             Ok((call, body)) => Ok(Came { endpoint, call, body, head, who }),
             Err(answer) => Err(Box::new(Rejection { answer, of: Of::Key(who.key.labels.clone()) })),

@@ -172,6 +172,16 @@ def python_responses_tool_loop():
 
 
 @check
+def python_model_lists():
+    # The list is made by Almoner; the rehearsal alone has none.
+    if EMPTY_KEY:
+        expect(MODEL in [model.id for model in gpt().models.list()], True)
+        expect(gpt().models.retrieve(MODEL).id, MODEL)
+        expect(MODEL in [model.id for model in claude().models.list(limit=5)], True)
+        expect(claude().models.retrieve(MODEL).type, "model")
+
+
+@check
 def python_embeddings():
     answer = gpt().embeddings.create(model=MODEL, input=["one two", "three"])
     expect((len(answer.data), answer.usage.prompt_tokens), (2, 3))

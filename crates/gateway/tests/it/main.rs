@@ -8,6 +8,7 @@
 mod border;
 mod counting;
 mod gemini;
+mod models;
 mod names;
 mod ollama;
 mod pinned;
