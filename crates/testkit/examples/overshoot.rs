@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use almoner_testkit::truth::{Prices, Settings};
 use almoner_testkit::{Books, Crowd, Habits, Household, Tally, TruthProvider, one_budget};
 use almoner_units::{NanoUsd, PicoUsdPerToken};
+use serde_json::Value;
 
 type Res<T> = Result<T, Box<dyn Error>>;
 
@@ -79,7 +80,10 @@ impl Round {
     /// A member of the first answer that said that there is no money.
     fn at_first_no(&self, name: &str) -> u64 {
         let answer = self.tally.first_no_money.as_ref();
-        answer.and_then(|answer| answer["error"]["almoner"][name].as_u64()).unwrap_or(0)
+        // Ollama's error is a text, and the facts stand beside it.
+        let facts =
+            |answer: &Value| [&answer["error"]["almoner"], &answer["almoner"]].map(|facts| facts[name].as_u64());
+        answer.and_then(|answer| facts(answer).into_iter().flatten().next()).unwrap_or(0)
     }
 }
 

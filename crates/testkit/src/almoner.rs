@@ -60,7 +60,7 @@ pub fn one_budget(provider: SocketAddr, limit: NanoUsd, (input, output): (&str, 
         r#"
 [[provider]]
 name = "truth"
-dialects = ["anthropic", "openai-chat"]
+dialects = ["anthropic", "openai-chat", "gemini", "ollama"]
 base_url = "http://{provider}"
 models = ["truth-model"]
 

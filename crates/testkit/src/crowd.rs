@@ -1,4 +1,4 @@
-//! A crowd of callers: each makes one call after the other, in both dialects, streaming and not, and some hang up.
+//! A crowd of callers: each makes one call after the other, in several dialects, streaming and not, and some hang up.
 
 use std::net::SocketAddr;
 
@@ -118,20 +118,45 @@ impl Caller {
             _ => Patience::ToTheEnd,
         };
         let text = "word ".repeat(usize::try_from(dice.up_to(60) + 1).unwrap_or(1));
-        let mut body = json!({
+        let body = json!({
             "model": "truth-model",
             "max_tokens": *dice.pick(self.habits.caps),
             "stream": dice.once_in(2),
             "messages": [{ "role": "user", "content": text }],
         });
-        let chat = dice.once_in(2);
-        if chat && dice.once_in(2) {
-            body["stream_options"] = json!({ "include_usage": true });
-        }
+        let (path, body) = match dice.up_to(3) {
+            0 => ("/v1/messages", body),
+            1 => ("/v1/chat/completions", if dice.once_in(2) { asking_for_usage(body) } else { body }),
+            2 => gemini(&body, dice.once_in(2)),
+            _ => ("/api/chat", ollama(body)),
+        };
         let at_cap = dice.up_to(7) < self.habits.at_cap;
         let output = if at_cap { "cap".to_owned() } else { dice.up_to(200).to_string() };
-        Call { chat, body: body.to_string().into_bytes(), patience, output }
+        Call { path, body: body.to_string().into_bytes(), patience, output }
     }
+}
+
+fn asking_for_usage(mut body: Value) -> Value {
+    body["stream_options"] = json!({ "include_usage": true });
+    body
+}
+
+/// The same call in Gemini's words, its stream in either form.
+fn gemini(body: &Value, as_events: bool) -> (&'static str, Value) {
+    let path = match (body["stream"] == true, as_events) {
+        (true, true) => "/v1beta/models/truth-model:streamGenerateContent?alt=sse",
+        (true, false) => "/v1/models/truth-model:streamGenerateContent",
+        (false, _) => "/v1beta/models/truth-model:generateContent",
+    };
+    let contents = json!([{ "role": "user", "parts": [{ "text": body["messages"][0]["content"] }] }]);
+    (path, json!({ "contents": contents, "generationConfig": { "maxOutputTokens": body["max_tokens"] } }))
+}
+
+/// The same call in Ollama's words.
+fn ollama(mut body: Value) -> Value {
+    body["options"] = json!({ "num_predict": body["max_tokens"] });
+    body.as_object_mut().and_then(|body| body.remove("max_tokens"));
+    body
 }
 
 /// Whether there is no use in calling there again.
@@ -143,7 +168,7 @@ fn is_over(met: &Result<Answer, NoAnswer>) -> bool {
 }
 
 struct Call {
-    chat: bool,
+    path: &'static str,
     body: Vec<u8>,
     patience: Patience,
     /// How much the provider puts out.
@@ -152,10 +177,13 @@ struct Call {
 
 impl Call {
     async fn send(&self, addr: SocketAddr) -> Result<Answer, NoAnswer> {
-        let path = if self.chat { "/v1/chat/completions" } else { "/v1/messages" };
-        let credential = if self.chat { ("authorization", "Bearer truth") } else { ("x-api-key", "truth") };
+        let credential = match self.path {
+            "/v1/messages" => ("x-api-key", "truth"),
+            "/v1/chat/completions" | "/api/chat" => ("authorization", "Bearer truth"),
+            _ => ("x-goog-api-key", "truth"),
+        };
         let headers = [credential, ("anthropic-version", "2023-06-01"), ("x-truth-output", &self.output)];
-        Post { path, headers: &headers, body: &self.body, patience: self.patience }.send(addr).await
+        Post { path: self.path, headers: &headers, body: &self.body, patience: self.patience }.send(addr).await
     }
 }
 

@@ -252,3 +252,44 @@ async fn the_truth_is_told_over_http_too() {
     let truth: Value = serde_json::from_str(body).unwrap();
     assert_eq!(truth["bill_nano"], cost(16).to_string());
 }
+
+#[tokio::test]
+async fn gemini_and_ollama_are_billed_alike_in_every_form() {
+    let provider = provider().await;
+    let contents =
+        json!({ "contents": [{ "parts": [{ "text": "hi" }] }], "generationConfig": { "maxOutputTokens": 9 } });
+    let chat =
+        json!({ "model": "m", "messages": [{ "role": "user", "content": "hi" }], "options": { "num_predict": 9 } });
+    let send =
+        async |path: &str, body: &Value| post(provider.addr(), path, &[], body.to_string().as_bytes()).await.unwrap();
+    let whole = send("/v1/models/m:generateContent", &contents).await.json();
+    let array = send("/v1beta/models/m:streamGenerateContent", &contents).await.json();
+    let events = send("/v1beta/models/m:streamGenerateContent?alt=sse", &contents).await.text();
+    let events = events.lines().filter_map(|line| line.strip_prefix("data: ")).next_back().unwrap().to_owned();
+    let last = serde_json::from_str(&events).unwrap();
+    for answer in [&whole, array.as_array().unwrap().last().unwrap(), &last] {
+        let usage = &answer["usageMetadata"];
+        let told = ["promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount"].map(|name| usage[name].as_u64());
+        assert_eq!(told, [Some(INPUT), Some(6), Some(3)]);
+        assert_eq!(answer["candidates"][0]["finishReason"], "MAX_TOKENS");
+    }
+    let lines = send("/api/chat", &chat).await.text();
+    let last: Value = serde_json::from_str(lines.lines().next_back().unwrap()).unwrap();
+    assert_eq!(
+        (&last["done"], &last["prompt_eval_count"], &last["eval_count"]),
+        (&json!(true), &json!(INPUT), &json!(9))
+    );
+    assert_eq!(provider.bill().get(), 4 * cost(9));
+    let refused = send("/v1beta/models/m:generateContent", &json!({})).await;
+    assert_eq!((refused.status, &refused.json()["error"]["status"]), (400, &json!("INVALID_ARGUMENT")));
+    assert_eq!(provider.totals().billed, 4);
+}
+
+#[tokio::test]
+async fn who_gives_ollama_no_end_pays_for_all_that_it_writes() {
+    let provider = provider().await;
+    let asked = json!({ "model": "m", "messages": [{ "role": "user", "content": "hi" }], "stream": false, "options": { "num_predict": -1 } });
+    let knobs = [("x-truth-output", "cap")];
+    post(provider.addr(), "/api/chat", &knobs, asked.to_string().as_bytes()).await.unwrap();
+    assert_eq!(provider.bill().get(), cost(100_000));
+}

@@ -15,6 +15,10 @@ pub enum Dialect {
     CountTokens,
     /// `OpenAI` Chat Completions.
     Chat,
+    /// Gemini's generateContent, streamed or not.
+    Gemini,
+    /// Ollama's chat.
+    Ollama,
 }
 
 /// What became of an answer.
@@ -39,7 +43,7 @@ pub struct CallRecord {
     pub model: String,
     /// What the caller sent as `x-truth-tag`, to find its call again.
     pub tag: Option<String>,
-    /// The credential that came with it: `x-api-key`, or the bearer token.
+    /// The credential that came with it: `x-api-key`, `x-goog-api-key`, or the bearer token.
     pub credential: Option<String>,
     /// Whether a stream was asked for.
     pub stream: bool,

@@ -12,15 +12,15 @@ use flate2::write::GzEncoder;
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use hyper::{Method, Response, StatusCode};
+use hyper::{Method, Response, StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::book::{Book, CallRecord, Delivery, Dialect, Open, Totals};
 use super::plan::{CutEnd, Plan, PlanError};
-use super::request::Wanted;
+use super::request::{Wanted, method};
 use super::script::Script;
-use super::{anthropic, chat};
+use super::{anthropic, chat, gemini, ollama};
 use crate::Dice;
 use crate::drip::{Drip, Ending};
 use crate::hang_up::Slam;
@@ -139,14 +139,26 @@ async fn serve(shared: Arc<Shared>, asked: Asked, slam: Slam) -> io::Result<Resp
         (&Method::POST, "/v1/messages") => Dialect::Messages,
         (&Method::POST, "/v1/messages/count_tokens") => Dialect::CountTokens,
         (&Method::POST, "/v1/chat/completions") => Dialect::Chat,
+        (&Method::POST, "/api/chat") => Dialect::Ollama,
+        (&Method::POST, path) if method(path).is_some_and(|(_, method)| method == "countTokens") => {
+            return Ok(count_for_gemini(&shared, asked).await);
+        }
+        (&Method::POST, path) if method(path).is_some() => Dialect::Gemini,
         (&Method::GET, "/truth") => return Ok(http::json(StatusCode::OK, &shared.book.totals().json())),
         (&Method::POST, "/release") => return Ok(release(&shared, asked.uri().query())),
         _ => return Ok(stray(&shared)),
     };
     let (head, body) = asked.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-    let call = Call { shared, dialect, headers: head.headers, slam };
+    let call = Call { shared, dialect, uri: head.uri, headers: head.headers, slam };
     call.answer(body).await
+}
+
+/// Answers a count of Gemini's, which costs nothing: far more than is billed, so that no bound leans on it.
+async fn count_for_gemini(shared: &Shared, asked: Asked) -> Response<Body> {
+    let length = asked.into_body().collect().await.map_or(0, |body| body.to_bytes().len());
+    shared.book.count(|totals| totals.counts += 1);
+    http::json(StatusCode::OK, &json!({ "totalTokens": length + 1_000 }))
 }
 
 fn stray(shared: &Shared) -> Response<Body> {
@@ -165,13 +177,14 @@ fn release(shared: &Shared, query: Option<&str>) -> Response<Body> {
 struct Call {
     shared: Arc<Shared>,
     dialect: Dialect,
+    uri: Uri,
     headers: HeaderMap,
     slam: Slam,
 }
 
 impl Call {
     async fn answer(self, body: Bytes) -> io::Result<Response<Body>> {
-        let wanted = match Wanted::read(self.dialect, &body) {
+        let wanted = match Wanted::read(self.dialect, &self.uri, &body) {
             Ok(wanted) => wanted,
             Err(message) => return Ok(self.refuse(400, &message)),
         };
@@ -229,7 +242,7 @@ impl Call {
             model: wanted.model.clone(),
             tag: self.header("x-truth-tag"),
             credential: self.credential(),
-            stream: wanted.stream,
+            stream: wanted.streams(),
             cap: wanted.cap,
             input: wanted.input,
             output,
@@ -247,7 +260,7 @@ impl Call {
 
     fn credential(&self) -> Option<String> {
         let bearer = || Some(self.header("authorization")?.strip_prefix("Bearer ")?.to_owned());
-        self.header("x-api-key").or_else(bearer)
+        self.header("x-api-key").or_else(|| self.header("x-goog-api-key")).or_else(bearer)
     }
 
     async fn wait(&self, plan: &Plan) {
@@ -290,13 +303,19 @@ impl Call {
     fn error(&self, status: u16, message: &str) -> Value {
         match self.dialect {
             Dialect::Chat => chat::error(status, message),
+            Dialect::Gemini => gemini::error(status, message),
+            Dialect::Ollama => ollama::error(message),
             Dialect::Messages | Dialect::CountTokens => anthropic::error(status, message),
         }
     }
 
     fn pieces(&self, script: &Script<'_>) -> Vec<Bytes> {
-        let stream = script.wanted.stream;
+        let stream = script.wanted.streams();
         let texts = match self.dialect {
+            Dialect::Gemini if stream => gemini::events(script),
+            Dialect::Gemini => vec![gemini::whole(script).to_string()],
+            Dialect::Ollama if stream => ollama::lines(script),
+            Dialect::Ollama => vec![ollama::whole(script).to_string()],
             Dialect::Chat if stream => chat::events(script),
             Dialect::Chat => vec![chat::whole(script).to_string()],
             _ if stream => anthropic::events(script),
@@ -316,14 +335,13 @@ impl Call {
         let pieces = split(cut(pieces, plan.cut), plan.chunk_bytes);
         let drip = Drip::of(pieces).paced(Duration::from_millis(plan.chunk_ms)).ending(ending);
         let mut response = Response::new(drip.at_end(move || open.done()).boxed_unsync());
-        let content_type = if wanted.stream { "text/event-stream; charset=utf-8" } else { "application/json" };
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(wanted.form.content_type()));
         if plan.gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let ends_early = plan.cut.is_some() && plan.cut_end == CutEnd::Clean;
-        if !(wanted.stream || ends_early) {
+        if !(wanted.streams() || ends_early) {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         response
