@@ -11,6 +11,7 @@ mod dice;
 mod framing;
 mod journal;
 mod limit;
+mod nested;
 mod pick;
 mod seeds;
 mod splice;
@@ -34,7 +35,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "sse", property: framing::sse, seeds: seeds::sse, recorded_framing: Some("sse") },
     Target { name: "ndjson", property: framing::ndjson, seeds: seeds::ndjson, recorded_framing: Some("ndjson") },
     Target {
@@ -48,6 +49,7 @@ pub const TARGETS: [Target; 12] = [
     Target { name: "encoding", property: framing::encoding, seeds: seeds::encoding, recorded_framing: None },
     Target { name: "usage", property: usage::usage, seeds: seeds::usage, recorded_framing: None },
     Target { name: "splice", property: splice::splice, seeds: seeds::splice, recorded_framing: None },
+    Target { name: "nested", property: nested::nested, seeds: seeds::nested, recorded_framing: None },
     Target { name: "stream", property: stream::stream, seeds: seeds::stream, recorded_framing: None },
     Target { name: "limit", property: limit::limit, seeds: seeds::limit, recorded_framing: None },
     Target { name: "config", property: config::config, seeds: seeds::config, recorded_framing: None },

@@ -252,6 +252,29 @@ pub(crate) fn splice() -> Vec<Vec<u8>> {
     ]
 }
 
+pub(crate) fn nested() -> Vec<Vec<u8>> {
+    let request = |route: u8, body: &str| [&[route, 16, 0], body.as_bytes()].concat();
+    vec![
+        request(
+            0,
+            r#"{"contents":[{"role":"user","parts":[{"text":"hi"},{"inlineData":{"mimeType":"image/png","data":"AA"}}]}],
+                "generationConfig":{"maxOutputTokens":9000,"candidateCount":2,
+                "thinkingConfig":{"thinkingBudget":8000,"includeThoughts":true}},"tools":[{"googleSearch":{}}]}"#,
+        ),
+        request(
+            1,
+            r#"{"contents":{"parts":{"functionResponse":{"name":"f","response":{"a":1}}}},
+                "generation_config" : { "max_output_tokens" : 7 , "thinking_config":{"thinking_budget":-1} } }"#,
+        ),
+        request(
+            2,
+            r#"{"model":"m","messages":[{"role":"user","content":"hi","images":["AA"]}],"options":{"num_predict":-1},
+                "tools":[{"type":"function","function":{"name":"f"}}],"think":true,"stream":false}"#,
+        ),
+        request(3, r#"{"model":"m","prompt":"hi","context":[1,2],"options":{"num_predict":9000,"seed":1}}"#),
+    ]
+}
+
 pub(crate) fn stream() -> Vec<Vec<u8>> {
     let stream = |choice: u8, answer: &str| [&[choice, 5], answer.as_bytes()].concat();
     vec![

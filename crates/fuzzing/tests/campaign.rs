@@ -54,6 +54,11 @@ fn usage_is_read_as_it_was_told() {
 }
 
 #[test]
+fn a_cap_in_an_object_is_the_only_one() {
+    check("nested", 4000);
+}
+
+#[test]
 fn a_spliced_request_is_what_was_bounded() {
     check("splice", 4000);
 }
