@@ -48,9 +48,9 @@ fn endpoint(path: &str) -> &'static Endpoint {
     }
 }
 
-/// The numbers under every name of the cap, the holder's in whatever case.
+/// The numbers under every name of the cap, the holder's in whatever case where it is Ollama's.
 fn caps(tree: &Value, (holders, names): (&[&str], &[&str])) -> Vec<u64> {
-    let is_holder = |name: &String| holders.iter().any(|holder| holder.eq_ignore_ascii_case(name));
+    let is_holder = |name: &String| holders.contains(&&**name) || OLLAMA.0[0].eq_ignore_ascii_case(name);
     let found = tree.as_object().into_iter().flatten().filter(|(name, _)| is_holder(name));
     found.flat_map(|(_, held)| names.iter().filter_map(|name| held[*name].as_u64())).collect()
 }
