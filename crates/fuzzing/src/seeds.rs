@@ -249,6 +249,17 @@ pub(crate) fn splice() -> Vec<Vec<u8>> {
                 "prediction":{"type":"content","content":"x"},"response_format":{"type":"json_object"}}"#,
         ),
         request(2, r#"{"model":"m","messages":[{"content":"hi"}],"tools":[{"type":"web_fetch_20250910"}]}"#),
+        request(
+            3,
+            r#"{"model":"gpt-5","input":[{"role":"user","content":[{"type":"input_text","text":"hi"}]},
+                {"type":"function_call_output","call_id":"c","output":"x"}],"stream":true,"max_tokens":7,
+                "tools":[{"type":"function","name":"f"},{"type":"web_search"}],"tool_choice":"auto"}"#,
+        ),
+        request(
+            3,
+            r#"{"model":"m","input":"hi","max_output_tokens":9000,"max_tool_calls":4,"previous_response_id":"r",
+                "tools":[{"type":"web_search_preview"}],"context_management":[{"type":"compaction"}]}"#,
+        ),
     ]
 }
 

@@ -30,6 +30,7 @@ const CHAT_CHANGES: [&str; 7] = [
     "num_predict",
     "stream_options",
 ];
+const RESPONSES_CHANGES: [&str; 4] = ["max_output_tokens", "max_completion_tokens", "max_tokens", "max_tool_calls"];
 const ANTHROPIC_CHANGES: [&str; 3] = ["max_tokens", "thinking", "fallbacks"];
 
 /// The members in which a tool may get a limit that it does not have.
@@ -39,6 +40,7 @@ const WITH_TOOLS: [&str; 3] = ["tools", "messages", "system"];
 const MESSAGES: &str = "/v1/messages";
 const COMPLETIONS: &str = "/v1/chat/completions";
 const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
+const RESPONSES: &str = "/v1/responses";
 
 static ANTHROPIC: LazyLock<Price> = LazyLock::new(|| shipped("claude-opus-4-5"));
 static CHAT: LazyLock<Price> = LazyLock::new(|| shipped("gpt-5"));
@@ -65,7 +67,7 @@ impl Request {
             headers.insert("anthropic-beta", HeaderValue::from_static("context-1m-2025-08-07,brand-new-2027-01-01"));
         }
         Some(Self {
-            path: [MESSAGES, COMPLETIONS, COUNT_TOKENS][usize::from(choice & 3) % 3],
+            path: [MESSAGES, COMPLETIONS, COUNT_TOKENS, RESPONSES][usize::from(choice & 3)],
             headers,
             cap: u64::from(u16::from_be_bytes([high, low])) << (choice >> 4),
             body: Bytes::copy_from_slice(body),
@@ -81,11 +83,15 @@ impl Request {
     }
 
     fn caps(&self) -> &'static [&'static str] {
-        if self.path == COMPLETIONS { &CAPS } else { &CAPS[..1] }
+        match self.path {
+            COMPLETIONS => &CAPS,
+            RESPONSES => &RESPONSES_CHANGES[..3],
+            _ => &CAPS[..1],
+        }
     }
 
     fn bound(&self, call: &Call) -> Option<Bound> {
-        let price: &Price = if self.path == COMPLETIONS { &CHAT } else { &ANTHROPIC };
+        let price: &Price = if [COMPLETIONS, RESPONSES].contains(&self.path) { &CHAT } else { &ANTHROPIC };
         let mut call = call.clone();
         call.bring(|_| Some(price.clone())).ok()?;
         bound(&call.shape, price, &BoundSettings::default()).ok()
@@ -109,6 +115,16 @@ pub(crate) fn splice(data: &[u8]) {
     let cap = bound.as_ref().map_or(request.cap, |bound| request.cap.min(bound.ask.cap_asked));
     let sent = call.rewrite(&request.body, cap);
     check_sent(&request, &call, cap, bound.as_ref(), &sent);
+    lean_is_a_call_too(&request, &call, cap, bound.as_ref());
+}
+
+/// What goes on without the tools that it can do without is the same call, and costs no more.
+fn lean_is_a_call_too(request: &Request, call: &Call, cap: u64, bound: Option<&Bound>) {
+    let Some(lean) = call.lean_body(&request.body) else { return };
+    let again = request.read(&lean).unwrap_or_else(|| panic!("what goes on does not read"));
+    assert_eq!((&again.model, again.stream, again.asked_output), (&call.model, call.stream, call.asked_output));
+    assert!(!again.can_be_lean(), "a search is left");
+    costs_no_more(request, bound, &again, cap);
 }
 
 /// Whoever reads the body, first members or last, reads the price that we do.
@@ -163,7 +179,11 @@ fn thinks_below(call: &Call, sent: &[u8], most: u64) {
 /// Every member that has no part in the cap is the same bytes, in the same order.
 fn changes_nothing_else(request: &Request, call: &Call, sent: &[u8]) {
     let is_chat = request.path == COMPLETIONS;
-    let may_change: &[&str] = if is_chat { &CHAT_CHANGES } else { &ANTHROPIC_CHANGES };
+    let may_change: &[&str] = match request.path {
+        COMPLETIONS => &CHAT_CHANGES,
+        RESPONSES => &RESPONSES_CHANGES,
+        _ => &ANTHROPIC_CHANGES,
+    };
     let stays = |body| members(body).into_iter().filter(|member| !may_change.contains(&&*member.name));
     let is_limited = call.shape.server_tools.iter().any(|tool| tool.max_uses == Some(dialect::TOOL_USES_MAX));
     let (before, after): (Vec<_>, Vec<_>) = (stays(&request.body).collect(), stays(sent).collect());

@@ -60,7 +60,7 @@ pub fn one_budget(provider: SocketAddr, limit: NanoUsd, (input, output): (&str, 
         r#"
 [[provider]]
 name = "truth"
-dialects = ["anthropic", "openai-chat", "gemini", "ollama"]
+dialects = ["anthropic", "openai-chat", "openai-responses", "gemini", "ollama"]
 base_url = "http://{provider}"
 models = ["truth-model"]
 

@@ -124,10 +124,11 @@ impl Caller {
             "stream": dice.once_in(2),
             "messages": [{ "role": "user", "content": text }],
         });
-        let (path, body) = match dice.up_to(3) {
+        let (path, body) = match dice.up_to(4) {
             0 => ("/v1/messages", body),
             1 => ("/v1/chat/completions", if dice.once_in(2) { asking_for_usage(body) } else { body }),
             2 => gemini(&body, dice.once_in(2)),
+            3 => ("/v1/responses", responses(body)),
             _ => ("/api/chat", ollama(body)),
         };
         let at_cap = dice.up_to(7) < self.habits.at_cap;
@@ -138,6 +139,15 @@ impl Caller {
 
 fn asking_for_usage(mut body: Value) -> Value {
     body["stream_options"] = json!({ "include_usage": true });
+    body
+}
+
+/// The same call in the words of Responses.
+fn responses(mut body: Value) -> Value {
+    for (name, theirs) in [("messages", "input"), ("max_tokens", "max_output_tokens")] {
+        body[theirs] = body[name].take();
+        body.as_object_mut().and_then(|body| body.remove(name));
+    }
     body
 }
 
@@ -162,9 +172,14 @@ fn ollama(mut body: Value) -> Value {
 /// Whether there is no use in calling there again.
 fn is_over(met: &Result<Answer, NoAnswer>) -> bool {
     match met {
-        Ok(answer) => answer.status == 402,
+        Ok(answer) => is_no_money(answer),
         Err(fault) => matches!(fault, NoAnswer::Unreachable(_)),
     }
+}
+
+/// Whether an answer says that there is no money, which each dialect says with a status of its own.
+fn is_no_money(answer: &Answer) -> bool {
+    ["no_money", "cut_short", "stopped"].into_iter().any(|code| answer.header("x-almoner-code") == Some(code))
 }
 
 struct Call {
@@ -179,7 +194,7 @@ impl Call {
     async fn send(&self, addr: SocketAddr) -> Result<Answer, NoAnswer> {
         let credential = match self.path {
             "/v1/messages" => ("x-api-key", "truth"),
-            "/v1/chat/completions" | "/api/chat" => ("authorization", "Bearer truth"),
+            "/v1/chat/completions" | "/v1/responses" | "/api/chat" => ("authorization", "Bearer truth"),
             _ => ("x-goog-api-key", "truth"),
         };
         let headers = [credential, ("anthropic-version", "2023-06-01"), ("x-truth-output", &self.output)];
@@ -200,13 +215,13 @@ impl Tally {
         let count = match (answer.status, answer.complete) {
             (200, true) => &mut self.answered,
             (200, false) => &mut self.left,
-            (402, _) => &mut self.no_money,
+            _ if is_no_money(answer) => &mut self.no_money,
             (429, _) => &mut self.slow_downs,
             _ => &mut self.faults,
         };
         *count += 1;
         // A refusal that its caller did not read to its end tells nothing.
-        if answer.status == 402 && answer.complete && self.first_no_money.is_none() {
+        if is_no_money(answer) && answer.complete && self.first_no_money.is_none() {
             self.first_no_money = Some(answer.json());
         }
     }

@@ -15,6 +15,8 @@ pub enum Dialect {
     CountTokens,
     /// `OpenAI` Chat Completions.
     Chat,
+    /// `OpenAI` Responses.
+    Responses,
     /// Gemini's generateContent, streamed or not.
     Gemini,
     /// Ollama's chat.

@@ -4,8 +4,7 @@
 //! connection afterwards: that is what providers do after a hang-up. What it bills is its own arithmetic, in `u128`
 //! pico-dollars, and shares no code with what it is there to check.
 //!
-//! - Input: a third of the bytes of all text in `system`, `messages` and `tools` (Gemini: `systemInstruction` and
-//!   `contents`), rounded up, and 500 hidden tokens.
+//! - Input: a third of the bytes of all text that a model reads, rounded up, and 500 hidden tokens.
 //! - Output: what the [`Plan`] says, never above the cap that was asked for unless the plan says `over`.
 //! - Not billed: token counts, refusals of bad requests, and failures with the provider's own body. A 5xx without a
 //!   body is an intermediary's, behind which the call went through: it is billed.
@@ -21,6 +20,7 @@ mod ollama;
 mod plan;
 mod provider;
 mod request;
+mod responses;
 mod script;
 
 pub use book::{CallRecord, Delivery, Dialect, Totals};

@@ -20,7 +20,7 @@ use super::book::{Book, CallRecord, Delivery, Dialect, Open, Totals};
 use super::plan::{CutEnd, Plan, PlanError};
 use super::request::{Wanted, method};
 use super::script::Script;
-use super::{anthropic, chat, gemini, ollama};
+use super::{anthropic, chat, gemini, ollama, responses};
 use crate::Dice;
 use crate::drip::{Drip, Ending};
 use crate::hang_up::Slam;
@@ -139,10 +139,9 @@ async fn serve(shared: Arc<Shared>, asked: Asked, slam: Slam) -> io::Result<Resp
         (&Method::POST, "/v1/messages") => Dialect::Messages,
         (&Method::POST, "/v1/messages/count_tokens") => Dialect::CountTokens,
         (&Method::POST, "/v1/chat/completions") => Dialect::Chat,
+        (&Method::POST, "/v1/responses") => Dialect::Responses,
         (&Method::POST, "/api/chat") => Dialect::Ollama,
-        (&Method::POST, path) if method(path).is_some_and(|(_, method)| method == "countTokens") => {
-            return Ok(count_for_gemini(&shared, asked).await);
-        }
+        (&Method::POST, path) if is_count(path) => return Ok(count(&shared, asked).await),
         (&Method::POST, path) if method(path).is_some() => Dialect::Gemini,
         (&Method::GET, "/truth") => return Ok(http::json(StatusCode::OK, &shared.book.totals().json())),
         (&Method::POST, "/release") => return Ok(release(&shared, asked.uri().query())),
@@ -154,11 +153,16 @@ async fn serve(shared: Arc<Shared>, asked: Asked, slam: Slam) -> io::Result<Resp
     call.answer(body).await
 }
 
-/// Answers a count of Gemini's, which costs nothing: far more than is billed, so that no bound leans on it.
-async fn count_for_gemini(shared: &Shared, asked: Asked) -> Response<Body> {
+/// Whether a path counts, in Gemini's words or in those of Responses.
+fn is_count(path: &str) -> bool {
+    path == "/v1/responses/input_tokens" || method(path).is_some_and(|(_, method)| method == "countTokens")
+}
+
+/// Answers a count, which costs nothing: far more than is billed, so that no bound leans on it.
+async fn count(shared: &Shared, asked: Asked) -> Response<Body> {
     let length = asked.into_body().collect().await.map_or(0, |body| body.to_bytes().len());
     shared.book.count(|totals| totals.counts += 1);
-    http::json(StatusCode::OK, &json!({ "totalTokens": length + 1_000 }))
+    http::json(StatusCode::OK, &json!({ "totalTokens": length + 1_000, "input_tokens": length + 1_000 }))
 }
 
 fn stray(shared: &Shared) -> Response<Body> {
@@ -302,7 +306,7 @@ impl Call {
 
     fn error(&self, status: u16, message: &str) -> Value {
         match self.dialect {
-            Dialect::Chat => chat::error(status, message),
+            Dialect::Chat | Dialect::Responses => chat::error(status, message),
             Dialect::Gemini => gemini::error(status, message),
             Dialect::Ollama => ollama::error(message),
             Dialect::Messages | Dialect::CountTokens => anthropic::error(status, message),
@@ -318,6 +322,8 @@ impl Call {
             Dialect::Ollama => vec![ollama::whole(script).to_string()],
             Dialect::Chat if stream => chat::events(script),
             Dialect::Chat => vec![chat::whole(script).to_string()],
+            Dialect::Responses if stream => responses::events(script),
+            Dialect::Responses => vec![responses::whole(script).to_string()],
             _ if stream => anthropic::events(script),
             _ => vec![anthropic::whole(script).to_string()],
         };

@@ -65,7 +65,8 @@ impl Wanted {
             _ => {}
         }
         let model = request["model"].as_str().ok_or("model: Field required")?.to_owned();
-        if request["messages"].as_array().is_none_or(Vec::is_empty) {
+        let asked = if dialect == Dialect::Responses { &request["input"] } else { &request["messages"] };
+        if asked.as_array().is_none_or(Vec::is_empty) {
             return Err("messages: at least one message is required".to_owned());
         }
         Ok(Self {
@@ -127,6 +128,7 @@ fn cap(dialect: Dialect, request: &Value) -> Result<u64, String> {
     let asked = match dialect {
         Dialect::CountTokens | Dialect::Gemini | Dialect::Ollama => return Ok(0),
         Dialect::Messages => request["max_tokens"].as_u64().ok_or("max_tokens: Field required")?,
+        Dialect::Responses => request["max_output_tokens"].as_u64().unwrap_or(CAP_DEFAULT),
         Dialect::Chat => ["max_completion_tokens", "max_tokens"]
             .iter()
             .find_map(|name| request[*name].as_u64())
@@ -137,10 +139,8 @@ fn cap(dialect: Dialect, request: &Value) -> Result<u64, String> {
 
 /// The tokens of input that are billed.
 fn input(request: &Value) -> u64 {
-    let bytes: u64 = ["system", "messages", "systemInstruction", "contents", "tools"]
-        .iter()
-        .map(|part| bytes(&request[*part]))
-        .sum();
+    let parts = ["system", "messages", "instructions", "input", "systemInstruction", "contents", "tools"];
+    let bytes: u64 = parts.iter().map(|part| bytes(&request[*part])).sum();
     bytes.div_ceil(BYTES_PER_TOKEN) + HIDDEN
 }
 
