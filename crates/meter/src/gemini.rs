@@ -8,13 +8,15 @@ use almoner_units::Usage;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::pick::{pick, pick_in};
+use crate::pick::{elements, pick, pick_in};
 use crate::sheet::{Sheet, split_input};
 use crate::sieve::Sieve;
 use crate::told::{Told, update};
 use crate::{Fault, Reading};
 
 static ENDS: LazyLock<Sieve> = LazyLock::new(|| Sieve::new(&["\"finishReason\""]));
+
+static SEARCHES: LazyLock<Sieve> = LazyLock::new(|| Sieve::new(&["\"webSearchQueries\""]));
 
 static THOUGHTS: LazyLock<Sieve> = LazyLock::new(|| Sieve::new(&["\"thoughtsTokenCount\""]));
 
@@ -26,6 +28,7 @@ pub(crate) fn note(told: &mut Told, event: &[u8]) {
     update(&mut told.model, model);
     update(&mut told.message_id, id);
     told.note_choices(candidates.filter(|all| ENDS.catches(all.get().as_bytes())), "finishReason");
+    note_searches(told, candidates.filter(|all| SEARCHES.catches(all.get().as_bytes())));
     note_block(told, feedback);
     told.note_error(error);
     note_usage(told, usage);
@@ -43,6 +46,23 @@ fn note_wrapped(told: &mut Told, inner: &RawValue) {
 
 fn is_wrapped_again(inner: &RawValue) -> bool {
     pick_in(inner, ["response"], &mut crate::Faults::default()).is_some_and(|[response]| response.is_some())
+}
+
+/// The searches that stand in an answer, because its usage does not tell them. Models before the third generation are
+/// billed one for the whole answer, however many there were.
+fn note_searches(told: &mut Told, candidates: Option<&RawValue>) {
+    let mut searches = 0;
+    for candidate in elements(candidates) {
+        let grounds = pick_in(candidate, ["groundingMetadata"], &mut told.faults).and_then(|[grounds]| grounds);
+        let queries = grounds.and_then(|grounds| pick_in(grounds, ["webSearchQueries"], &mut told.faults));
+        let queries = elements(queries.and_then(|[queries]| queries)).into_iter();
+        // An empty one is no search.
+        searches += u64::try_from(queries.filter(|query| query.get() != "\"\"").count()).unwrap_or(0);
+    }
+    let model = told.model.as_deref().unwrap_or_default();
+    let most = if ["gemini-1", "gemini-2"].iter().any(|old| model.starts_with(old)) { 1 } else { u64::MAX };
+    // Later parts of a stream repeat those of the earlier.
+    told.searches = told.searches.max(searches.min(most));
 }
 
 fn note_block(told: &mut Told, feedback: Option<&RawValue>) {

@@ -374,6 +374,23 @@ fn what_gemini_heard_and_what_it_drew_is_told_apart_from_text() {
 }
 
 #[test]
+fn the_searches_of_gemini_stand_in_its_answer() {
+    let searches = |model: &str, parts: &[&str]| {
+        let mut meter = Meter::new(Gemini, Sse);
+        for queries in parts {
+            let grounds = format!("{{\"groundingMetadata\":{{\"webSearchQueries\":{queries}}}}}");
+            meter.feed(format!("data: {{\"candidates\":[{grounds}],\"modelVersion\":\"{model}\"}}\n\n").as_bytes());
+        }
+        meter.finish().searches_shown
+    };
+    let queries = r#"["a","","b \" c"]"#;
+    assert_eq!(searches("gemini-3.5-flash", &[queries]), 2);
+    assert_eq!(searches("gemini-3.5-flash", &["[\"a\"]", queries, "[]"]), 2, "later parts repeat the earlier");
+    assert_eq!(searches("gemini-2.5-flash", &[queries]), 1, "one for the whole answer");
+    assert_eq!(searches("gemini-2.5-flash", &["[]", "null", "7"]), 0);
+}
+
+#[test]
 fn a_gemini_stream_that_is_cut_or_blocked_says_so() {
     let [first, last] = GEMINI;
     let cut = "in 120 read 0 5m 0 1h 0 out 30 think 30 | gemini-x cut - id=g1 bound=lower";
