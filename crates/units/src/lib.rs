@@ -31,6 +31,6 @@ pub use meter::{Meter, UnknownMeter};
 pub use money::{MoneyError, NanoUsd, PicoUsdPerToken};
 pub use number::{NumberError, counted};
 pub use passage::{Passage, passage};
-pub use time::{Span, SpanError, Timestamp};
+pub use time::{Span, SpanError, Timestamp, TimestampError};
 pub use usage::Usage;
 pub use window::{CalendarUnit, Window, WindowError, Zone, ZoneError};

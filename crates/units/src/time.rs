@@ -44,6 +44,25 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A text that is no instant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is no date; write 2027-01-31, or 2027-01-31T18:00:00Z", .0.escape_debug())]
+pub struct TimestampError(String);
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    /// RFC 3339, or a date: the beginning of that day in UTC.
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        // A time without its offset would else be read as a date alone.
+        let is_date = text.len() == "2027-01-31".len();
+        let midnight = || text.parse::<jiff::civil::Date>().and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC));
+        let instant = if is_date { midnight().map(|zoned| zoned.timestamp()) } else { text.parse::<jiff::Timestamp>() };
+        let ms = instant.ok().and_then(|instant| u64::try_from(instant.as_millisecond()).ok());
+        ms.map(Self).ok_or_else(|| TimestampError(text.chars().take(64).collect()))
+    }
+}
+
 /// A length of time, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(u64);
@@ -138,6 +157,16 @@ impl FromStr for Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_is_its_midnight_and_an_instant_itself() {
+        let read = |text: &str| text.parse::<Timestamp>().map(|at| at.to_string());
+        assert_eq!(read("2027-01-31").as_deref(), Ok("2027-01-31T00:00:00Z"));
+        assert_eq!(read("2027-01-31T18:00:00+02:00").as_deref(), Ok("2027-01-31T16:00:00Z"));
+        for bad in ["", "tomorrow", "2027-13-01", "2027-01-31T18:00:00", "1969-01-01", "31.1.2027", "2027-01-31 "] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn spans_read_and_print() {
