@@ -33,7 +33,7 @@ pub use nearest::nearest;
 pub use place::Location;
 pub use price::UserPrice;
 pub use problem::{ConfigErrors, Problem};
-pub use provider::{Credential, DefaultTier, DialectName, ModelPattern, Provider};
+pub use provider::{Credential, DefaultTier, DialectName, Provider};
 pub use sample::sample;
 pub use secret::{KeyFile, Secret};
 pub use settings::{BudgetsFrom, Settings};

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use almoner_policy::ModelPattern;
+
 use crate::address::Address;
 use crate::fields::Fields;
 use crate::layers::{Env, Origin};
@@ -55,38 +57,6 @@ pub enum Credential {
     PassThrough,
     /// Ours.
     Secret(Secret),
-}
-
-/// The name of a model, or of many: a `*` stands for any run of characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelPattern(String);
-
-impl ModelPattern {
-    /// The pattern in a text.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-
-    /// The pattern as it is written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether the model is one of those meant.
-    #[must_use]
-    pub fn matches(&self, model: &str) -> bool {
-        let Some((first, rest)) = self.0.split_once('*') else { return self.0 == model };
-        let Some(mut model) = model.strip_prefix(first) else { return false };
-        let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
-        // The earliest place for each part leaves the most room for those after it.
-        for part in middle.split('*').filter(|part| !part.is_empty()) {
-            let Some(at) = model.find(part) else { return false };
-            model = &model[at + part.len()..];
-        }
-        model.ends_with(last)
-    }
 }
 
 /// A class of service that an account can have by default.
@@ -361,21 +331,4 @@ fn key_in_file(node: &Node, around: &Around<'_>) -> Result<(Secret, KeyFrom), Fa
     let unreadable = |error| format!("cannot read {}: {error}", path.display());
     let secret = (around.read_key)(&path).map_err(unreadable).and_then(|file| file.secret(&path));
     Ok((secret.map_err(|message| Fault::at(&node.place, message))?, KeyFrom::File(path)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_any_run_of_characters() {
-        let matches = |pattern: &str, model| ModelPattern::new(pattern).matches(model);
-        assert!(matches("qwen3*", "qwen3:8b"));
-        assert!(matches("*", ""));
-        assert!(matches("a*b*c", "a-b-b-c"));
-        assert!(matches("gpt-4", "gpt-4"));
-        assert!(!matches("gpt-4", "gpt-4o"));
-        assert!(!matches("qwen3*", "qwen2"));
-        assert!(!matches("ab*ba", "aba"));
-    }
 }

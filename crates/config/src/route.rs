@@ -1,6 +1,6 @@
 //! Routes, as a file gives them.
 
-use almoner_policy::{Route, Target, When};
+use almoner_policy::{ModelPattern, Route, Target, When};
 use almoner_units::{BudgetName, Priority};
 
 use crate::budget::{Placed, filter};
@@ -9,7 +9,7 @@ use crate::layers::Origin;
 use crate::nearest::nearest;
 use crate::place::Place;
 use crate::problem::{Fault, Report};
-use crate::provider::{DialectName, ModelPattern, Provider};
+use crate::provider::{DialectName, Provider};
 use crate::tree::{Kind, Node};
 use crate::value;
 

@@ -7,6 +7,7 @@
 mod bound;
 mod cost;
 mod defaults;
+mod pattern;
 mod prices;
 #[cfg(test)]
 mod recorded;
@@ -19,6 +20,7 @@ pub use bound::{
 };
 pub use cost::{CostError, Extras, cost};
 pub use defaults::default_budgets;
+pub use pattern::ModelPattern;
 pub use prices::{BookError, Finding, Price, PriceBook, Rate, Reach, Severity, Tier, TierAnswer, UserPrice, Writes};
 pub use route::{Route, Setback, Target, Trail, UnknownWhen, When};
 pub use tokens::{Encoding, Message, count_chat, count_text, encoding_for};
