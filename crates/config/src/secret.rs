@@ -43,6 +43,8 @@ impl fmt::Debug for Secret {
 pub struct KeyFile {
     /// The permission bits, where the system has such.
     pub mode: Option<u32>,
+    /// The user whose file it is, and the user who reads it, where the system has such.
+    pub owner: Option<(u32, u32)>,
     /// What the file holds.
     pub text: String,
 }
@@ -51,6 +53,10 @@ impl KeyFile {
     /// The secret in the file.
     pub(crate) fn secret(&self, path: &Path) -> Result<Secret, String> {
         let path = path.display();
+        if let Some((owner, reader)) = self.owner.filter(|(owner, reader)| ![0, *reader].contains(owner)) {
+            let run = format!("run `chown {reader} {path}`, or copy the key into a file of your own");
+            return Err(format!("{path} belongs to the user {owner}, who can change the key; {run}"));
+        }
         if let Some(mode) = self.mode.map(|mode| mode & 0o777).filter(|mode| mode & 0o077 != 0) {
             return Err(format!("{path} has mode {mode:04o}, so others can read the key; run `chmod 600 {path}`"));
         }
@@ -92,11 +98,25 @@ mod tests {
 
     #[test]
     fn a_key_file_is_for_its_owner_alone() {
-        let file = |mode| KeyFile { mode, text: "hunter2".to_owned() };
+        let file = |mode| KeyFile { mode, owner: None, text: "hunter2".to_owned() };
         let path = Path::new("key");
         assert!(file(Some(0o100_600)).secret(path).is_ok());
         assert!(file(Some(0o400)).secret(path).is_ok());
         assert!(file(None).secret(path).is_ok());
-        assert!(file(Some(0o100_644)).secret(path).unwrap_err().contains("mode 0644"));
+        for open in [0o644, 0o640, 0o604, 0o610, 0o602] {
+            let why = file(Some(0o100_000 | open)).secret(path).unwrap_err();
+            assert!(why.contains(&format!("mode {open:04o}")) && why.contains("chmod 600 key"), "{why}");
+            assert!(!why.contains("hunter2"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_key_file_is_ours_or_the_systems() {
+        let of = |owner| KeyFile { mode: Some(0o600), owner: Some((owner, 1000)), text: "hunter2".to_owned() };
+        let path = Path::new("key");
+        assert!(of(1000).secret(path).is_ok() && of(0).secret(path).is_ok());
+        let why = of(1001).secret(path).unwrap_err();
+        assert!(why.contains("belongs to the user 1001") && why.contains("chown 1000 key"), "{why}");
+        assert!(!why.contains("hunter2"), "{why}");
     }
 }

@@ -142,8 +142,13 @@ fn read_file(path: &Path) -> io::Result<ConfigFile> {
 }
 
 fn read_key_file(path: &Path) -> io::Result<KeyFile> {
+    // Looked at before it is opened: to open a pipe is to wait for whoever writes to it.
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
     let file = File::open(path)?;
-    Ok(KeyFile { mode: mode(&file)?, text: read_text(&file, KEY_BYTES_MAX)? })
+    let (mode, owner) = rights(&file)?;
+    Ok(KeyFile { mode, owner, text: read_text(&file, KEY_BYTES_MAX)? })
 }
 
 /// The whole of a file, if it is no longer than `bytes_max`.
@@ -157,13 +162,17 @@ fn read_text(file: &File, bytes_max: usize) -> io::Result<String> {
     Ok(text)
 }
 
+/// The permission bits of a file, its owner, and who we are.
+type Rights = (Option<u32>, Option<(u32, u32)>);
+
 #[cfg(unix)]
-fn mode(file: &File) -> io::Result<Option<u32>> {
-    use std::os::unix::fs::PermissionsExt;
-    Ok(Some(file.metadata()?.permissions().mode()))
+fn rights(file: &File) -> io::Result<Rights> {
+    use std::os::unix::fs::MetadataExt;
+    let found = file.metadata()?;
+    Ok((Some(found.mode()), Some((found.uid(), rustix::process::geteuid().as_raw()))))
 }
 
 #[cfg(not(unix))]
-fn mode(_: &File) -> io::Result<Option<u32>> {
-    Ok(None)
+fn rights(_: &File) -> io::Result<Rights> {
+    Ok((None, None))
 }

@@ -16,8 +16,8 @@ fn sources(path: &str, text: &str) -> Sources {
     Sources {
         file: Some(ConfigFile { path: path.into(), text: text.to_owned() }),
         read_key: |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
-            Some("open.key") => Ok(KeyFile { mode: Some(0o100_644), text: "hunter2".to_owned() }),
-            Some("good.key") => Ok(KeyFile { mode: Some(0o100_600), text: "hunter2\n".to_owned() }),
+            Some("open.key") => Ok(KeyFile { mode: Some(0o100_644), owner: None, text: "hunter2".to_owned() }),
+            Some("good.key") => Ok(KeyFile { mode: Some(0o100_600), owner: None, text: "hunter2\n".to_owned() }),
             _ => Err(std::io::ErrorKind::NotFound.into()),
         },
         ..Sources::empty("/home/me/state")
