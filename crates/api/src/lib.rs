@@ -7,9 +7,11 @@
 mod budget;
 mod call;
 mod config;
+mod key;
 mod wire;
 
 pub use budget::{AccountInfo, BudgetInfo, HoldInfo, LimitInfo};
 pub use call::{CallInfo, KeySummary};
 pub use config::ConfigInfo;
+pub use key::{KeyChangeInfo, KeyInfo, KeyUse, NewKey, ShownKey};
 pub use wire::{Failure, Reply, Request, Status, UsedTokens, read_line, write_line};

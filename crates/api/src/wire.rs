@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountInfo, BudgetInfo, CallInfo, ConfigInfo, HoldInfo, KeySummary};
+use crate::{AccountInfo, CallInfo, ConfigInfo, HoldInfo, KeyInfo, KeySummary, NewKey, ShownKey};
 
 /// The most bytes that a line may have.
 const LINE_MAX: u64 = 16 << 20;
@@ -95,24 +95,35 @@ pub enum Request {
         /// Who asks, for the audit.
         by: String,
     },
-    /// Makes a key with a budget of its own, for one command.
-    CreateKey {
-        /// The most it may spend, as a limit: `$2`, `100k tokens`.
-        limits: Vec<String>,
-        /// Whether what runs is cut when the money is gone.
+    /// Makes a key.
+    CreateKey(Box<NewKey>),
+    /// The keys that are good, or all that are known.
+    Keys {
+        /// Only the one of this name or id, whatever has become of it.
+        key: Option<String>,
+        /// Those that have ended as well.
+        all: bool,
+    },
+    /// Gives a key another secret.
+    RotateKey {
+        /// The key, by name or id.
+        key: String,
+        /// How long the secret that it has stays good, in milliseconds.
+        grace_ms: u64,
+        /// Who asks, for the audit.
+        by: String,
+    },
+    /// Ends a key at once: it lets no further call in.
+    RevokeKey {
+        /// The key, by name or id.
+        key: String,
+        /// Whether its running calls are cut; else they may finish.
         kill: bool,
-        /// How long the key is good for, in milliseconds.
-        ttl_ms: u64,
-        /// What it is for, for people who read the list.
-        note: String,
+        /// Who asks, for the audit.
+        by: String,
     },
     /// What the calls of a key have used.
     KeySummary {
-        /// The key's name, as given when it was made.
-        key: String,
-    },
-    /// Ends a key, because the command that it was made for has ended.
-    EndKey {
         /// The key's name, as given when it was made.
         key: String,
     },
@@ -140,22 +151,14 @@ pub enum Reply {
         /// The holds, oldest first.
         holds: Vec<HoldInfo>,
     },
-    /// A new key. This is the only time it is shown.
-    Key {
-        /// Its name.
-        name: String,
-        /// The key itself.
-        secret: String,
-        /// The name of its budget.
-        budget: Option<String>,
-        /// Where clients reach the server.
-        listen: String,
-        /// The providers for which the server has a credential of its own; for the others the client brings one.
-        credentials: Vec<String>,
-        /// The dialects that some provider of its config speaks.
-        dialects: Vec<String>,
-        /// The budgets that may count its calls beside its own.
-        budgets: Vec<BudgetInfo>,
+    /// A key with its secret. This is the only time it is shown.
+    Key(Box<ShownKey>),
+    /// Keys, without their secrets.
+    Keys {
+        /// The keys, by name and id.
+        keys: Vec<KeyInfo>,
+        /// Whether whoever has no key is turned away.
+        require_key: bool,
         /// The configuration file that the server read when it started.
         config: Option<ConfigInfo>,
     },

@@ -46,6 +46,10 @@ pub(crate) enum Command {
     #[command(after_help = examples::BUDGETS)]
     #[command(subcommand)]
     Budgets(Budgets),
+    /// Make, list, rotate and revoke keys: who calls, with which budget, for which models.
+    #[command(after_help = examples::KEYS)]
+    #[command(subcommand)]
+    Keys(Keys),
     /// Book usage that did not pass Almoner.
     #[command(after_help = examples::USAGE)]
     #[command(subcommand)]
@@ -86,9 +90,15 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
-    /// The loopback address to listen on.
+    /// The address to listen on; on another than loopback every call needs a key.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
+    /// Let whoever is on this machine call without a key, with a credential of their own: the default on loopback.
+    #[arg(long)]
+    pub(crate) personal: bool,
+    /// Refuse calls without a key.
+    #[arg(long, conflicts_with = "personal")]
+    pub(crate) require_key: bool,
     /// Keep accounts, but let every call pass.
     #[arg(long)]
     pub(crate) no_budgets: bool,
@@ -151,6 +161,83 @@ pub(crate) enum Budgets {
         #[arg(long, default_value = "reset by hand")]
         reason: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key. Its secret is shown once, alone on standard output.
+    #[command(after_help = examples::KEYS_CREATE)]
+    Create(Box<CreateKey>),
+    /// List the keys that are good, with what is left of their budgets.
+    #[command(after_help = examples::KEYS_LIST)]
+    List {
+        /// Also those that have expired or were revoked.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show all that is known of a key, and what was done to it.
+    #[command(after_help = examples::KEYS_SHOW)]
+    Show {
+        /// The key's name or id.
+        key: String,
+    },
+    /// Give a key another secret. Its budget, its labels and what it has spent stay.
+    #[command(after_help = examples::KEYS_ROTATE)]
+    Rotate {
+        /// The key's name or id.
+        key: String,
+        /// How long the secret that it has stays good, such as 24h; by default it ends at once.
+        #[arg(long, value_name = "SPAN")]
+        grace: Option<String>,
+    },
+    /// End a key at once. What runs with it may finish.
+    #[command(after_help = examples::KEYS_REVOKE)]
+    Revoke {
+        /// The key's name or id.
+        key: String,
+        /// Cut what runs with it.
+        #[arg(long)]
+        kill: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CreateKey {
+    /// What people call it: letters, digits, `-`, `_` and `.`, unique among the keys that are good.
+    pub(crate) name: String,
+    /// Its team: the label `team` of all its calls.
+    #[arg(long)]
+    pub(crate) team: Option<String>,
+    /// Its user: the label `user` of all its calls.
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// Another label of all its calls, such as tag.project=x; may be given again.
+    #[arg(long, value_name = "LABEL=VALUE")]
+    pub(crate) label: Vec<String>,
+    /// A limit of a budget of its own, such as '$5 / day' or '1M tokens / sliding 1h'; may be given again.
+    #[arg(long, value_name = "LIMIT")]
+    pub(crate) budget: Vec<String>,
+    /// The mode of that budget: warn, throttle, stop-new or kill-running. By default stop-new.
+    #[arg(long)]
+    pub(crate) mode: Option<String>,
+    /// A model that it may use, or a pattern such as 'claude-*'; may be given again. Without it: every model.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) model: Vec<String>,
+    /// When it ends by itself: a span such as 90d, a date in UTC, or never.
+    #[arg(long, value_name = "WHEN", default_value = "never")]
+    pub(crate) expires: String,
+    /// The highest priority that its calls may have: low, normal, high or critical. By default high.
+    #[arg(long, value_name = "PRIORITY")]
+    pub(crate) priority_max: Option<String>,
+    /// What it is for, in words.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) note: String,
+    /// Requests a minute; not there yet.
+    #[arg(long, hide = true)]
+    pub(crate) rpm: Option<String>,
+    /// Tokens a minute; not there yet.
+    #[arg(long, hide = true)]
+    pub(crate) tpm: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

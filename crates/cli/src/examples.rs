@@ -18,6 +18,25 @@ pub(crate) const STATUS: &str = r#"Examples:
 pub(crate) const BUDGETS: &str = r"Examples:
   almoner budgets list
   almoner budgets set team '$10 / day' '1M tokens / day'";
+pub(crate) const KEYS: &str = r"Examples:
+  KEY=$(almoner keys create ci --team red --budget '$5 / day')
+  almoner keys list";
+pub(crate) const KEYS_CREATE: &str = r"Examples:
+  KEY=$(almoner keys create ci --team red --budget '$5 / day')
+  almoner keys create ann --user ann --model 'claude-haiku-*' --expires 90d
+  almoner keys create pager --priority-max critical --json";
+pub(crate) const KEYS_LIST: &str = r"Examples:
+  almoner keys list
+  almoner keys list --all --json";
+pub(crate) const KEYS_SHOW: &str = r"Examples:
+  almoner keys show ci
+  almoner keys show ci --json";
+pub(crate) const KEYS_ROTATE: &str = r"Examples:
+  KEY=$(almoner keys rotate ci)
+  almoner keys rotate ci --grace 24h";
+pub(crate) const KEYS_REVOKE: &str = r"Examples:
+  almoner keys revoke ci
+  almoner keys revoke ci --kill";
 pub(crate) const USAGE: &str = r#"Examples:
   almoner usage add --cost '$1.20' --label session=worker_1 --reason "ran outside""#;
 pub(crate) const EXPLAIN: &str = r"Examples:

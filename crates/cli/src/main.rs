@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Exec(exec) => commands::exec::run(&cli.common, &exec),
         Command::Status => commands::status::run(&cli.common),
         Command::Budgets(budgets) => commands::budgets::run(&cli.common, budgets),
+        Command::Keys(keys) => commands::keys::run(&cli.common, keys),
         Command::Usage(usage) => commands::usage::run(&cli.common, usage),
         Command::Explain { id } => commands::explain::run(&cli.common, id),
         Command::Holds(args::Holds::List) => commands::holds::list(&cli.common),

@@ -13,6 +13,12 @@ pub(crate) fn line(text: impl std::fmt::Display) {
     drop(writeln!(std::io::stdout(), "{}", inert(&text.to_string())));
 }
 
+/// Prints a line beside the facts, on standard error.
+#[allow(clippy::print_stderr)]
+pub(crate) fn aside(text: &str) {
+    eprintln!("almoner: {}", inert(text));
+}
+
 /// Prints facts as JSON.
 pub(crate) fn json<T: Serialize>(facts: &T) -> Result<(), Failed> {
     line(serde_json::to_string_pretty(facts)?);
@@ -51,7 +57,7 @@ fn over(account: &AccountInfo, limit: &LimitInfo) -> Option<String> {
 }
 
 /// `$0.12 of $1.00 / day spent, $0.88 left`, with what is held or assumed only where it is so.
-fn of_limit(limit: &LimitInfo) -> String {
+pub(crate) fn of_limit(limit: &LimitInfo) -> String {
     let show = |amount| amount_of(&limit.meter, amount);
     let mut text = format!("{}: {} spent", limit.limit, show(limit.spent));
     for (word, amount) in [("assumed", limit.assumed), ("held", limit.held)] {

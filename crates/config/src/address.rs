@@ -36,15 +36,21 @@ impl<'a> Address<'a> {
 
     /// Whether a call to here never leaves this machine.
     pub(crate) fn is_local(&self) -> bool {
-        let bare = self.host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+        let bare = self.bare();
         bare.eq_ignore_ascii_case("localhost")
             || bare.to_ascii_lowercase().ends_with(".localhost")
             || bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback() || ip.is_unspecified())
     }
 
+    /// The host without what stands around it.
+    fn bare(&self) -> &'a str {
+        self.host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.')
+    }
+
     /// Whether a call to here would come back to us.
     pub(crate) fn is_own(&self, listen: SocketAddr) -> bool {
-        self.is_local() && self.port == listen.port()
+        let is_there = self.bare().parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical() == listen.ip().to_canonical());
+        (self.is_local() || is_there) && self.port == listen.port()
     }
 
     /// Whether the path ends in the version that the path of every call brings along.
@@ -67,7 +73,7 @@ fn read_port(digits: &str) -> Option<u16> {
     digits.parse().ok().filter(|port| is_number && *port != 0)
 }
 
-fn is_host(host: &str) -> bool {
+pub(crate) fn is_host(host: &str) -> bool {
     match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
         None => !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)),

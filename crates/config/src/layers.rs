@@ -12,10 +12,13 @@ use crate::tree::{Kind, Node};
 
 /// The settings that are one value, each with its default as a person would write it. The file has them under this
 /// name, the environment as `ALMONER_` and the name in capitals.
-pub(crate) const SCALARS: [(&str, &str); 14] = [
+pub(crate) const SCALARS: [(&str, &str); 16] = [
     ("listen", "127.0.0.1:4141"),
     // The folder for state of the platform: it depends on the home of who runs us.
     ("state", ""),
+    // Where others than this machine reach us: `true`.
+    ("require_key", "false"),
+    ("hosts", "localhost"),
     ("no_budgets", "false"),
     ("strict", "false"),
     ("max_output", "32000"),
@@ -49,6 +52,10 @@ pub struct Flags {
     pub no_budgets: bool,
     /// `--strict`
     pub strict: bool,
+    /// `--personal`
+    pub personal: bool,
+    /// `--require-key`
+    pub require_key: bool,
 }
 
 impl Flags {
@@ -60,6 +67,8 @@ impl Flags {
             "state" => self.state.as_ref().map(|state| ("--state", state.to_string_lossy().into_owned())),
             "no_budgets" => truth("--no-budgets", self.no_budgets),
             "strict" => truth("--strict", self.strict),
+            "require_key" if self.personal => Some(("--personal", "false".to_owned())),
+            "require_key" => truth("--require-key", self.require_key),
             _ => None,
         }
     }
@@ -203,6 +212,7 @@ fn printed(node: &Node) -> String {
     match &node.kind {
         Kind::Bool(truth) => truth.to_string(),
         Kind::Number(text) | Kind::Text(text) | Kind::Word(text) => text.clone(),
+        Kind::List(items) => items.iter().map(printed).collect::<Vec<_>>().join(", "),
         _ => node.what().to_owned(),
     }
 }

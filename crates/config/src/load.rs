@@ -48,6 +48,8 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
     let layers = Layers { flags: &sources.flags, env: &env, file };
 
     let listen = scalar(&layers, "listen", listen, report).map(|found| found.value);
+    let require_key = require_key(&layers, listen, report);
+    let hosts = scalar(&layers, "hosts", hosts, report).map(|found| found.value);
     let around = Around {
         env: &env,
         listen: listen.unwrap_or_else(usual_listen),
@@ -74,6 +76,8 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
     let [wait_max, stream_idle_max, provider_idle_max, connect_max, drain_max, receive_max] = spans;
     Some(Settings {
         listen: listen?,
+        require_key: require_key?,
+        hosts: hosts?,
         state_dir: state_dir?,
         providers,
         prices: prices.into_iter().map(|(_, price)| price).collect(),
@@ -148,13 +152,43 @@ fn listen(node: &Node) -> Result<SocketAddr, Fault> {
         let port = text.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
         fault.nearest(port.map(|port| format!("127.0.0.1:{port}")).as_deref())
     };
-    let listen: SocketAddr = text.parse().map_err(bad)?;
-    if listen.ip().is_loopback() {
-        return Ok(listen);
+    text.parse().map_err(bad)
+}
+
+/// Whether a key is required: by default where others than this machine reach the port, and there always.
+fn require_key(layers: &Layers<'_>, listen: Option<SocketAddr>, report: &mut Report) -> Option<bool> {
+    let listen = listen.unwrap_or_else(usual_listen);
+    let is_open = !listen.ip().is_loopback();
+    let found = layers.scalar("require_key", &is_open.to_string(), value::truth, report)?;
+    if is_open && !found.value {
+        let message = format!("everybody who reaches {listen} would spend from the budgets without a key");
+        let help = "leave it out there, or listen on 127.0.0.1 or [::1]";
+        report.error(Fault::at(&found.place, message).help(help));
+    } else if is_open {
+        let message = format!("keys and prompts come to {listen} unencrypted");
+        let help = "put a proxy that speaks TLS in front, or let none but a private network reach it";
+        report.warn(Fault::new(message).help(help));
     }
-    let message =
-        "this version listens on a loopback address only: anybody who reaches the port spends from the budgets";
-    Err(Fault::at(&node.place, message).help("write 127.0.0.1 or [::1]"))
+    Some(found.value)
+}
+
+/// The names by which others reach us: a list, or a text with commas.
+fn hosts(node: &Node) -> Result<Vec<String>, Fault> {
+    let mut hosts = Vec::new();
+    for item in value::one_or_many(node) {
+        let text = match &item.kind {
+            Kind::Word(text) | Kind::Text(text) => text,
+            _ => value::text(item)?,
+        };
+        for host in text.split(',').map(str::trim).filter(|host| !host.is_empty()) {
+            if !crate::address::is_host(host) {
+                let fault = Fault::at(&item.place, format!("`{}` is no name of a host", host.escape_debug()));
+                return Err(fault.help("write the name alone, without scheme, port or path: almoner.example.com"));
+            }
+            hosts.push(host.to_ascii_lowercase());
+        }
+    }
+    Ok(hosts)
 }
 
 /// The folder for state; a relative one in a file begins at the file.

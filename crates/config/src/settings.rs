@@ -15,8 +15,12 @@ use crate::sources::ConfigFile;
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where clients reach us; a loopback address.
+    /// Where clients reach us.
     pub listen: SocketAddr,
+    /// Whether whoever has no key of ours is turned away; always so where others than this machine reach us.
+    pub require_key: bool,
+    /// The names by which others reach us, beside this machine's own.
+    pub hosts: Vec<String>,
     /// The folder of the ledger, the history and the control socket.
     pub state_dir: PathBuf,
     /// Whom calls may be sent to; names are unique.

@@ -38,7 +38,9 @@ type Events = Box<dyn FnMut(&[Entry], &Ledger) + Send>;
 type Operation = Box<dyn FnOnce(&mut Desk, Timestamp) + Send>;
 
 enum Request {
-    Reserve(Box<Question>, Reply),
+    Reserve(Box<Question>, Ticket),
+    /// The calls of this key are to be cut, for this reason.
+    Cut(String, String),
     /// Something lies in the tray that somebody waits for.
     Look,
     Operate(Operation),
@@ -46,6 +48,13 @@ enum Request {
 }
 
 pub(crate) type Reply = oneshot::Sender<Result<Decision, DeskError>>;
+
+/// Whom an answer is for.
+pub(crate) struct Ticket {
+    reply: Reply,
+    /// The value of the label `key` of the call.
+    key: String,
+}
 
 /// The way to the keeper; cheap to clone.
 #[derive(Clone)]
@@ -121,7 +130,8 @@ impl Keeper {
             return Err(DeskError::Crowded(asking));
         }
         let (reply, answer) = oneshot::channel();
-        if self.queue.send(Request::Reserve(Box::new(question), reply)).is_err() {
+        let ticket = Ticket { reply, key: question.key.clone() };
+        if self.queue.send(Request::Reserve(Box::new(question), ticket)).is_err() {
             self.asking.fetch_sub(1, Ordering::Relaxed);
             return Err(stopped());
         }
@@ -157,6 +167,12 @@ impl Keeper {
         answer.await.unwrap_or(Err(NotDone::Stopping))
     }
 
+    /// Cuts what runs with the key that has this value of the label `key`. What touches no budget cannot be cut.
+    pub(crate) fn cut(&self, key: &str, reason: &str) {
+        // Where the keeper is gone, nothing runs any more.
+        drop(self.queue.send(Request::Cut(key.to_owned(), reason.to_owned())));
+    }
+
     /// Whether no new call was taken when the last batch ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
@@ -184,7 +200,7 @@ fn stopped() -> DeskError {
 }
 
 /// The desk in the daemon's hands: its tickets are the channels to whoever asked.
-pub(crate) type Desk = almoner_ledger::Desk<Reply, Filed>;
+pub(crate) type Desk = almoner_ledger::Desk<Ticket, Filed>;
 
 /// The keeper's thread: the desk, the clock, and the ways to the calls.
 struct Shell {
@@ -192,8 +208,8 @@ struct Shell {
     tray: Arc<Tray>,
     /// How many calls were let go whose end has not come out of the tray.
     running: usize,
-    /// Calls in flight that can be cut.
-    cutters: HashMap<CallId, oneshot::Sender<String>>,
+    /// Calls in flight that can be cut, each with its key.
+    cutters: HashMap<CallId, (String, oneshot::Sender<String>)>,
     events: Events,
     /// Shows whether the desk is closed.
     closed: Arc<AtomicBool>,
@@ -221,7 +237,7 @@ impl Shell {
                 stop |= matches!(request, Request::Stop);
                 self.take(request, asking);
             }
-            self.desk.keep_waiting(|reply| !reply.is_closed());
+            self.desk.keep_waiting(|ticket| !ticket.reply.is_closed());
             self.desk.attend();
             // A no need not wait for the disk.
             self.say();
@@ -244,14 +260,15 @@ impl Shell {
 
     fn take(&mut self, request: Request, asking: &AtomicUsize) {
         match request {
-            Request::Reserve(question, reply) => {
+            Request::Reserve(question, ticket) => {
                 asking.fetch_sub(1, Ordering::Relaxed);
-                self.desk.reserve(question, reply);
+                self.desk.reserve(question, ticket);
             }
             Request::Operate(operation) => {
                 let now = self.desk.now();
                 operation(&mut self.desk, now);
             }
+            Request::Cut(key, reason) => self.cut(&key, &reason),
             Request::Look | Request::Stop => {}
         }
     }
@@ -262,28 +279,35 @@ impl Shell {
         if !outbox.written.is_empty() {
             (self.events)(&outbox.written, &self.desk.ledger);
         }
-        for (reply, answer) in outbox.answers {
+        for (ticket, answer) in outbox.answers {
+            let Ticket { reply, key } = ticket;
             match answer {
-                Answer::Yes(yes) => self.admit(reply, *yes),
+                Answer::Yes(yes) => self.admit(reply, key, *yes),
                 Answer::Tighten => drop(reply.send(Ok(Decision::Tighten))),
                 Answer::Refused(refused) => drop(reply.send(Ok(Decision::Refused(refused)))),
                 Answer::Failed(error) => drop(reply.send(Err(error))),
             }
         }
         for (id, reason) in outbox.cuts {
-            if let Some(cutter) = self.cutters.remove(&id) {
+            if let Some((_, cutter)) = self.cutters.remove(&id) {
                 drop(cutter.send(reason));
             }
         }
     }
 
-    fn admit(&mut self, reply: Reply, mut yes: Yes) {
+    fn cut(&mut self, key: &str, reason: &str) {
+        let of_key = self.cutters.extract_if(|_, (of, _)| of == key);
+        // A call that has just ended has nobody left to hear it.
+        of_key.for_each(|(_, (_, cutter))| drop(cutter.send(reason.to_owned())));
+    }
+
+    fn admit(&mut self, reply: Reply, key: String, mut yes: Yes) {
         let (cutter, cut) = oneshot::channel();
         let (admission, seen) = (yes.admission.clone(), std::mem::take(&mut yes.seen));
         let admitted = Admitted { admission, seen, waited: yes.waited, cut };
         if reply.send(Ok(Decision::Admitted(Box::new(admitted)))).is_ok() {
             self.running += 1;
-            self.cutters.insert(yes.id, cutter);
+            self.cutters.insert(yes.id, (key, cutter));
         } else {
             self.desk.unheard(&yes);
         }

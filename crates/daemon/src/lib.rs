@@ -11,6 +11,7 @@ mod control;
 mod describe;
 mod explain;
 mod keeper;
+mod key_operations;
 mod keys;
 mod known_bad;
 mod lanes;

@@ -4,15 +4,15 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use almoner_api::{AccountInfo, BudgetInfo, ConfigInfo, Failure, KeySummary, Reply, Request, Status, UsedTokens};
+use almoner_api::{AccountInfo, ConfigInfo, Failure, Reply, Request, Status, UsedTokens};
 use almoner_config::nearest;
 use almoner_gateway::Gateway;
 use almoner_ledger::{AccountId, Hold, LimitView, Who};
-use almoner_policy::{ACCOUNTS_MAX, Extras, PriceBook, cost, most_touched, touched};
+use almoner_policy::{Extras, PriceBook, cost, touched};
 use almoner_store::{CallRecord, History, HistoryEvent, Outcome};
 use almoner_units::{
-    AccountKey, Budget, BudgetName, CallId, Charge, LabelError, LabelName, LabelValue, Labels, LevelMarks, Limit,
-    Meter, Mode, NanoUsd, Span, Timestamp, Usage, counted,
+    AccountKey, Budget, BudgetName, CallId, Charge, LabelError, LabelName, LabelValue, Labels, Limit, Meter, Mode,
+    NanoUsd, Timestamp, Usage, counted,
 };
 
 use crate::activity::Activity;
@@ -23,9 +23,6 @@ use crate::recorder::Recorder;
 use crate::world::RealWorld;
 use crate::{booked, clock, describe, explain, over};
 
-/// What the budget of a command's key is called, before the key's name.
-pub(crate) const EXEC_BUDGET: &str = "exec ";
-
 /// What the server says of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct About {
@@ -34,6 +31,8 @@ pub(crate) struct About {
     pub(crate) state_dir: PathBuf,
     pub(crate) config: Option<ConfigInfo>,
     pub(crate) price_version: String,
+    /// Whether whoever has no key is turned away.
+    pub(crate) require_key: bool,
     /// The providers for which the server has a credential of its own.
     pub(crate) credentials: Vec<String>,
     /// The dialects that some provider of the config speaks.
@@ -54,14 +53,14 @@ pub(crate) struct Operations {
 }
 
 /// Why an operation is not done.
-type No = Failure;
+pub(crate) type No = Failure;
 
-fn no(code: &str, message: impl std::fmt::Display) -> No {
+pub(crate) fn no(code: &str, message: impl std::fmt::Display) -> No {
     Failure { code: code.to_owned(), message: message.to_string(), hint: None }
 }
 
 /// The same, with what to do next.
-fn no_but(code: &str, message: impl std::fmt::Display, hint: impl std::fmt::Display) -> No {
+pub(crate) fn no_but(code: &str, message: impl std::fmt::Display, hint: impl std::fmt::Display) -> No {
     Failure { hint: Some(hint.to_string()), ..no(code, message) }
 }
 
@@ -70,7 +69,7 @@ impl Operations {
     pub(crate) async fn run(&self, request: Request) -> Reply {
         self.activity.note();
         let done = match request {
-            Request::CreateKey { .. } if self.gateway.is_stopping() => {
+            Request::CreateKey(_) if self.gateway.is_stopping() => {
                 Err(no("stopping", "the server was told to stop and takes no new call; ask again when it has ended"))
             }
             Request::Status => self.status().await,
@@ -89,16 +88,18 @@ impl Operations {
                 let why = format!("`correct` brought the truth about call {id}");
                 self.noting(&why, self.correct(id, (cost_nano, tokens), reason, by)).await
             }
-            Request::CreateKey { limits, kill, ttl_ms, note } => self.create_key(limits, kill, ttl_ms, note).await,
+            Request::CreateKey(new) => self.create_key(*new).await,
+            Request::Keys { key, all } => self.keys(key, all).await,
+            Request::RotateKey { key, grace_ms, by } => self.rotate_key(key, grace_ms, by).await,
+            Request::RevokeKey { key, kill, by } => self.revoke_key(key, kill, by).await,
             Request::KeySummary { key } => self.key_summary(key).await,
-            Request::EndKey { key } => self.end_key(key).await,
             Request::Ping => Ok(Reply::Done { message: "noted".to_owned() }),
         };
         done.unwrap_or_else(Reply::Failed)
     }
 
     /// Runs `work` where the ledger is.
-    async fn at_desk<T: Send + 'static>(
+    pub(crate) async fn at_desk<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Desk, Timestamp) -> T + Send + 'static,
     ) -> Result<T, No> {
@@ -179,7 +180,7 @@ impl Operations {
     ) -> Result<Reply, No> {
         let limits = parse_limits(&limits)?;
         let mode = mode.map(|word| parse_mode(&word)).transpose()?;
-        let gateway = Arc::clone(&self.gateway);
+        let (gateway, keyring) = (Arc::clone(&self.gateway), self.keyring.clone());
         let message = self.at_desk(move |desk, now| {
             let before = known_budget(desk, &name)?;
             let mut budget = before.clone();
@@ -187,10 +188,15 @@ impl Operations {
                 budget.limits = limits;
             }
             budget.mode = mode.unwrap_or(budget.mode);
+            let of_key = keys::owner(&budget).map(str::to_owned);
+            if let Some(key) = &of_key {
+                // What a key allows is its own, so it lasts as the key does.
+                keep_limits(desk, &keyring, key, &budget, &by)?;
+            }
             desk.ledger.set_budget(budget.clone(), Who(by), now);
             cut_where_over(desk, &budget.name, now);
             put_in_force(&gateway, desk);
-            Ok(changed(desk, &before, &budget, now))
+            Ok(changed(desk, &before, &budget, of_key.is_some(), now))
         });
         Ok(Reply::Done { message: message.await?? })
     }
@@ -358,105 +364,6 @@ impl Operations {
         let price = price.ok_or_else(|| unknown(format!("the price book has no price of `{model}` at {provider}")))?;
         cost(usage, &Extras::default(), price).map_err(|error| no("no_price", error))
     }
-
-    async fn create_key(&self, limits: Vec<String>, kill: bool, ttl_ms: u64, note: String) -> Result<Reply, No> {
-        let limits = parse_limits(&limits)?;
-        let now = clock::read().wall;
-        let made = keys::make(&note, now, now.after(Span::from_ms(ttl_ms)));
-        let new = made.ok_or_else(|| no("fault", "a key could not be named"))?;
-        let stored = new.stored.clone();
-        let gateway = Arc::clone(&self.gateway);
-        let (name, beside) = self
-            .at_desk(move |desk, now| {
-                let budget = if limits.is_empty() { None } else { Some(key_budget(&stored.id, limits, kill)?) };
-                // The budgets of other keys never meet it.
-                let all: Vec<Budget> = lasting_budgets(desk).cloned().chain(budget.clone()).collect();
-                if most_touched(&all) > ACCOUNTS_MAX {
-                    let why = "the budgets in force leave no room for one more: a call may touch at most 16";
-                    return Err(no("too_many_budgets", why));
-                }
-                desk.journal.keys_put(&stored).map_err(|error| no("store", error))?;
-                let name = budget.as_ref().map(|budget| budget.name.to_string());
-                if let Some(budget) = budget {
-                    let account = budget.account(&stored.labels);
-                    desk.ledger.set_budget(budget, Who("almoner exec".to_owned()), now);
-                    // Open from the start, so that what is left is told even where no call comes.
-                    desk.ledger.open(&account, &stored.id, now);
-                }
-                put_in_force(&gateway, desk);
-                let beside = lasting_budgets(desk).filter(|budget| may_count(budget, &stored.labels));
-                let mut beside: Vec<BudgetInfo> = beside.map(describe::budget).collect();
-                beside.sort_unstable_by(|one, other| one.budget.cmp(&other.budget));
-                Ok((name, beside))
-            })
-            .await??;
-        self.keyring.insert(&new.stored);
-        Ok(Reply::Key {
-            name: new.stored.id,
-            secret: new.secret,
-            budget: name,
-            listen: self.about.listen.clone(),
-            credentials: self.about.credentials.clone(),
-            dialects: self.about.dialects.clone(),
-            budgets: beside,
-            config: self.about.config.clone(),
-        })
-    }
-
-    /// Ends a key: it lets no further call in, here or after a start. Its budget is forgotten a little later.
-    async fn end_key(&self, name: String) -> Result<Reply, No> {
-        let now = clock::read().wall;
-        self.keyring.end(&name, now);
-        let message = format!("key {name} lets no further call in");
-        let ended = self.at_desk(move |desk, _| {
-            let keys = desk.journal.keys_all().map_err(|error| no("store", error))?;
-            let mut key = keys.into_iter().find(|key| key.id == name).ok_or_else(|| {
-                no_but("unknown_key", format!("no key is named `{name}`"), "it may have ended before")
-            })?;
-            key.expires_at = key.expires_at.min(now);
-            desk.journal.keys_put(&key).map_err(|error| no("store", error))
-        });
-        ended.await??;
-        Ok(Reply::Done { message })
-    }
-
-    /// Forgets the keys whose time is up, with their budgets and sums.
-    pub(crate) async fn forget_expired(&self) {
-        let expired = self.keyring.take_expired(clock::read().wall);
-        if expired.is_empty() {
-            return;
-        }
-        self.recorder.forget_keys(&expired);
-        let gateway = Arc::clone(&self.gateway);
-        let forgotten = self.at_desk(move |desk, now| {
-            // A row that stays is removed at the next start, and is good for nothing until then.
-            drop(desk.journal.keys_remove_expired(now));
-            for name in expired.iter().filter_map(|key| format!("{EXEC_BUDGET}{key}").parse().ok()) {
-                desk.ledger.forget_budget(&name, Who("the end of its key".to_owned()), now);
-            }
-            put_in_force(&gateway, desk);
-        });
-        // Where it could not be kept, the next start does it again.
-        drop(forgotten.await);
-    }
-
-    async fn key_summary(&self, key: String) -> Result<Reply, No> {
-        let mut summary: KeySummary = self.recorder.of_key(&key);
-        let budget = format!("{EXEC_BUDGET}{key}");
-        let reasons = self.reasons.clone();
-        let accounts = self.at_desk(move |desk, now| {
-            // An account that spent nothing may have been swept away; what is left of it is told all the same.
-            let labels: Labels = parse_labels(&[("key".to_owned(), key.clone())])?.into_iter().collect();
-            for account in touched(&all_budgets(desk), &labels).iter().filter(|it| it.budget.as_str() == budget) {
-                desk.ledger.open(account, &key, now);
-            }
-            let views = desk.ledger.views(now);
-            let of_key = views.iter().filter(|view| view.key.budget.as_str() == budget);
-            Ok::<_, No>(of_key.map(|view| describe::account(view, |view| reasons.of(view))).collect())
-        });
-        summary.accounts = accounts.await??;
-        Ok(Reply::Summary(Box::new(summary)))
-    }
 }
 
 /// Every account, and every budget that has none yet, by budget and labels.
@@ -471,9 +378,9 @@ fn accounts(desk: &Desk, now: Timestamp, reasons: &Reasons) -> Vec<AccountInfo> 
 }
 
 /// Tells the gateway which budgets are in force. It is told at the desk, so that it hears of changes in their order: of
-/// two that change at once, none may undo the other's budget.
+/// two that change at once, none may undo the other's budget. Those of keys come with their keys.
 fn put_in_force(gateway: &Gateway<RealWorld>, desk: &Desk) {
-    gateway.set_budgets(all_budgets(desk));
+    gateway.set_budgets(by_name(lasting_budgets(desk)));
 }
 
 /// What a server says of itself that was told to stop.
@@ -482,21 +389,18 @@ fn draining(running: u64) -> String {
     format!("draining, {running} {calls} running; the server was told to stop, and ends with them")
 }
 
-/// The budgets that are not of one command's key.
-fn lasting_budgets(desk: &Desk) -> impl Iterator<Item = &Budget> {
-    desk.ledger.budgets().filter(|budget| !budget.name.as_str().starts_with(EXEC_BUDGET))
-}
-
-/// Whether a budget may count a call with these labels and others that nobody knows yet.
-fn may_count(budget: &Budget, labels: &Labels) -> bool {
-    let mut known = budget.clone();
-    known.filter.retain(|(name, _)| labels.get(name).is_some());
-    known.counts(labels)
+/// The budgets that are no key's own.
+pub(crate) fn lasting_budgets(desk: &Desk) -> impl Iterator<Item = &Budget> {
+    desk.ledger.budgets().filter(|budget| keys::owner(budget).is_none())
 }
 
 /// The budgets in force, by name.
 pub(crate) fn all_budgets(desk: &Desk) -> Vec<Budget> {
-    let mut budgets: Vec<Budget> = desk.ledger.budgets().cloned().collect();
+    by_name(desk.ledger.budgets())
+}
+
+pub(crate) fn by_name<'b>(budgets: impl Iterator<Item = &'b Budget>) -> Vec<Budget> {
+    let mut budgets: Vec<Budget> = budgets.cloned().collect();
     budgets.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     budgets
 }
@@ -511,20 +415,6 @@ fn known_budget(desk: &Desk, name: &str) -> Result<Budget, No> {
     budgets.iter().find(|budget| budget.name.as_str() == name).cloned().ok_or_else(unknown)
 }
 
-/// The budget of a command's key.
-fn key_budget(key: &str, limits: Vec<Limit>, kill: bool) -> Result<Budget, No> {
-    let name: BudgetName = format!("{EXEC_BUDGET}{key}").parse().map_err(|error| no("fault", error))?;
-    let label: LabelName = "key".parse().map_err(|error| no("fault", error))?;
-    Ok(Budget {
-        name,
-        filter: vec![(label, key.to_owned())],
-        per: Vec::new(),
-        limits,
-        mode: if kill { Mode::KillRunning } else { Mode::StopNew },
-        marks: LevelMarks::default(),
-    })
-}
-
 /// Cuts what runs on accounts that are charged beyond a limit that was lowered, where the budget's mode says so.
 fn cut_where_over(desk: &mut Desk, budget: &BudgetName, now: Timestamp) {
     for view in desk.ledger.views(now).iter().filter(|view| view.key.budget == *budget) {
@@ -534,15 +424,33 @@ fn cut_where_over(desk: &mut Desk, budget: &BudgetName, now: Timestamp) {
     }
 }
 
+/// Changes the limits of a key's own budget where the key is kept.
+fn keep_limits(desk: &mut Desk, keyring: &Keyring, key: &str, budget: &Budget, by: &str) -> Result<(), No> {
+    let now = clock::read().wall;
+    let known = keyring.get(key, now).ok_or_else(|| no("unknown_key", format!("the key `{key}` is gone")))?;
+    let mut stored = (*known).clone();
+    stored.limits.clone_from(&budget.limits);
+    stored.mode = budget.mode;
+    let limits: Vec<String> = budget.limits.iter().map(ToString::to_string).collect();
+    keys::note(&mut stored, now, by, format!("its budget is {} in mode {}", limits.join(", "), budget.mode));
+    desk.journal.keys_put(&stored).map_err(|error| no("store", error))?;
+    keyring.put(stored);
+    Ok(())
+}
+
 /// What a change did to a budget, in words: what it was, what it is, and what limits that are new begin with.
-fn changed(desk: &Desk, before: &Budget, after: &Budget, now: Timestamp) -> String {
+fn changed(desk: &Desk, before: &Budget, after: &Budget, lasts: bool, now: Timestamp) -> String {
     let limits = |budget: &Budget| budget.limits.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let is_new =
         |limit: &&Limit| !before.limits.iter().any(|old| (old.meter, &old.window) == (limit.meter, &limit.window));
     let begins: String = after.limits.iter().filter(is_new).map(|limit| begins_with(desk, after, limit, now)).collect();
+    let until = if lasts {
+        "it holds as long as its key does"
+    } else {
+        "it holds until the server next starts, so write it into the config file to keep it"
+    };
     format!(
-        "`{}` was {} in mode {}, and is {} in mode {}; it holds until the server next starts, so write it into the \
-         config file to keep it{begins}",
+        "`{}` was {} in mode {}, and is {} in mode {}; {until}{begins}",
         before.name,
         limits(before),
         before.mode,
@@ -560,11 +468,11 @@ fn begins_with(desk: &Desk, budget: &Budget, limit: &Limit, now: Timestamp) -> S
     format!("; `{limit}` begins with {amount} charged")
 }
 
-fn parse_limits(texts: &[String]) -> Result<Vec<Limit>, No> {
+pub(crate) fn parse_limits(texts: &[String]) -> Result<Vec<Limit>, No> {
     texts.iter().map(|text| text.parse().map_err(|error| no("bad_limit", error))).collect()
 }
 
-fn parse_mode(word: &str) -> Result<Mode, No> {
+pub(crate) fn parse_mode(word: &str) -> Result<Mode, No> {
     let known = "warn, throttle, stop-new or kill-running";
     word.parse().map_err(|()| no_but("bad_mode", format!("`{word}` is no mode"), format!("write {known}")))
 }
@@ -576,7 +484,7 @@ fn unknown_label(name: &str, error: LabelError) -> No {
     }
 }
 
-fn parse_labels(pairs: &[(String, String)]) -> Result<Vec<(LabelName, LabelValue)>, No> {
+pub(crate) fn parse_labels(pairs: &[(String, String)]) -> Result<Vec<(LabelName, LabelValue)>, No> {
     let parse = |(name, value): &(String, String)| {
         let name = name.parse().map_err(|error| unknown_label(name, error))?;
         Ok((name, value.parse().map_err(|error| no("bad_label", error))?))

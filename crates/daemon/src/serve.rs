@@ -1,6 +1,6 @@
 //! The server, from its first word to its last.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::Permissions;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use almoner_config::{BudgetsFrom, Settings};
-use almoner_gateway::{Gateway, GatewaySettings, Patience};
+use almoner_gateway::{Gateway, GatewaySettings, Hosts, Patience};
 use almoner_ledger::{Ledger, ReleaseReason, Who};
 use almoner_policy::default_budgets;
-use almoner_store::{AppendError, History, Journal, OpenError, ReadError};
+use almoner_store::{AppendError, History, Journal, OpenError, ReadError, StoredKey};
 use almoner_units::{Budget, CallId, NanoUsd, Span, Timestamp, Zone, counted};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,10 +22,10 @@ use tokio::sync::{oneshot, watch};
 use crate::activity::Activity;
 use crate::configured::config_info;
 use crate::keeper::Keeper;
-use crate::keys::Keyring;
+use crate::keys::{self, Keyring};
 use crate::known_bad::{self, KnownBad};
 use crate::lanes::Lanes;
-use crate::operations::{About, EXEC_BUDGET, Operations, all_budgets};
+use crate::operations::{About, Operations, by_name, lasting_budgets};
 use crate::over::Reasons;
 use crate::providers::{price_book, providers};
 use crate::recorder::Recorder;
@@ -201,11 +201,13 @@ pub(crate) fn open_in(state_dir: &Path, configured: Vec<Budget>) -> Result<(Jour
     let (mut journal, recovered) = Journal::open(state_dir)?;
     let mut ledger = recovered.ledger;
     let now = clock::read().wall;
-    insist(|| journal.keys_remove_expired(now))?;
     recovered.open_holds.into_iter().for_each(|id| recover(&mut ledger, id, now));
     // A key that is good without its budget would spend without a limit, so that one must not be lost for the other.
-    let keys: Vec<String> = journal.keys_all()?.into_iter().map(|key| key.id).collect();
+    let keys = journal.keys_all()?;
     put_in_force(&mut ledger, configured, &keys, now);
+    for key in keys.into_iter().filter_map(|key| adopted(&ledger, key)) {
+        insist(|| journal.keys_put(&key))?;
+    }
     let facts = ledger.take_facts();
     insist(|| journal.append(&facts))?;
     // Nobody waits for an answer yet, so all of it may be written at once.
@@ -243,26 +245,35 @@ fn configured(settings: &Settings) -> Vec<Budget> {
     }
 }
 
-/// Makes the ledger's budgets those of the settings; budgets of keys that are still good stay.
-fn put_in_force(ledger: &mut Ledger, configured: Vec<Budget>, keys: &[String], now: Timestamp) {
+/// A key with the limits of its budget, where an earlier version kept them in the ledger alone.
+fn adopted(ledger: &Ledger, mut key: StoredKey) -> Option<StoredKey> {
+    let own = ledger.budgets().find(|budget| key.limits.is_empty() && keys::owner(budget) == Some(&key.id))?;
+    (key.limits, key.mode) = (own.limits.clone(), own.mode);
+    Some(key)
+}
+
+/// Makes the ledger's budgets those of the settings and of the keys that are good.
+fn put_in_force(ledger: &mut Ledger, configured: Vec<Budget>, keys: &[StoredKey], now: Timestamp) {
     let who = || Who("the configuration".to_owned());
-    let is_live = |budget: &Budget| {
-        budget.name.as_str().strip_prefix(EXEC_BUDGET).is_some_and(|key| keys.iter().any(|known| known == key))
-    };
+    let good = || keys.iter().filter(|key| keys::is_good(key, now));
+    let ids: HashSet<&str> = good().map(|key| key.id.as_str()).collect();
+    let is_live = |budget: &Budget| keys::owner(budget).is_some_and(|key| ids.contains(key));
     let gone: Vec<_> = ledger
         .budgets()
         .filter(|known| !is_live(known) && !configured.iter().any(|budget| budget.name == known.name))
-        .map(|budget| budget.name.clone())
+        .map(|budget| (budget.name.clone(), keys::owner(budget).is_some()))
         .collect();
-    for name in &gone {
+    for (name, is_of_key) in &gone {
         // The budget of a key that is gone never comes back; another may.
-        if name.as_str().starts_with(EXEC_BUDGET) {
+        if *is_of_key {
             ledger.forget_budget(name, who(), now);
         } else {
             ledger.remove_budget(name, who(), now);
         }
     }
     configured.into_iter().for_each(|budget| ledger.set_budget(budget, who(), now));
+    // Those that a crash kept from the ledger; the others are as they were.
+    good().filter_map(keys::budget).for_each(|budget| ledger.set_budget(budget, who(), now));
 }
 
 pub(crate) fn open_history(
@@ -343,14 +354,14 @@ pub(crate) async fn join(
         state_dir: settings.state_dir.clone(),
         config: settings.file.as_ref().map(config_info),
         price_version: book.version().to_owned(),
+        require_key: settings.require_key,
         credentials: with_credential.map(|provider| provider.name.clone()).collect(),
         dialects: spoken.into_iter().map(|dialect| dialect.name().to_owned()).collect(),
     };
-    let asked = keeper.operate(|desk, _| (desk.journal.keys_all(), all_budgets(desk))).await;
+    let asked = keeper.operate(|desk, _| (desk.journal.keys_all(), by_name(lasting_budgets(desk)))).await;
     let (keys, budgets) = asked.map_err(|error| std::io::Error::other(error.to_string()))?;
-    let keys = keys?;
     let keyring = Keyring::default();
-    keys.iter().for_each(|key| keyring.insert(key));
+    keys?.into_iter().for_each(|key| keyring.put(key));
     let gateway: Gateway<RealWorld> = Gateway::new(
         keeper.clone(),
         recorder.clone(),
@@ -373,6 +384,8 @@ fn gateway_settings(settings: &Settings) -> GatewaySettings {
     GatewaySettings {
         max_output: settings.max_output,
         default_output: settings.default_output,
+        hosts: Hosts { names: settings.hosts.clone(), is_open: !settings.listen.ip().is_loopback() },
+        require_key: settings.require_key,
         strict: settings.strict,
         wait_max: settings.wait_max,
         receive_max: settings.receive_max,
@@ -401,7 +414,7 @@ async fn introduce(settings: &Settings, operations: &Operations, keeper: &Keeper
         let (calls, amount) = (counted(assumed.len() as u64, "ended call"), NanoUsd::new(nano));
         say(format!("{amount} is charged without news, over {calls}; see `almoner holds list`"));
     }
-    let budgets = keeper.operate(|desk, _| all_budgets(desk)).await.unwrap_or_default();
+    let budgets = keeper.operate(|desk, _| by_name(lasting_budgets(desk))).await.unwrap_or_default();
     if budgets.is_empty() {
         say("no budgets are in force: every call passes".to_owned());
     }
@@ -415,6 +428,9 @@ async fn introduce(settings: &Settings, operations: &Operations, keeper: &Keeper
                 .to_owned(),
         );
     }
+    if about.require_key {
+        say("every call needs a key: `almoner keys create NAME` makes one".to_owned());
+    }
     say("point an agent at it:".to_owned());
     say(format!("  export ANTHROPIC_BASE_URL=http://{}", about.listen));
     say(format!("  export OPENAI_BASE_URL=http://{}/v1", about.listen));
@@ -427,7 +443,7 @@ async fn until_told(options: Options, keeper: &Keeper, operations: &Operations, 
     loop {
         tokio::select! {
             why = signals.next() => return why.to_owned(),
-            _ = forget.tick() => operations.forget_expired().await,
+            _ = forget.tick() => operations.forget_ended().await,
             _ = look.tick() => {
                 if let Some(idle_max) = options.idle_exit.filter(|idle_max| operations.activity.idle() >= *idle_max)
                     && open_holds(keeper).await == 0

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use almoner_api::{Reply, Request};
+use almoner_api::{NewKey, Reply, Request};
 use almoner_config::{BudgetsFrom, Settings, Sources};
 use almoner_ledger::MAX_ACCOUNTS_PER_KEY;
 use almoner_units::{Budget, LevelMarks, Meter, Mode};
@@ -14,8 +14,11 @@ use hyper::body::Bytes;
 
 use crate::clock;
 use crate::keeper::{Keeper, NotDone};
-use crate::operations::{EXEC_BUDGET, Operations};
+use crate::keys;
+use crate::operations::Operations;
 use crate::serve::{Options, join, open, open_history};
+
+mod of_keys;
 
 struct Server {
     operations: Arc<Operations>,
@@ -39,9 +42,9 @@ async fn start(settings: &Settings) -> Server {
 
 /// The name and the secret of a new key with a budget of a dollar.
 async fn create_key(operations: &Operations, ttl_ms: u64) -> (String, String) {
-    let request = Request::CreateKey { limits: vec!["$1".to_owned()], kill: false, ttl_ms, note: String::new() };
-    match operations.run(request).await {
-        Reply::Key { name, secret, .. } => (name, secret),
+    let new = NewKey { limits: vec!["$1".to_owned()], expires: format!("{ttl_ms}ms"), ..NewKey::default() };
+    match operations.run(Request::CreateKey(Box::new(new))).await {
+        Reply::Key(key) => (key.id, key.secret),
         other => panic!("{other:?}"),
     }
 }
@@ -93,16 +96,18 @@ async fn a_key_whose_time_is_up_is_forgotten_with_its_budget() {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(&dir);
     let server = start(&settings).await;
-    let (old, old_secret) = create_key(&server.operations, 0).await;
+    let (old, old_secret) = create_key(&server.operations, 60_000).await;
+    let revoke = Request::RevokeKey { key: old.clone(), kill: false, by: "a test".to_owned() };
+    server.operations.run(revoke).await;
     let (good, good_secret) = create_key(&server.operations, 60_000).await;
-    server.operations.forget_expired().await;
+    server.operations.forget_ended().await;
     let budgets = |desk: &mut crate::keeper::Desk, _| {
-        let of_keys = desk.ledger.budgets().filter(|budget| budget.name.as_str().starts_with(EXEC_BUDGET));
+        let of_keys = desk.ledger.budgets().filter(|budget| keys::owner(budget).is_some());
         let rows = desk.journal.keys_all().unwrap().len();
         (of_keys.map(|budget| budget.name.to_string()).collect::<Vec<_>>(), rows)
     };
     let known = server.keeper.operate(budgets).await.unwrap();
-    assert_eq!(known, (vec![format!("{EXEC_BUDGET}{good}")], 1), "{old} is gone");
+    assert_eq!(known, (vec![format!("exec {good}")], 1), "{old} is gone");
     assert_eq!(call(&server.operations, &old_secret).await, 401);
     assert_eq!(call(&server.operations, &good_secret).await, 200);
 }
@@ -114,14 +119,15 @@ async fn a_key_ends_with_its_command_here_and_after_a_start() {
     let (name, secret) = create_key(&server.operations, 60_000).await;
     let (_, other) = create_key(&server.operations, 60_000).await;
     assert_eq!(call(&server.operations, &secret).await, 200);
-    let ended = server.operations.run(Request::EndKey { key: name.clone() }).await;
+    let revoke = |key: &str| Request::RevokeKey { key: key.to_owned(), kill: false, by: "a test".to_owned() };
+    let ended = server.operations.run(revoke(&name)).await;
     assert!(matches!(ended, Reply::Done { .. }), "{ended:?}");
     assert_eq!(call(&server.operations, &secret).await, 401);
     assert_eq!(call(&server.operations, &other).await, 200);
     let rows = server.keeper.operate(|desk, _| desk.journal.keys_all().unwrap()).await.unwrap();
     let row = rows.iter().find(|row| row.id == name).unwrap();
-    assert!(row.expires_at <= clock::read().wall, "a start would let it in again");
-    let unknown = server.operations.run(Request::EndKey { key: "key-nobody".to_owned() }).await;
+    assert!(!keys::is_good(row, clock::read().wall), "a start would let it in again");
+    let unknown = server.operations.run(revoke("key-nobody")).await;
     assert!(matches!(&unknown, Reply::Failed(failure) if failure.code == "unknown_key"), "{unknown:?}");
 }
 
@@ -205,7 +211,7 @@ async fn a_key_is_not_let_in_without_the_budget_that_the_keys_table_names() {
 /// Changes the labels of every key, as a disk might.
 fn damage_keys(ledger: &std::path::Path) {
     let connection = rusqlite::Connection::open(ledger).unwrap();
-    connection.execute("UPDATE keys SET labels = '{}'", []).unwrap();
+    connection.execute("UPDATE keys SET body = replace(body, 'labels', 'babels')", []).unwrap();
 }
 
 #[tokio::test]

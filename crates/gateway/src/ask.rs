@@ -14,7 +14,7 @@ use crate::dialect::Asks;
 use crate::exchange;
 use crate::guard::HoldGuard;
 use crate::journey::{Stop, Trouble};
-use crate::port::{Admitted, Decision, DeskError, End, Fullness, Purse, Question, Recorder, Refused};
+use crate::port::{Admitted, Decision, DeskError, End, Fullness, Keys, Purse, Question, Recorder, Refused};
 use crate::report::{Report, Verdict};
 use crate::stack::{Gateway, Understood, World, whole};
 
@@ -106,6 +106,14 @@ async fn hold<W: World>(
         let mut guard = HoldGuard::new(Arc::clone(&gateway.purse), report.id);
         let (decision, ask) = decide(gateway, understood, report).await?;
         match decision {
+            // The guard gives back what is held for it.
+            Decision::Admitted(admitted)
+                if admitted.waited > Span::default() && !is_good_still(gateway, understood) =>
+            {
+                (report.seen, report.waited) = (admitted.seen, admitted.waited);
+                let why = "this key ended while its call waited for its turn; nothing was spent";
+                return Err(Answer::Unauthorized(why.to_owned()));
+            }
             Decision::Admitted(admitted) => {
                 return admit(gateway, understood, report, *admitted, ask, guard).map(Some);
             }
@@ -122,6 +130,11 @@ async fn hold<W: World>(
             Decision::Tighten => return Err(Answer::Fault("the ledger asked twice for a smaller bound".to_owned())),
         }
     }
+}
+
+/// Whether the key of a call is as good as when the call came.
+fn is_good_still<W: World>(gateway: &Gateway<W>, understood: &Understood) -> bool {
+    understood.labels.named("key").is_none_or(|key| gateway.keys.is_good(key.as_str()))
 }
 
 /// Asks the purse, again with a closer bound where it wants one; what it said, and to which ask.

@@ -6,7 +6,7 @@ use hyper::http::request::Parts;
 
 use crate::dialect::{CredentialPlace, Dialect};
 use crate::route::split_key;
-use crate::who::KEY_PREFIX;
+use crate::who::is_ours;
 
 /// Headers that belong to one connection and never pass it.
 const HOP_BY_HOP: [&str; 10] = [
@@ -118,7 +118,7 @@ fn has_key(value: &HeaderValue) -> bool {
 }
 
 fn names_key(text: &str) -> bool {
-    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word.starts_with(KEY_PREFIX))
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(is_ours)
 }
 
 /// The headers of a provider's answer that go back to the client.
@@ -137,29 +137,60 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
 }
 
-/// Whether a request really is for this machine, and from no web page of another origin.
-///
-/// A page in the user's browser can send requests to a loopback port, by its own name for it (DNS rebinding) or across
-/// origins; behind this port lies a credential that costs money.
-#[must_use]
-pub(crate) fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
-    // A second one may be the one that somebody on the way believed.
-    let hosts: Vec<_> = headers.get_all(header::HOST).iter().collect();
-    let is_one = matches!(hosts[..], [host] if host.to_str().is_ok_and(is_loopback));
-    let is_page_of_ours = |origin: &str| origin.split_once("://").is_some_and(|(_, authority)| is_loopback(authority));
-    is_one
-        && uri.authority().is_none_or(|authority| is_loopback(authority.as_str()))
-        && headers.get_all(header::ORIGIN).iter().all(|origin| origin.to_str().is_ok_and(is_page_of_ours))
+/// Which names are ours.
+#[derive(Clone, Debug, Default)]
+pub struct Hosts {
+    /// The names beside those of this machine for itself, in small letters.
+    pub names: Vec<String>,
+    /// Whether other machines reach us, by any address that we have. No page of a browser comes by one that is not its
+    /// own: only names are rebound.
+    pub is_open: bool,
 }
 
-/// Whether a `host`, `host:port` or `[v6]:port` is this machine.
-fn is_loopback(authority: &str) -> bool {
+impl Hosts {
+    /// Whether a request really is for us, and from no web page of another origin.
+    ///
+    /// A page in the user's browser can send requests to a loopback port, by its own name for it (DNS rebinding) or
+    /// across origins; behind this port lies a credential that costs money.
+    #[must_use]
+    pub(crate) fn take(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        // A second one may be the one that somebody on the way believed.
+        let hosts: Vec<_> = headers.get_all(header::HOST).iter().collect();
+        let is_one = matches!(hosts[..], [host] if host.to_str().is_ok_and(|host| self.is_ours(host)));
+        is_one
+            && uri.authority().is_none_or(|authority| self.is_ours(authority.as_str()))
+            && headers.get_all(header::ORIGIN).iter().all(|origin| origin.to_str().is_ok_and(|it| self.is_page(it)))
+    }
+
+    /// Whether a `host`, `host:port` or `[v6]:port` is a name or an address of ours.
+    fn is_ours(&self, authority: &str) -> bool {
+        let ip = || host(authority).is_some_and(|host| host.parse::<std::net::IpAddr>().is_ok());
+        self.is_known(authority) || (self.is_open && ip())
+    }
+
+    /// Whether an origin is a page that we know by name.
+    fn is_page(&self, origin: &str) -> bool {
+        origin.split_once("://").is_some_and(|(_, authority)| self.is_known(authority))
+    }
+
+    fn is_known(&self, authority: &str) -> bool {
+        host(authority)
+            .is_some_and(|host| is_loopback(host) || self.names.iter().any(|name| name.eq_ignore_ascii_case(host)))
+    }
+}
+
+/// The host of an authority, where the rest of it is a port.
+fn host(authority: &str) -> Option<&str> {
     let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((v6, rest)) => (v6, rest.strip_prefix(':').unwrap_or(if rest.is_empty() { "0" } else { rest })),
         None => authority.rsplit_once(':').unwrap_or((authority, "0")),
     };
-    let is_here = || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    port.bytes().all(|byte| byte.is_ascii_digit()) && (host.eq_ignore_ascii_case("localhost") || is_here())
+    port.bytes().all(|byte| byte.is_ascii_digit()).then_some(host)
+}
+
+/// Whether a host is this machine's name for itself.
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Whether the body is sent as it is: what is packed cannot be read here, and must not be read otherwise elsewhere.
@@ -198,6 +229,7 @@ mod tests {
             ("x-goog-api-key", "secret"),
             ("api-key", "secret"),
             ("x-title", "Bearer alm_secret"),
+            ("x-shout", "ALM_SECRET"),
             ("x-app", "calm_reader"),
             ("anthropic-beta", "a,b"),
             ("accept-encoding", "gzip"),
@@ -242,7 +274,8 @@ mod tests {
     #[test]
     fn only_this_machine_may_ask() {
         let here = Uri::from_static("/v1/messages");
-        let asks = |host: &str| is_local(&here, &[(header::HOST, host.parse().unwrap())].into_iter().collect());
+        let asks =
+            |host: &str| Hosts::default().take(&here, &[(header::HOST, host.parse().unwrap())].into_iter().collect());
         for host in ["127.0.0.1:4141", "localhost:4141", "[::1]:4141", "[::1]", "LOCALHOST"] {
             assert!(asks(host), "{host}");
         }
@@ -251,16 +284,35 @@ mod tests {
         {
             assert!(!asks(host), "{host}");
         }
-        assert!(!is_local(&here, &HeaderMap::new()));
-        let from = |origin| is_local(&here, &headers(&[("host", "localhost"), ("origin", origin)]));
+        assert!(!Hosts::default().take(&here, &HeaderMap::new()));
+        let from = |origin| Hosts::default().take(&here, &headers(&[("host", "localhost"), ("origin", origin)]));
         assert!(from("http://localhost:3000"));
         assert!(!from("https://evil.example") && !from("null"));
         let local = headers(&[("host", "localhost")]);
-        assert!(is_local(&Uri::from_static("http://127.0.0.1:4141/v1/messages"), &local));
-        assert!(!is_local(&Uri::from_static("http://evil.example/v1/messages"), &local));
+        assert!(Hosts::default().take(&Uri::from_static("http://127.0.0.1:4141/v1/messages"), &local));
+        assert!(!Hosts::default().take(&Uri::from_static("http://evil.example/v1/messages"), &local));
         let mut two = local.clone();
         two.append("host", HeaderValue::from_static("evil.example"));
-        assert!(!is_local(&here, &two));
+        assert!(!Hosts::default().take(&here, &two));
+    }
+
+    #[test]
+    fn where_others_may_ask_they_do_so_by_a_name_or_an_address_of_ours() {
+        let here = Uri::from_static("/v1/messages");
+        let open = Hosts { names: vec!["almoner.corp".to_owned()], is_open: true };
+        let asks = |host: &str| open.take(&here, &[(header::HOST, host.parse().unwrap())].into_iter().collect());
+        for host in ["almoner.corp", "Almoner.Corp:4141", "10.0.0.5:4141", "[fd00::1]:4141", "localhost"] {
+            assert!(asks(host), "{host}");
+        }
+        for host in ["evil.example", "almoner.corp.evil.example", "xalmoner.corp", "10.0.0.5.evil.example", ""] {
+            assert!(!asks(host), "{host}");
+        }
+        let from = |origin| open.take(&here, &headers(&[("host", "almoner.corp"), ("origin", origin)]));
+        assert!(from("https://almoner.corp") && !from("https://10.0.0.5") && !from("https://evil.example"));
+        // A name alone opens nothing else.
+        let named = Hosts { is_open: false, ..open.clone() };
+        let by = |host| named.take(&here, &headers(&[("host", host)]));
+        assert!(by("almoner.corp") && !by("10.0.0.5"));
     }
 
     #[test]

@@ -193,7 +193,7 @@ async fn straight<W: World>(gateway: Arc<Gateway<W>>, came: Came, home: Result<u
     let endpoint = came.endpoint;
     let aimed = match home {
         Ok(provider) => gateway.aim(came, provider, None),
-        Err(answer) => Err(Box::new(Rejection { answer, of: Of::Key(came.who.key.labels) })),
+        Err(answer) => Err(Box::new(Rejection { answer, of: Of::Key(came.who.key.labels.clone()) })),
     };
     match aimed {
         Err(rejection) => reject(&gateway, endpoint, *rejection),
@@ -447,7 +447,8 @@ impl<W: World> Journey<W> {
             return Vec::new();
         }
         let all = self.gateway.budgets();
-        all.iter().filter(|budget| budget.counts(&self.labels)).map(|budget| budget.name.clone()).collect()
+        let all = all.iter().chain(&self.came.who.key.budgets);
+        all.filter(|budget| budget.counts(&self.labels)).map(|budget| budget.name.clone()).collect()
     }
 
     fn note(&mut self, point: &Point, trouble: Trouble) {

@@ -30,6 +30,7 @@ mod stack;
 mod survivor;
 mod who;
 
+pub use http::Hosts;
 pub use port::{
     Admitted, Decision, DeskError, End, KeyFacts, Keys, Purse, Question, Recorder, Refused, Upstream, UpstreamError,
 };

@@ -69,7 +69,7 @@ pub(crate) fn answer<U: Upstream>(
 ) -> Result<Response<ClientBody>, Answer> {
     let dialect = dialect(path, &head.headers);
     let mut models = listed(dialect, providers, prices, now);
-    models.retain(|model| may_use(key, model));
+    models.retain(|model| key.may_use(model.id, Some(model.price.model())));
     let wanted = LISTS.iter().find_map(|list| one(path, list)).map(|name| name.replace("%2F", "/"));
     let body = match wanted {
         Some(name) => {
@@ -81,11 +81,6 @@ pub(crate) fn answer<U: Upstream>(
     let mut response = Response::new(full_body(Bytes::from(body.to_string())));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
-}
-
-/// Whether a key may use a model. Keys have no lists of models yet: theirs are asked here.
-const fn may_use(_key: &KeyFacts, _model: &Model<'_>) -> bool {
-    true
 }
 
 fn listed<'b, U: Upstream>(

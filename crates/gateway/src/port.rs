@@ -3,10 +3,12 @@
 //! The daemon implements these with the real ledger, the real history and real sockets.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use almoner_ledger::{AccountView, Admission, LimitView};
 pub use almoner_ledger::{DeskError, End, Question, Refused};
-use almoner_units::{AccountKey, CallId, Charge, Labels, Level, Priority, Span, Timestamp};
+use almoner_policy::ModelPattern;
+use almoner_units::{AccountKey, Budget, CallId, Charge, Labels, Level, Priority, Span, Timestamp};
 use hyper::body::Bytes;
 use hyper::{Request, Response};
 use tokio::sync::oneshot;
@@ -87,20 +89,33 @@ pub struct KeyFacts {
     pub labels: Labels,
     /// The highest priority that its calls may have.
     pub priority_max: Priority,
+    /// The models that it may use; empty: every model.
+    pub models: Vec<ModelPattern>,
+    /// The budgets that count its calls and nobody else's, beside those in force for everybody.
+    pub budgets: Vec<Budget>,
 }
 
 impl KeyFacts {
     /// Whoever reaches the loopback port without a key of ours.
     #[must_use]
     pub fn anyone() -> Self {
-        Self { labels: Labels::new(), priority_max: Priority::High }
+        Self { labels: Labels::new(), priority_max: Priority::High, models: Vec::new(), budgets: Vec::new() }
+    }
+
+    /// Whether it may use a model that is asked for by `name` and that the price book knows as `known_as`.
+    #[must_use]
+    pub fn may_use(&self, name: &str, known_as: Option<&str>) -> bool {
+        ModelPattern::allow(&self.models, name, known_as)
     }
 }
 
 /// The keys that we gave out.
 pub trait Keys: Send + Sync + 'static {
     /// Who holds this key; `None` where it is none of ours, or no longer.
-    fn find(&self, key: &str) -> Option<KeyFacts>;
+    fn find(&self, key: &str) -> Option<Arc<KeyFacts>>;
+
+    /// Whether the key with this value of the label `key` is still good: a call may have waited for its turn.
+    fn is_good(&self, key: &str) -> bool;
 }
 
 /// Takes reports of calls, for history; may lag, may lose, never blocks.

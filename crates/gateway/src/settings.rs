@@ -2,15 +2,20 @@
 
 use almoner_units::Span;
 
+use crate::http::Hosts;
 use crate::relay::Patience;
 
 /// What the config says to the gateway; plain values, checked before.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct GatewaySettings {
     /// The most output that one call is let to have, in tokens.
     pub max_output: u64,
     /// The output that is reserved for a call which asks for none, in tokens.
     pub default_output: u64,
+    /// The names and addresses by which a request may ask for us.
+    pub hosts: Hosts,
+    /// Whether only those are let in who have one of our keys.
+    pub require_key: bool,
     /// Whether a call with a part that nobody here knows is refused.
     pub strict: bool,
     /// How long a call waits for its turn.

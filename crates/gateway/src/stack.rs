@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use almoner_policy::{Overheads, Price, PriceBook};
-use almoner_units::{AccountKey, Budget, BudgetName, Labels, Meter, Priority};
+use almoner_policy::{ModelPattern, Overheads, Price, PriceBook};
+use almoner_units::{AccountKey, Budget, BudgetName, LabelValue, Labels, Meter, Priority};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Bytes};
 use hyper::http::request::Parts;
@@ -25,7 +25,7 @@ use crate::journey::{self, Hop, Roads};
 use crate::labels::{Said, labels};
 use crate::models;
 use crate::pipe::full_body;
-use crate::port::{Keys, Purse, Recorder, Upstream};
+use crate::port::{KeyFacts, Keys, Purse, Recorder, Upstream};
 use crate::provider::{Provider, Shown};
 use crate::reject::{Kept, Of, Rejection, reject, turn_away};
 use crate::relay::ClientBody;
@@ -55,7 +55,7 @@ pub trait World: Send + Sync + 'static {
 pub struct Gateway<W: World> {
     pub(crate) purse: Arc<W::Purse>,
     pub(crate) recorder: W::Recorder,
-    keys: W::Keys,
+    pub(crate) keys: W::Keys,
     pub(crate) providers: Vec<Provider<W::Upstream>>,
     pub(crate) settings: GatewaySettings,
     pub(crate) book: PriceBook,
@@ -101,9 +101,6 @@ pub(crate) struct Understood {
     /// Where it can go on to, of a call that takes a route.
     pub(crate) hop: Option<Box<Hop>>,
 }
-
-/// What is told who shows a key that is none of ours.
-const BAD_KEY: &str = "this key is not one of Almoner's, or no longer good; `almoner exec` makes one for each command";
 
 /// What is told of the tools that a call had to do without.
 const LEFT_OUT: &str = "tools.web_search";
@@ -184,8 +181,9 @@ impl<W: World> Gateway<W> {
         http::clear_query(&mut head);
         let (path_key, path) = split_key(head.uri.path());
         // Before all else: no other machine's page is told even which paths there are.
-        if !http::is_local(&head.uri, &head.headers) {
-            let why = "this port answers only requests for this machine's own address, from no other web origin";
+        if !self.settings.hosts.take(&head.uri, &head.headers) {
+            let why = "this port answers only requests for an address of its own, from no other web origin; names for it \
+                       stand in `hosts` in the config";
             return turn_away(&self, Dialect::of_path(path), &Answer::Forbidden(why.to_owned()));
         }
         let route = match Route::of(&head.method, path) {
@@ -210,10 +208,11 @@ impl<W: World> Gateway<W> {
     /// Answers a question about models.
     fn models(&self, head: &Parts, path: &str, path_key: Option<&PathKey>) -> Response<ClientBody> {
         let dialect = models::dialect(path, &head.headers);
-        let answered =
-            who(&head.headers, path_key, &self.keys).map_err(|_| Answer::Unauthorized(BAD_KEY.to_owned())).and_then(
-                |who| models::answer(head, path, &who.key, &self.providers, self.book.prices(), self.purse.now()),
-            );
+        let who = who(&head.headers, path_key, &self.keys, self.settings.require_key);
+        let who = who.map_err(|bad| Answer::Unauthorized(bad.message().to_owned()));
+        let answered = who.and_then(|who| {
+            models::answer(head, path, &who.key, &self.providers, self.book.prices(), self.purse.now())
+        });
         answered.unwrap_or_else(|answer| whole(answer.respond(dialect, None)))
     }
 
@@ -229,8 +228,8 @@ impl<W: World> Gateway<W> {
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let who = who(&head.headers, path_key, &self.keys)
-            .map_err(|_| Rejection::of_nobody(Answer::Unauthorized(BAD_KEY.to_owned())))?;
+        let who = who(&head.headers, path_key, &self.keys, self.settings.require_key)
+            .map_err(|bad| Rejection::of_nobody(Answer::Unauthorized(bad.message().to_owned())))?;
         match self.read(endpoint, &head, body).await {
             Ok((call, body)) => Ok(Came { endpoint, call, body, head, who }),
             Err(answer) => Err(Box::new(Rejection { answer, of: Of::Key(who.key.labels.clone()) })),
@@ -248,13 +247,16 @@ impl<W: World> Gateway<W> {
         let at = self.purse.now();
         let price = self.price(provider, &call.model, at);
         let brought = call.bring(|model| self.price(provider, model, at));
+        let is_look = endpoint.asks == Asks::Look;
+        let forbidden = if is_look { None } else { self.forbidden(&who.key, &call, provider, at) };
         let said =
             Said { session: call.session.as_deref(), provider: &self.providers[provider].name, model: &call.model };
         let (labels, priority) = labels(&head.headers, &who.key, said);
         let all = self.budgets();
         let by_book = book_name(&labels, price.as_ref());
         let names = [by_book.as_ref(), Some(&labels)];
-        let counting: Vec<_> = all.iter().filter_map(|budget| Some((budget, counted_by(budget, &names)?))).collect();
+        let counting = all.iter().chain(&who.key.budgets);
+        let counting: Vec<_> = counting.filter_map(|budget| Some((budget, counted_by(budget, &names)?))).collect();
         let accounts = counting.iter().map(|(budget, labels)| budget.account(labels)).collect();
         let hard = || counting.iter().map(|(budget, _)| *budget).filter(|budget| budget.mode.is_hard());
         let counts_dollars = |budget: &Budget| budget.limits.iter().any(|limit| limit.meter == Meter::Usd);
@@ -277,7 +279,7 @@ impl<W: World> Gateway<W> {
             hop,
         });
         let unpriced = unpriced.map(|unknown| Answer::Policy { code: "price_missing", message: unknown.to_string() });
-        match unpriced.map_or_else(|| self.check_policy(&understood), Err) {
+        match forbidden.or(unpriced).map_or_else(|| self.check_policy(&understood), Err) {
             Ok(()) => Ok(understood),
             Err(answer) => Err(Box::new(Rejection { answer, of: Of::Call(understood) })),
         }
@@ -359,6 +361,21 @@ impl<W: World> Gateway<W> {
             return Some(Price::free());
         }
         self.book.find(Some(&provider.name), model, at).or_else(|| self.book.find(None, model, at)).cloned()
+    }
+
+    /// Refuses a model that the key may not use, be it called by whatever name, or brought in by a tool.
+    fn forbidden(&self, key: &KeyFacts, call: &Call, provider: usize, at: almoner_units::Timestamp) -> Option<Answer> {
+        let known_as = |model: &str| self.price(provider, model, at).map(|price| price.model().to_owned());
+        let mut asked = std::iter::once(call.model.as_str()).chain(call.brought());
+        let model = asked.find(|model| !key.may_use(model, known_as(model).as_deref()))?;
+        let name = key.labels.named("key").map_or("", LabelValue::as_str);
+        let may: Vec<&str> = key.models.iter().map(ModelPattern::as_str).collect();
+        let message = format!(
+            "the key `{name}` may not use `{}`; it may use {}; ask whoever made it for another",
+            dialect::printable(model),
+            may.join(", ")
+        );
+        Some(Answer::Policy { code: "model_not_allowed", message })
     }
 
     /// Refuses what no budget's numbers need be asked about.

@@ -117,6 +117,12 @@ impl Ledger {
         self.books.budgets.values().map(|budget| &**budget)
     }
 
+    /// The budget of this name, where it is in force.
+    #[must_use]
+    pub fn budget(&self, name: &BudgetName) -> Option<&Budget> {
+        self.books.budgets.get(name).map(|budget| &**budget)
+    }
+
     /// The number of an account, opened where it is not open yet; `None` where its budget does not exist.
     ///
     /// `opener` is the key of the call that asks. Past [`MAX_ACCOUNTS_PER_KEY`] accounts of one budget, further label

@@ -8,6 +8,7 @@
 //! `datetime('now', '-1 day')` gives; money is in dollars where the column is `cost`, and exact in `cost_nano`.
 
 mod calls;
+mod keys;
 mod record;
 mod schema;
 mod throttle;
@@ -22,6 +23,7 @@ use almoner_ledger::AccountView;
 use almoner_units::{CallId, Timestamp};
 use rusqlite::{Connection, OpenFlags, Transaction};
 
+pub use keys::KeyUsed;
 pub use record::{
     BoundPart, CallRecord, Decision, HistoryEvent, Outcome, OutcomeRecord, ThrottleAction, ThrottleRecord,
     VerdictRecord,

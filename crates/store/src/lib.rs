@@ -34,10 +34,10 @@ mod wire;
 pub use chain::Chain;
 pub use error::{AppendError, OpenError, ReadError};
 pub use history::{
-    BoundPart, CallRecord, Decision, History, HistoryError, HistoryEvent, Outcome, OutcomeRecord, ThrottleAction,
-    ThrottleRecord, VerdictRecord,
+    BoundPart, CallRecord, Decision, History, HistoryError, HistoryEvent, KeyUsed, Outcome, OutcomeRecord,
+    ThrottleAction, ThrottleRecord, VerdictRecord,
 };
 pub use journal::{Journal, Recovered};
-pub use keys::StoredKey;
+pub use keys::{KeyChange, StoredKey, StoredSecret};
 pub use repair::{RepairError, RepairMode, RepairReport, repair};
 pub use verify::{VerifyReport, verify};

@@ -130,7 +130,8 @@ pub(crate) fn scan(
 fn identify(connection: &Connection, file: &Path) -> Result<Identity, OpenError> {
     let reading = |error| OpenError::reading(file, 1, error);
     let found = sqlite::form(connection).map_err(reading)?;
-    if ![sqlite::FORM, sqlite::FORM_WITHOUT_SNAPSHOTS].contains(&found) {
+    let known = [sqlite::FORM, sqlite::FORM_WITHOUT_NAMED_KEYS, sqlite::FORM_WITHOUT_SNAPSHOTS];
+    if !known.contains(&found) {
         return Err(OpenError::Newer { file: file.to_owned(), found, known: sqlite::FORM });
     }
     let (ledger, epoch) = connection

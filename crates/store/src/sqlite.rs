@@ -9,12 +9,15 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::error::OpenError;
+use crate::keys;
 
 /// `almn`: what the header of a ledger's database says it is.
 pub(crate) const APPLICATION: i32 = 0x616c_6d6e;
 /// The form of the tables and of the bodies in them.
-pub(crate) const FORM: i64 = 2;
-/// The form without snapshots, which is read, and made into the one that this version writes.
+pub(crate) const FORM: i64 = 3;
+/// The form in which only single commands had keys; it is read, and made into the one that this version writes.
+pub(crate) const FORM_WITHOUT_NAMED_KEYS: i64 = 2;
+/// The form before that, which has no snapshots either.
 pub(crate) const FORM_WITHOUT_SNAPSHOTS: i64 = 1;
 /// The first SQLite without the fault that resets a log too early.
 const OLDEST: i32 = 3_051_003;
@@ -36,15 +39,6 @@ const TABLES: &str = "
         at_ms INTEGER NOT NULL,
         body  TEXT NOT NULL,
         seal  BLOB NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE keys (
-        id            TEXT PRIMARY KEY,
-        hash          BLOB NOT NULL,
-        labels        TEXT NOT NULL,
-        expires_at_ms INTEGER NOT NULL,
-        created_at_ms INTEGER NOT NULL,
-        note          TEXT NOT NULL,
-        seal          BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
 ";
 
@@ -118,17 +112,22 @@ pub(crate) fn create(connection: &Connection, id: Option<&[u8; 16]>, epoch: u64)
     new.pragma_update(None, "user_version", FORM)?;
     new.execute_batch(TABLES)?;
     new.execute_batch(SNAPSHOT_TABLES)?;
+    new.execute_batch(keys::TABLE)?;
     new.execute("INSERT INTO ledger VALUES (coalesce(?1, randomblob(16)), ?2)", (id.map(|id| &id[..]), epoch))?;
     new.commit()
 }
 
 /// Gives a sound ledger of an earlier form the tables that it has not.
 pub(crate) fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
-    if form(connection)? != FORM_WITHOUT_SNAPSHOTS {
+    let found = form(connection)?;
+    if found == FORM {
         return Ok(());
     }
     run(connection, |new| {
-        new.execute_batch(SNAPSHOT_TABLES)?;
+        if found == FORM_WITHOUT_SNAPSHOTS {
+            new.execute_batch(SNAPSHOT_TABLES)?;
+        }
+        keys::upgrade(new)?;
         new.pragma_update(None, "user_version", FORM)
     })
 }

@@ -5,10 +5,12 @@
 //! error and never a panic.
 
 mod fact;
+mod key;
 mod parts;
 mod snapshot;
 
 pub(crate) use fact::{decode, encode};
+pub(crate) use key::StoredKeyWire;
 pub(crate) use parts::{AssumedWire, KeyWire, ViewWire, labels_from_json, labels_to_json};
 pub(crate) use snapshot::{HeadWire, PartWire, closed_from_bytes, closed_to_bytes};
 

@@ -4,12 +4,13 @@
 //! The command gets a key of its own by environment; when it ends, so do this process, with its exit code.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
-use almoner_api::{BudgetInfo, ConfigInfo, KeySummary, Reply, Request};
+use almoner_api::{BudgetInfo, ConfigInfo, KeySummary, NewKey, Reply, Request, ShownKey};
 use almoner_config::Flags;
 use almoner_units::{Mode, counted};
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,7 +23,9 @@ use crate::fail::{Failed, Manner, Outcome};
 use crate::show;
 
 /// How long a key is good for; a command that runs longer makes no more calls.
-const KEY_TTL_MS: u64 = 7 * 24 * 3_600_000;
+const KEY_EXPIRES: &str = "7d";
+/// Who makes it and ends it, for the audit.
+const BY: &str = "almoner exec";
 /// How long a server that was just started may take to answer.
 const START_MAX: Duration = Duration::from_secs(20);
 /// How long the winner of a race to start may take to answer, once the loser has gone.
@@ -173,12 +176,26 @@ fn start_server(common: &Common, state: &Path, log: &Path) -> Result<std::proces
 
 fn create_key(client: &mut Client, exec: &Exec, limits: Vec<String>) -> Result<Allowance, Failed> {
     let note = exec.command.first().map(|name| name.to_string_lossy().chars().take(100).collect()).unwrap_or_default();
-    let request = Request::CreateKey { limits, kill: exec.kill, ttl_ms: KEY_TTL_MS, note };
-    match client.ask(&request)? {
-        Reply::Key { name, secret, listen, credentials, dialects, budgets, config, .. } => {
-            Ok(Allowance { name, secret, listen, credentials, dialects, budgets, config, notes: Vec::new() })
-        }
-        _ => Err(unexpected()),
+    let new = NewKey {
+        limits,
+        mode: exec.kill.then(|| Mode::KillRunning.to_string()),
+        expires: KEY_EXPIRES.to_owned(),
+        note,
+        by: BY.to_owned(),
+        ..NewKey::default()
+    };
+    let Reply::Key(key) = client.ask(&Request::CreateKey(Box::new(new)))? else { return Err(unexpected()) };
+    let ShownKey { id, secret, listen, credentials, dialects, budgets, config, .. } = *key;
+    let listen = reached_at(&listen);
+    Ok(Allowance { name: id, secret, listen, credentials, dialects, budgets, config, notes: Vec::new() })
+}
+
+/// The address by which this machine reaches a server that listens on all of its addresses.
+fn reached_at(listen: &str) -> String {
+    match listen.parse::<SocketAddr>() {
+        Ok(SocketAddr::V4(all)) if all.ip().is_unspecified() => format!("127.0.0.1:{}", all.port()),
+        Ok(SocketAddr::V6(all)) if all.ip().is_unspecified() => format!("[::1]:{}", all.port()),
+        _ => listen.to_owned(),
     }
 }
 
@@ -332,7 +349,10 @@ fn headers_with(own: &str, secret: &str) -> String {
 /// Ends the key with its command, so that nothing that the command left behind goes on spending.
 fn end_key(state: &Path, key: String) {
     // Where the server is gone, its time ends the key.
-    drop(Client::connect(state).map(|mut client| client.ask(&Request::EndKey { key })));
+    drop(
+        Client::connect(state)
+            .map(|mut client| client.ask(&Request::RevokeKey { key, kill: false, by: BY.to_owned() })),
+    );
 }
 
 /// By what a command without a purse is bounded, in words.

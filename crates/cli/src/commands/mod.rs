@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod exec;
 pub(crate) mod explain;
 pub(crate) mod holds;
+pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod meter;
 pub(crate) mod prices;

@@ -12,8 +12,14 @@ use crate::show;
 
 pub(crate) fn run(common: &Common, serve: &Serve) -> Outcome {
     let idle_exit = serve.idle_exit.as_deref().map(str::parse).transpose()?;
-    let flags =
-        Flags { listen: serve.listen.clone(), no_budgets: serve.no_budgets, strict: serve.strict, ..Flags::default() };
+    let flags = Flags {
+        listen: serve.listen.clone(),
+        personal: serve.personal,
+        require_key: serve.require_key,
+        no_budgets: serve.no_budgets,
+        strict: serve.strict,
+        ..Flags::default()
+    };
     let settings = settings(common, flags)?;
     settings.warnings().iter().for_each(|warning| show::line(format!("warning: {warning}")));
     let options = Options { version: env!("CARGO_PKG_VERSION"), idle_exit };

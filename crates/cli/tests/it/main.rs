@@ -10,6 +10,7 @@ mod exec;
 mod first;
 mod full;
 mod hostile;
+mod keys;
 mod leaving;
 mod passing;
 mod provider;

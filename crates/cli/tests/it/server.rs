@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use almoner_api::{AccountInfo, CallInfo, HoldInfo, LimitInfo, Reply, Request, Status, read_line, write_line};
+use almoner_api::{AccountInfo, CallInfo, HoldInfo, LimitInfo, NewKey, Reply, Request, Status, read_line, write_line};
 use almoner_testkit::{Answer, NoAnswer, Patience, Post};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -161,8 +161,10 @@ impl Server {
     #[track_caller]
     pub(crate) fn key(&self, limits: &[&str], kill: bool) -> (String, String) {
         let limits = limits.iter().map(|limit| (*limit).to_owned()).collect();
-        match self.ask(&Request::CreateKey { limits, kill, ttl_ms: 3_600_000, note: "a test".to_owned() }) {
-            Reply::Key { name, secret, .. } => (name, secret),
+        let mode = kill.then(|| "kill-running".to_owned());
+        let new = NewKey { limits, mode, expires: "1h".to_owned(), note: "a test".to_owned(), ..NewKey::default() };
+        match self.ask(&Request::CreateKey(Box::new(new))) {
+            Reply::Key(key) => (key.id, key.secret),
             other => panic!("{other:?}"),
         }
     }

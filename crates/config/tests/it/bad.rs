@@ -147,10 +147,12 @@ fn bad_toml() {
 #[test]
 fn bad_values() {
     toml(
-        "listen = \"0.0.0.0:4141\"",
-        "1:10",
-        "this version listens on a loopback address only: anybody who reaches the port spends from the budgets",
+        "listen = \"0.0.0.0:4141\"\nrequire_key = false",
+        "2:15",
+        "everybody who reaches 0.0.0.0:4141 would spend from the budgets without a key",
     );
+    toml("hosts = [\"https://a.example\"]", "1:10", "`https://a.example` is no name of a host");
+    toml("hosts = [\"a.example\", 7]", "1:23", "this must be text, not a number");
     toml("listen = \"localhost\"", "1:10", "`localhost` is no address with a port; write it like 127.0.0.1:4141");
     toml("listen = 4141", "1:10", "this must be text, not a number");
     toml("state = \"\"", "1:9", "this is empty");
@@ -384,9 +386,9 @@ fn the_environment_and_the_flags_are_shown_like_a_file() {
         "",
         "the key in the variable ANTHROPIC_API_KEY has characters that no key has",
     );
-    let listen = Flags { listen: Some("1.2.3.4:5".to_owned()), ..Flags::default() };
+    let listen = Flags { listen: Some("1.2.3.4".to_owned()), ..Flags::default() };
     let errors = from(&[], listen).unwrap_err().to_string();
-    assert!(errors.contains("1 | --listen 1.2.3.4:5\n  |          ^^^^^^^^^"), "{errors}");
+    assert!(errors.contains("1 | --listen 1.2.3.4\n  |          ^^^^^^^"), "{errors}");
     let homeless = Sources { state_dir: None, ..Sources::empty("") };
     only(load(&homeless), "", "no folder for state is known: this user has no home");
 }

@@ -76,6 +76,44 @@ fn every_setting_of_one_value_is_read() {
 }
 
 #[test]
+fn a_key_is_required_wherever_others_reach_the_port() {
+    let required = |text: &str| good(text).require_key;
+    assert!(!required("") && !required("listen = \"[::1]:9\"") && required("require_key = true"));
+    for open in ["0.0.0.0:4141", "[::]:4141", "10.0.0.5:4141", "192.168.1.2:1"] {
+        let settings = good(&format!("listen = \"{open}\""));
+        assert!(settings.require_key, "{open}");
+        let warnings = settings.warnings().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        assert!(warnings.contains("unencrypted"), "{warnings}");
+    }
+    // Nothing turns it off there: no layer, and no flag.
+    let mut open = sources("almoner.toml", "listen = \"0.0.0.0:4141\"");
+    open.env = env(&[("ALMONER_REQUIRE_KEY", "false")]);
+    assert!(load(&open).unwrap_err().to_string().contains("would spend from the budgets"));
+    open.env.clear();
+    open.flags = Flags { personal: true, ..Flags::default() };
+    assert!(load(&open).unwrap_err().to_string().contains("--personal"));
+    // On loopback the flag says what the file does not.
+    let mut closed = sources("almoner.toml", "require_key = true");
+    closed.flags = Flags { personal: true, ..Flags::default() };
+    assert!(!load(&closed).unwrap().require_key);
+    closed.flags = Flags { require_key: true, ..Flags::default() };
+    closed.file = None;
+    assert!(load(&closed).unwrap().require_key);
+}
+
+#[test]
+fn hosts_are_a_list_or_a_text_with_commas() {
+    assert_eq!(good("").hosts, ["localhost"]);
+    assert_eq!(good("hosts = [\"Almoner.Corp\", \"b\"]").hosts, ["almoner.corp", "b"]);
+    let mut named = sources("almoner.toml", "");
+    named.env = env(&[("ALMONER_HOSTS", "a.example, b.example")]);
+    let settings = load(&named).unwrap();
+    assert_eq!(settings.hosts, ["a.example", "b.example"]);
+    let shown = settings.origins().iter().find(|setting| setting.key == "hosts").unwrap();
+    assert_eq!(shown.value, "a.example, b.example");
+}
+
+#[test]
 fn the_usual_output_is_never_above_the_most() {
     assert_eq!(good("max_output = 1000").default_output, 1000);
 }

@@ -163,6 +163,11 @@ impl Call {
         Ok(())
     }
 
+    /// The models that its tools bring in beside its own.
+    pub(crate) fn brought(&self) -> impl Iterator<Item = &str> {
+        self.brings.iter().map(|(_, model)| model.as_str())
+    }
+
     /// What `strict = true` refuses, by name: members, betas and parts that nobody here knows.
     #[must_use]
     pub fn refused_when_strict(&self) -> &[String] {

@@ -143,6 +143,6 @@ fn word<'d>(object: &Object<'d>, name: &str) -> Result<Option<Cow<'d, str>>, Bad
 }
 
 /// A name out of a stranger's body, fit to be printed.
-fn printable(name: &str) -> String {
+pub(crate) fn printable(name: &str) -> String {
     name.chars().take(96).collect::<String>().escape_debug().to_string()
 }

@@ -1,5 +1,9 @@
 //! Lists of models, each in the words of whoever asks.
 
+use std::sync::Arc;
+
+use almoner_gateway::KeyFacts;
+use almoner_policy::ModelPattern;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
@@ -72,6 +76,20 @@ async fn googles_clients_read_googles_list() {
         let names = ids(&list["models"], "name");
         assert!(!names.is_empty() && names.iter().all(|name| name.starts_with("models/gemini")), "{names:?}");
     }
+}
+
+#[tokio::test]
+async fn a_key_sees_the_models_that_it_may_use() {
+    let bench = Bench::dollar();
+    let models = vec![ModelPattern::new("gpt-5.6*"), ModelPattern::new("gpt-4o-2024-08-06")];
+    let facts = KeyFacts { models, ..KeyFacts::anyone() };
+    bench.shared.state().keys.insert("alm_few".to_owned(), Arc::new(facts));
+    let request = Request::get("/v1/models").header("host", "localhost").header("authorization", "Bearer alm_few");
+    let response = bench.call(request.body(Full::new(Bytes::new())).unwrap()).await;
+    let list: Json = serde_json::from_str(&read(response).await.0).unwrap();
+    let ids = ids(&list["data"], "id");
+    assert!(ids.contains(&"gpt-5.6") && ids.contains(&"gpt-4o-2024-08-06"), "{ids:?}");
+    assert!(ids.iter().all(|id| id.starts_with("gpt-5.6") || *id == "gpt-4o-2024-08-06"), "{ids:?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! A false world around a real gateway: a purse over a real ledger, a provider that answers as it is told, and a record
 //! of every end and report.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -9,8 +9,9 @@ use std::task::Poll;
 
 use almoner_gateway::dialect::Dialect;
 use almoner_gateway::{
-    Admitted, ClientBody, Credential, Decision, DeskError, End, Gateway, GatewaySettings, KeyFacts, Keys, Patience,
-    Pinned, Provider, Purse, Question, Recorder, Refused, Report, Upstream, UpstreamBody, UpstreamError, World,
+    Admitted, ClientBody, Credential, Decision, DeskError, End, Gateway, GatewaySettings, Hosts, KeyFacts, Keys,
+    Patience, Pinned, Provider, Purse, Question, Recorder, Refused, Report, Upstream, UpstreamBody, UpstreamError,
+    World,
 };
 use almoner_ledger::{Ledger, Patience as Waits, Reserve, Verdict, Who};
 use almoner_policy::{PriceBook, Route};
@@ -39,6 +40,8 @@ pub(crate) struct State {
     pub(crate) cuts: Vec<oneshot::Sender<String>>,
     /// Whether the purse says yes and nobody is there to hear it.
     pub(crate) admits_and_stalls: bool,
+    /// The keys that are good.
+    pub(crate) keys: HashMap<String, Arc<KeyFacts>>,
     script: VecDeque<Script>,
     ids: u8,
 }
@@ -115,8 +118,13 @@ impl Purse for Shared {
 }
 
 impl Keys for Shared {
-    fn find(&self, _key: &str) -> Option<KeyFacts> {
-        None
+    fn find(&self, key: &str) -> Option<Arc<KeyFacts>> {
+        self.state().keys.get(key).cloned()
+    }
+
+    fn is_good(&self, key: &str) -> bool {
+        let state = self.state();
+        state.keys.values().any(|facts| facts.labels.named("key").is_some_and(|known| known.as_str() == key))
     }
 }
 
@@ -204,6 +212,8 @@ impl Bench {
         let settings = GatewaySettings {
             max_output: 32_000,
             default_output: 4_096,
+            hosts: Hosts::default(),
+            require_key: false,
             strict: false,
             wait_max: second,
             receive_max: second,

@@ -9,8 +9,8 @@ use rusqlite::Connection;
 
 use super::world::{START, State, World, account};
 use crate::{
-    BoundPart, CallRecord, Decision, History, HistoryEvent, Outcome, OutcomeRecord, ThrottleAction, ThrottleRecord,
-    VerdictRecord,
+    BoundPart, CallRecord, Decision, History, HistoryEvent, KeyUsed, Outcome, OutcomeRecord, ThrottleAction,
+    ThrottleRecord, VerdictRecord,
 };
 
 /// The queries of the first requirement, to the letter.
@@ -102,6 +102,44 @@ fn throttle(at: Timestamp, session: Option<&str>, level: Level) -> ThrottleRecor
         priority: Some(Priority::Low),
         reason: "low waits at soft".to_owned(),
     }
+}
+
+#[test]
+fn what_each_key_has_used_is_added_up() {
+    let state = State::new();
+    let mut history = History::open(&state.dir()).unwrap();
+    let of = |number, secs, key: Option<&str>, decision| {
+        let mut verdict = verdict(number, START.after(Span::from_secs(secs)), "s");
+        verdict.labels = key.map_or_else(Labels::new, |key| labels(&[("key", key), ("tag.key", "other")]));
+        HistoryEvent::Verdict(Box::new(VerdictRecord { decision, ..verdict }))
+    };
+    let end = |number, word, tokens, nano| HistoryEvent::Outcome(Box::new(outcome(number, START, word, tokens, nano)));
+    let events = [
+        of(1, 1, Some("ci-1"), Decision::Admitted),
+        end(1, Outcome::Settled, 10, 100),
+        of(2, 9, Some("ci-1"), Decision::Admitted),
+        end(2, Outcome::Assumed, 7, 50),
+        of(3, 5, Some("ci-1"), Decision::Rejected),
+        of(4, 6, Some("ci-2"), Decision::Refused),
+        of(5, 7, None, Decision::Admitted),
+        end(5, Outcome::Settled, 1, 1),
+        // The verdict of this one was lost, and nobody knows whose it was.
+        end(6, Outcome::Settled, 1, 1),
+    ];
+    history.flush(&events).unwrap();
+    let used = |key: &str, secs, calls, refused, tokens, cost_nano, assumed_nano| KeyUsed {
+        key: key.to_owned(),
+        last_at: START.after(Span::from_secs(secs)),
+        calls,
+        refused,
+        tokens,
+        cost_nano,
+        assumed_nano,
+    };
+    let (one, two) = (used("ci-1", 9, 2, 1, 17, 100, 50), used("ci-2", 6, 0, 1, 0, 0, 0));
+    assert_eq!(History::keys_in(&state.dir(), None).unwrap(), [one.clone(), two]);
+    assert_eq!(History::keys_in(&state.dir(), Some("ci-1")).unwrap(), [one]);
+    assert!(History::keys_in(&state.dir(), Some("ci")).unwrap().is_empty());
 }
 
 fn admitted(record: VerdictRecord) -> HistoryEvent {

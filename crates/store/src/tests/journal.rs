@@ -155,10 +155,10 @@ fn a_database_that_is_no_ledger_is_left_alone() {
 fn a_ledger_of_a_later_version_is_refused() {
     let state = State::new();
     let (journal, _) = state.open();
-    journal.connection.pragma_update(None, "user_version", 3).unwrap();
+    journal.connection.pragma_update(None, "user_version", 4).unwrap();
     drop(journal);
     let fault = state.fault();
-    assert!(matches!(fault, OpenError::Newer { found: 3, known: 2, .. }), "{fault}");
+    assert!(matches!(fault, OpenError::Newer { found: 4, known: 3, .. }), "{fault}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use almoner_ledger::{Desk, Entry, Fact, Ledger, Reading};
 use almoner_units::{Span, Timestamp};
 
+use super::tables::OLD_KEYS;
 use super::world::{START, State, World};
 use crate::{Journal, OpenError, RepairMode, repair, verify};
 
@@ -253,9 +254,10 @@ fn a_ledger_from_before_there_were_snapshots_gets_them() {
     let head = journal.head();
     drop(journal);
     let shell = rusqlite::Connection::open(state.file("ledger.db")).unwrap();
-    let old = "DROP TABLE snapshot; DROP TABLE snapshot_part; DROP TABLE closed; DROP TABLE trimmed; \
-               PRAGMA user_version = 1";
+    let old = "DROP TABLE snapshot; DROP TABLE snapshot_part; DROP TABLE closed; DROP TABLE trimmed;";
     shell.execute_batch(old).unwrap();
+    shell.execute_batch(OLD_KEYS).unwrap();
+    shell.pragma_update(None, "user_version", 1).unwrap();
     drop(shell);
     assert!(verify(&state.dir()).unwrap().is_sound());
     opens_as(&state, &world, head);

@@ -372,7 +372,11 @@ pub(crate) fn labels_to_json(labels: &Labels) -> Result<String, serde_json::Erro
 
 /// Labels from a JSON object.
 pub(crate) fn labels_from_json(text: &str) -> Result<Labels, WireError> {
-    let map: BTreeMap<String, String> = serde_json::from_str(text)?;
+    labels_of(serde_json::from_str(text)?)
+}
+
+/// Labels from their names and values.
+pub(crate) fn labels_of(map: BTreeMap<String, String>) -> Result<Labels, WireError> {
     let pair = |(name, value): (String, String)| {
         Ok((label_name(&name)?, value.parse().map_err(|error| WireError::word("label", error))?))
     };
@@ -391,7 +395,7 @@ pub(crate) fn priority(text: &str) -> Result<Priority, WireError> {
     text.parse().map_err(|error| WireError::word("priority", error))
 }
 
-fn mode(text: &str) -> Result<Mode, WireError> {
+pub(crate) fn mode(text: &str) -> Result<Mode, WireError> {
     text.parse().map_err(|()| WireError::word("mode", text))
 }
 
