@@ -22,6 +22,7 @@ use crate::dialect::Asks;
 use crate::guard::HoldGuard;
 use crate::http;
 use crate::journey::{Stop, Trouble, plain};
+use crate::models;
 use crate::pipe::{client_body, full_body};
 use crate::port::{End, Fullness, Purse, Recorder, Upstream, UpstreamError};
 use crate::provider::authorise;
@@ -237,10 +238,23 @@ impl<W: World> Running<W> {
                 return self.fail(&Answer::Unreachable(why), end, Some(Setback::ProviderDown));
             }
         };
-        let mut response = Response::new(full_body(body));
+        let mut response = Response::new(full_body(self.shown(body)));
         *response.headers_mut() = self.headers(&parts.headers);
         response.headers_mut().remove(header::CONTENT_LENGTH);
         Stop::Answered(response)
+    }
+
+    /// Of a provider's own list of models, those that the key may use.
+    fn shown(&self, body: hyper::body::Bytes) -> hyper::body::Bytes {
+        let Understood { endpoint, key, provider, .. } = &*self.understood;
+        if endpoint.asks != Asks::Look || key.models.is_empty() {
+            return body;
+        }
+        let now = self.account.report.at;
+        models::narrowed(&body, |model| {
+            let price = self.gateway.price(*provider, model, now);
+            key.may_use(model, price.as_ref().map(almoner_policy::Price::model))
+        })
     }
 
     /// Relays an answer. One that does not stream is read whole before it is passed on, so that it is settled first.

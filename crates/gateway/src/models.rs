@@ -83,6 +83,16 @@ pub(crate) fn answer<U: Upstream>(
     Ok(response)
 }
 
+/// A provider's own list of models, without those that are not to be shown. One that cannot be read shows none.
+pub(crate) fn narrowed(list: &[u8], is_shown: impl Fn(&str) -> bool) -> Bytes {
+    let mut list: Value = serde_json::from_slice(list).unwrap_or_else(|_| json!({ "models": [] }));
+    let name = |model: &Value| model["model"].as_str().or_else(|| model["name"].as_str()).map(str::to_owned);
+    if let Some(models) = list.get_mut("models").and_then(Value::as_array_mut) {
+        models.retain(|model| name(model).is_some_and(|name| is_shown(&name)));
+    }
+    Bytes::from(list.to_string())
+}
+
 fn listed<'b, U: Upstream>(
     dialect: Dialect,
     providers: &'b [Provider<U>],

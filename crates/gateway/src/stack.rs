@@ -86,6 +86,7 @@ pub(crate) struct Understood {
     pub(crate) body: Bytes,
     pub(crate) head: Parts,
     pub(crate) shown: Shown,
+    pub(crate) key: Arc<KeyFacts>,
     pub(crate) provider: usize,
     /// The price of its model; `None` where nobody knows it.
     pub(crate) price: Option<Arc<Price>>,
@@ -262,14 +263,16 @@ impl<W: World> Gateway<W> {
         let counts_dollars = |budget: &Budget| budget.limits.iter().any(|limit| limit.meter == Meter::Usd);
         let (is_bounded, is_priced) = (hard().next().is_some(), hard().any(counts_dollars));
         let unpriced = brought.err().filter(|_| is_bounded);
+        let warnings = unheeded(&head.headers, who.key.priority_max);
         let understood = Box::new(Understood {
             endpoint,
             call,
             body,
             shown: who.shown,
+            key: who.key,
             provider,
             price: price.map(Arc::new),
-            warnings: unheeded(&head.headers, who.key.priority_max),
+            warnings,
             head,
             labels,
             priority,
@@ -355,7 +358,7 @@ impl<W: World> Gateway<W> {
     }
 
     /// The price of a model at a provider.
-    fn price(&self, provider: usize, model: &str, at: almoner_units::Timestamp) -> Option<Price> {
+    pub(crate) fn price(&self, provider: usize, model: &str, at: almoner_units::Timestamp) -> Option<Price> {
         let provider = &self.providers[provider];
         if provider.free {
             return Some(Price::free());

@@ -1,5 +1,9 @@
 //! Ollama through the gateway: streams of lines, what is asked for nothing, and a free model when the money is gone.
 
+use std::sync::Arc;
+
+use almoner_gateway::KeyFacts;
+use almoner_policy::ModelPattern;
 use almoner_units::{Meter, Mode};
 use http_body_util::Full;
 use hyper::Request;
@@ -91,6 +95,26 @@ async fn what_there_is_is_told_and_costs_nothing() {
     bench.answers(200, &[("content-type", "application/json")], "{\"details\":{}}");
     assert_eq!(bench.call(post("/api/show", r#"{"name":"qwen3"}"#)).await.status(), 200);
     assert_eq!((bench.ends().len(), bench.shared.state().reports.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_key_sees_those_of_the_models_there_that_it_may_use() {
+    let bench = tokens();
+    let facts = KeyFacts { models: vec![ModelPattern::new("qwen3*")], ..KeyFacts::anyone() };
+    bench.shared.state().keys.insert("alm_few".to_owned(), Arc::new(facts));
+    let list = r#"{"models":[{"name":"qwen3:8b","size":1},{"name":"llama3"},{"model":"qwen3"},7]}"#;
+    for (path, answer, expected) in [
+        ("/api/tags", list, r#"{"models":[{"name":"qwen3:8b","size":1},{"model":"qwen3"}]}"#),
+        ("/api/version", r#"{"version":"1"}"#, r#"{"version":"1"}"#),
+        ("/api/ps", "<html>", r#"{"models":[]}"#),
+    ] {
+        bench.answers(200, &[("content-type", "application/json")], answer);
+        let asked = Request::get(path).header("host", "127.0.0.1:4141").header("x-almoner-key", "alm_few");
+        assert_eq!(read(bench.call(asked.body(Full::default()).unwrap()).await).await.0, expected, "{path}");
+    }
+    let show = Request::post("/api/show").header("host", "127.0.0.1:4141").header("x-almoner-key", "alm_few");
+    let show = show.header("content-type", "application/json").body(Full::new(r#"{"name":"llama3"}"#.into())).unwrap();
+    assert_eq!(bench.call(show).await.status(), 403);
 }
 
 #[tokio::test]
