@@ -49,7 +49,8 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
 
     let listen = scalar(&layers, "listen", listen, report).map(|found| found.value);
     let require_key = require_key(&layers, listen, report);
-    let hosts = scalar(&layers, "hosts", hosts, report).map(|found| found.value);
+    let hosts = scalar(&layers, "hosts", hosts, report);
+    warn_of_strangers(hosts.as_ref(), require_key, report);
     let around = Around {
         env: &env,
         listen: listen.unwrap_or_else(usual_listen),
@@ -77,7 +78,7 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
     Some(Settings {
         listen: listen?,
         require_key: require_key?,
-        hosts: hosts?,
+        hosts: hosts?.value,
         state_dir: state_dir?,
         providers,
         prices: prices.into_iter().map(|(_, price)| price).collect(),
@@ -170,6 +171,15 @@ fn require_key(layers: &Layers<'_>, listen: Option<SocketAddr>, report: &mut Rep
         report.warn(Fault::new(message).help(help));
     }
     Some(found.value)
+}
+
+/// Says what a name for others means where no key is asked for: something in front lets them in.
+fn warn_of_strangers(hosts: Option<&Found<Vec<String>>>, require_key: Option<bool>, report: &mut Report) {
+    let Some(hosts) = hosts.filter(|_| require_key == Some(false)) else { return };
+    if let Some(name) = hosts.value.iter().find(|host| *host != "localhost") {
+        let message = format!("whoever reaches this server as `{name}` spends from the budgets without a key");
+        report.warn(Fault::at(&hosts.place, message).help("write require_key = true"));
+    }
 }
 
 /// The names by which others reach us: a list, or a text with commas.

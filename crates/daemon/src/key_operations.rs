@@ -174,6 +174,21 @@ impl Operations {
     }
 }
 
+impl Operations {
+    /// How many good keys have a budget for which those in force leave no room, as they may after a change of these.
+    pub(crate) fn crowded_keys(&self, in_force: &[Budget]) -> u64 {
+        if most_touched(in_force) < ACCOUNTS_MAX {
+            return 0;
+        }
+        let now = clock::read().wall;
+        let crowded = |key: &StoredKey| {
+            let own = keys::budget(key).filter(|_| keys::is_good(key, now));
+            own.is_some_and(|own| most_touched(&[in_force, &[own]].concat()) > ACCOUNTS_MAX)
+        };
+        self.keyring.all().iter().filter(|key| crowded(key)).count() as u64
+    }
+}
+
 /// What a key is to be, read and checked.
 fn wanted(new: NewKey, now: Timestamp) -> Result<Wanted, No> {
     if let Some(name) = &new.name {

@@ -428,6 +428,13 @@ async fn introduce(settings: &Settings, operations: &Operations, keeper: &Keeper
                 .to_owned(),
         );
     }
+    let crowded = operations.crowded_keys(&budgets);
+    if crowded > 0 {
+        let keys = counted(crowded, "key");
+        say(format!(
+            "{keys} with a budget cannot call: a call may touch 16 budgets, and these leave no room; join some"
+        ));
+    }
     if about.require_key {
         say("every call needs a key: `almoner keys create NAME` makes one".to_owned());
     }

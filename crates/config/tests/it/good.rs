@@ -104,7 +104,12 @@ fn a_key_is_required_wherever_others_reach_the_port() {
 #[test]
 fn hosts_are_a_list_or_a_text_with_commas() {
     assert_eq!(good("").hosts, ["localhost"]);
-    assert_eq!(good("hosts = [\"Almoner.Corp\", \"b\"]").hosts, ["almoner.corp", "b"]);
+    let named = good("hosts = [\"Almoner.Corp\", \"b\"]\nrequire_key = true");
+    assert_eq!((named.hosts.as_slice(), named.warnings().len()), (&["almoner.corp".to_owned(), "b".to_owned()][..], 0));
+    check_warning(
+        "hosts = [\"a.example\"]",
+        "whoever reaches this server as `a.example` spends from the budgets without a key",
+    );
     let mut named = sources("almoner.toml", "");
     named.env = env(&[("ALMONER_HOSTS", "a.example, b.example")]);
     let settings = load(&named).unwrap();

@@ -222,6 +222,26 @@ async fn ten_thousand_keys_are_listed_and_one_more_is_made_and_used() {
 }
 
 #[tokio::test]
+async fn keys_that_have_no_room_beside_the_budgets_in_force_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(&settings(&dir)).await;
+    server.create(NewKey { limits: vec!["$1".to_owned()], ..named("with") }).await;
+    server.create(named("without")).await;
+    let ended = server.create(NewKey { limits: vec!["$1".to_owned()], ..named("ended") }).await;
+    server.done(revoke(&ended.id)).await;
+    let budget = |number: usize| almoner_units::Budget {
+        name: format!("b{number}").parse().unwrap(),
+        filter: Vec::new(),
+        per: Vec::new(),
+        limits: vec!["$1".parse().unwrap()],
+        mode: Mode::StopNew,
+        marks: almoner_units::LevelMarks::default(),
+    };
+    let all: Vec<_> = (0..almoner_policy::ACCOUNTS_MAX).map(budget).collect();
+    assert_eq!((server.operations.crowded_keys(&all), server.operations.crowded_keys(&all[1..])), (1, 0));
+}
+
+#[tokio::test]
 async fn the_budget_of_a_key_goes_with_it_and_its_name_stays() {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(&dir);
