@@ -36,7 +36,8 @@ pub trait Journal {
     /// [`AppendFailed`], which says whether the same facts may be tried again.
     fn append(&mut self, entries: &[Entry]) -> Result<(), AppendFailed>;
 
-    /// Does what must be done about once a second, whether or not anything happens.
+    /// Does what must be done now and then. It is called about once a second by the steady clock, whether or not
+    /// anything happens, and also while ledger time stands still.
     fn tend(&mut self, _now: Timestamp) {}
 
     /// Whether there is room enough to take new calls, beyond what the ends of those that run will need.
@@ -205,7 +206,8 @@ pub struct Desk<T, J> {
     /// How the journal failed, where it did.
     broken: Option<String>,
     outbox: Outbox<T>,
-    swept_at: Timestamp,
+    /// When, on both clocks, it was last looked after what time alone brings.
+    swept_at: Option<(Timestamp, Span)>,
 }
 
 impl<T, J: Journal> Desk<T, J> {
@@ -228,7 +230,7 @@ impl<T, J: Journal> Desk<T, J> {
             closed,
             broken: None,
             outbox: Outbox::default(),
-            swept_at: Timestamp::default(),
+            swept_at: None,
         }
     }
 
@@ -342,8 +344,10 @@ impl<T, J: Journal> Desk<T, J> {
     /// Wakes who waits, ends holds whose time is up, and keeps levels and accounts in order.
     pub fn attend(&mut self) {
         let now = self.now();
-        if now.since(self.swept_at) >= SWEEP {
-            self.swept_at = now;
+        // By both clocks: ledger time may stand still, and may leap when a new course is believed.
+        let is_due = |(at, steady)| now.since(at) >= SWEEP || self.steady >= later(steady, SWEEP);
+        if self.swept_at.is_none_or(is_due) {
+            self.swept_at = Some((now, self.steady));
             for id in self.ledger.due(now) {
                 self.end(id, End::Assumed("no news before its time was up".to_owned()));
             }

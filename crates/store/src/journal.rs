@@ -13,7 +13,7 @@
 use std::path::{Path, PathBuf};
 
 use almoner_ledger::{Entry, Fact, Ledger};
-use almoner_units::{CallId, Span, Timestamp};
+use almoner_units::{CallId, Timestamp};
 use rusqlite::{Connection, ErrorCode, Transaction};
 
 use crate::ballast::Ballast;
@@ -27,9 +27,6 @@ use crate::snapshot::Snapshots;
 use crate::sqlite::{self, Header};
 use crate::{assumed, private, snapshot, trim, wire};
 
-/// How often the high-water mark is flushed at most, and the ballast tried again.
-const TICK: Span = Span::from_secs(1);
-
 /// The journal of one ledger, open for this process alone.
 #[derive(Debug)]
 pub struct Journal {
@@ -40,7 +37,6 @@ pub struct Journal {
     pub(crate) high_water: HighWater,
     ballast: Ballast,
     snapshots: Snapshots,
-    ticked_at: Timestamp,
     /// How a write failed, where one did.
     broken: Option<String>,
     _lock: Lock,
@@ -96,19 +92,7 @@ impl Journal {
         private::sync_dir(&files.dir).map_err(|error| OpenError::unreadable(&files.dir, error))?;
         let ballast = Ballast::at(files.ballast.clone());
         let snapshots = Snapshots::after(latest);
-        let ticked_at = Timestamp::from_ms(0);
-        Ok(Self {
-            connection,
-            files,
-            identity,
-            head,
-            high_water,
-            ballast,
-            snapshots,
-            ticked_at,
-            broken: None,
-            _lock: lock,
-        })
+        Ok(Self { connection, files, identity, head, high_water, ballast, snapshots, broken: None, _lock: lock })
     }
 
     /// Writes facts, all or none, in one transaction and one flush. When this returns they last.
@@ -201,17 +185,13 @@ impl Journal {
         done
     }
 
-    /// What must be done now and then, by the caller's clock: flushes the high-water mark at most once a second, takes
-    /// the ballast again when there is space, goes on with a snapshot, and lets old facts go. Call it about once a
-    /// second.
+    /// What must be done now and then: flushes the high-water mark, takes the ballast again when there is space, goes
+    /// on with a snapshot, and lets facts go that are old at `now`. Call it about once a second by a clock that never
+    /// stands still; how much may be lost with the power, and how long a full disk keeps calls out, hangs on it.
     ///
     /// # Errors
     /// [`AppendError`] as of [`Journal::append`].
     pub fn tick(&mut self, now: Timestamp) -> Result<(), AppendError> {
-        if now.since(self.ticked_at) < TICK {
-            return Ok(());
-        }
-        self.ticked_at = now;
         self.ballast.make();
         self.high_water.flush().map_err(|error| AppendError::io(&self.high_water.path, error))?;
         if self.has_ballast() && self.snapshots.has_more() {

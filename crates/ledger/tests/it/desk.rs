@@ -17,6 +17,8 @@ struct Paper {
     lines: Vec<Entry>,
     fails: Option<AppendFailed>,
     is_cramped: bool,
+    /// How often it was told to do what must be done now and then.
+    tended: u32,
 }
 
 impl Journal for Paper {
@@ -24,6 +26,10 @@ impl Journal for Paper {
         self.fails.clone().map_or(Ok(()), Err)?;
         self.lines.extend_from_slice(entries);
         Ok(())
+    }
+
+    fn tend(&mut self, _now: Timestamp) {
+        self.tended += 1;
     }
 
     fn has_room(&self) -> bool {
@@ -395,6 +401,18 @@ fn nobody_waits_for_a_wall_clock_that_was_set_back() {
     desk.begin(Reading { wall: Timestamp::from_ms(START - 3_600_000), steady: Span::from_ms(30_010) });
     desk.attend();
     assert_eq!(said(&mut desk), "b no");
+}
+
+#[test]
+fn the_journal_is_tended_once_a_second_though_the_wall_clock_is_not_believed() {
+    let mut desk = desk(Mode::StopNew);
+    let tomorrow = Timestamp::from_ms(START + 86_400_000);
+    for (steady, tended) in [(10, 1), (900, 1), (1_010, 2), (1_500, 2), (2_010, 3)] {
+        // Ledger time stands still all the while.
+        let now = desk.begin(Reading { wall: tomorrow, steady: Span::from_ms(steady) });
+        desk.attend();
+        assert_eq!((now, desk.journal.tended), (Timestamp::from_ms(START), tended), "at {steady} ms");
+    }
 }
 
 #[test]
