@@ -14,11 +14,13 @@ use crate::relay::{BoxError, ClientBody};
 
 /// How many chunks may be on their way to a client.
 const CHUNKS_MAX: usize = 16;
+/// Why an answer has no end.
+const LOST: &str = "the rest of the answer was lost";
 
-/// The end that is filled. Dropped, it ends the body in order.
+/// The end that is filled. Dropped before it is said how the body ends, it ends it in the middle.
 pub(crate) struct Filler {
     chunks: mpsc::Sender<Bytes>,
-    broken: oneshot::Sender<BoxError>,
+    end: oneshot::Sender<Result<(), BoxError>>,
 }
 
 /// The client has gone, and takes no more.
@@ -28,7 +30,8 @@ pub(crate) struct Gone;
 /// The end that is read.
 struct Filled {
     chunks: mpsc::Receiver<Bytes>,
-    broken: oneshot::Receiver<BoxError>,
+    /// Tells how it ends; gone once it has.
+    end: Option<oneshot::Receiver<Result<(), BoxError>>>,
     /// How it broke off, once that is known and before it is told.
     untold: Option<BoxError>,
 }
@@ -36,8 +39,8 @@ struct Filled {
 /// A body, and its filler.
 pub(crate) fn client_body() -> (Filler, ClientBody) {
     let (chunks, read) = mpsc::channel(CHUNKS_MAX);
-    let (broken, heard) = oneshot::channel();
-    (Filler { chunks, broken }, ClientBody::new(Filled { chunks: read, broken: heard, untold: None }))
+    let (end, heard) = oneshot::channel();
+    (Filler { chunks, end }, ClientBody::new(Filled { chunks: read, end: Some(heard), untold: None }))
 }
 
 impl Filler {
@@ -51,10 +54,19 @@ impl Filler {
         self.chunks.closed().await;
     }
 
+    /// Ends the body as it should.
+    pub(crate) fn finish(self) {
+        self.say(Ok(()));
+    }
+
     /// Ends the body in the middle, so that it cannot look whole.
     pub(crate) fn abort(self, why: BoxError) {
+        self.say(Err(why));
+    }
+
+    fn say(self, how: Result<(), BoxError>) {
         // Said before the chunks end, because their end is what makes the other side ask.
-        drop(self.broken.send(why));
+        drop(self.end.send(how));
     }
 }
 
@@ -69,15 +81,13 @@ impl Body for Filled {
         if let Some(chunk) = ready!(self.chunks.poll_recv(context)) {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
-        match self.broken.try_recv() {
-            Ok(why) => {
-                // An error closes the connection with what it has not yet sent: what came before it goes out first.
-                self.untold = Some(why);
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Err(_) => Poll::Ready(None),
-        }
+        let Some(mut end) = self.end.take() else { return Poll::Ready(None) };
+        // Whoever filled it and said nothing fell over a fault of ours.
+        let Err(why) = end.try_recv().unwrap_or_else(|_| Err(LOST.into())) else { return Poll::Ready(None) };
+        // An error closes the connection with what it has not yet sent: what came before it goes out first.
+        self.untold = Some(why);
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -115,9 +125,7 @@ mod tests {
             runtime.spawn(async move {
                 filler.send(Bytes::from_static(b"data: 1\n\n")).await.unwrap();
                 filler.send(Bytes::from_static(b"data: 2\n\n")).await.unwrap();
-                if aborts {
-                    filler.abort("broken".into());
-                }
+                if aborts { filler.abort("broken".into()) } else { filler.finish() }
             });
             assert_eq!(runtime.block_on(reading).unwrap(), (18, aborts), "round {round}");
         }
@@ -144,6 +152,14 @@ mod tests {
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
         assert!(matches!(poll(), Poll::Ready(Some(Err(_)))));
         assert!(matches!(poll(), Poll::Ready(None)));
+    }
+
+    #[tokio::test]
+    async fn a_body_whose_filler_dies_does_not_look_whole() {
+        let (filler, body) = client_body();
+        filler.send(Bytes::from_static(b"data: 1\n\n")).await.unwrap();
+        drop(filler);
+        assert_eq!(read(body).await, (9, true));
     }
 
     #[tokio::test]

@@ -158,7 +158,7 @@ impl Relay {
                     self.bring_home(&mut settle, Some(why.clone()), false);
                     let why = Answer::Policy { code: "cut_running", message: why };
                     let end = cut(&client.so_far, &why);
-                    return drop(self.pass(&mut client, end).await);
+                    return self.finish(client, end).await;
                 }
             }
         };
@@ -166,11 +166,17 @@ impl Relay {
         // Where nothing in a stream says that it is over, its end does.
         let ended = broke.is_none() && self.dialect.tongue().last_lines.is_empty();
         self.bring_home(&mut settle, broke.clone(), ended);
-        match (broke, client.filler.take()) {
-            (Some(why), Some(filler)) => filler.abort(why.into()),
-            (None, Some(filler)) if !rest.is_empty() => drop(filler.send(rest).await),
-            _ => {}
+        match broke {
+            Some(why) => client.filler.into_iter().for_each(|filler| filler.abort(why.clone().into())),
+            None => self.finish(client, rest).await,
         }
+    }
+
+    /// Passes the last bytes to the client, where it is still there to read them, and ends the answer in order.
+    async fn finish(&self, mut client: Client, rest: Bytes) {
+        // Where it has gone, there is nothing left to read on for.
+        drop(self.pass(&mut client, rest).await);
+        client.filler.into_iter().for_each(Filler::finish);
     }
 
     /// Settles, once.
