@@ -102,8 +102,7 @@ impl Keeper {
         let shell = Shell {
             desk,
             tray: Arc::clone(&tray),
-            running: 0,
-            cutters: HashMap::new(),
+            running: Running::default(),
             events: Box::new(events),
             closed: Arc::clone(&closed),
         };
@@ -202,14 +201,42 @@ fn stopped() -> DeskError {
 /// The desk in the daemon's hands: its tickets are the channels to whoever asked.
 pub(crate) type Desk = almoner_ledger::Desk<Ticket, Filed>;
 
+/// Calls that were let go and whose end has not come out of the tray, each with its key and the way to cut it, once.
+#[derive(Default)]
+struct Running(HashMap<CallId, (String, Option<oneshot::Sender<String>>)>);
+
+impl Running {
+    fn began(&mut self, id: CallId, key: String, cutter: oneshot::Sender<String>) {
+        self.0.insert(id, (key, Some(cutter)));
+    }
+
+    /// Also told of calls that never began, because their client left before they could.
+    fn ended(&mut self, id: CallId) {
+        self.0.remove(&id);
+    }
+
+    fn cut(&mut self, id: CallId, reason: &str) {
+        if let Some(cutter) = self.0.get_mut(&id).and_then(|(_, cutter)| cutter.take()) {
+            // A call that has just ended has nobody left to hear it.
+            drop(cutter.send(reason.to_owned()));
+        }
+    }
+
+    fn cut_all_of(&mut self, key: &str, reason: &str) {
+        let ids: Vec<_> = self.0.iter().filter(|(_, (of, _))| of == key).map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| self.cut(id, reason));
+    }
+
+    fn is_nobody(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// The keeper's thread: the desk, the clock, and the ways to the calls.
 struct Shell {
     desk: Desk,
     tray: Arc<Tray>,
-    /// How many calls were let go whose end has not come out of the tray.
-    running: usize,
-    /// Calls in flight that can be cut, each with its key.
-    cutters: HashMap<CallId, (String, oneshot::Sender<String>)>,
+    running: Running,
     events: Events,
     /// Shows whether the desk is closed.
     closed: Arc<AtomicBool>,
@@ -229,8 +256,7 @@ impl Shell {
             let batch: Vec<Request> = first.into_iter().chain(requests.try_iter()).take(BATCH_MAX).collect();
             // The tray is emptied after the queue was read, so that who asks after a call ended finds its money back.
             for (id, end) in self.tray.empty() {
-                self.running = self.running.saturating_sub(1);
-                self.cutters.remove(&id);
+                self.running.ended(id);
                 self.desk.end(id, end);
             }
             for request in batch {
@@ -255,7 +281,7 @@ impl Shell {
     fn patience(&self) -> Duration {
         let desk = Duration::from_millis(self.desk.patience(clock::read().steady).ms().max(1));
         // Every call that runs will leave its end in the tray.
-        if self.running == 0 { desk } else { desk.min(LOOK) }
+        if self.running.is_nobody() { desk } else { desk.min(LOOK) }
     }
 
     fn take(&mut self, request: Request, asking: &AtomicUsize) {
@@ -288,17 +314,11 @@ impl Shell {
                 Answer::Failed(error) => drop(reply.send(Err(error))),
             }
         }
-        for (id, reason) in outbox.cuts {
-            if let Some((_, cutter)) = self.cutters.remove(&id) {
-                drop(cutter.send(reason));
-            }
-        }
+        outbox.cuts.into_iter().for_each(|(id, reason)| self.running.cut(id, &reason));
     }
 
     fn cut(&mut self, key: &str, reason: &str) {
-        let of_key = self.cutters.extract_if(|_, (of, _)| of == key);
-        // A call that has just ended has nobody left to hear it.
-        of_key.for_each(|(_, (_, cutter))| drop(cutter.send(reason.to_owned())));
+        self.running.cut_all_of(key, reason);
     }
 
     fn admit(&mut self, reply: Reply, key: String, mut yes: Yes) {
@@ -306,10 +326,30 @@ impl Shell {
         let (admission, seen) = (yes.admission.clone(), std::mem::take(&mut yes.seen));
         let admitted = Admitted { admission, seen, waited: yes.waited, cut };
         if reply.send(Ok(Decision::Admitted(Box::new(admitted)))).is_ok() {
-            self.running += 1;
-            self.cutters.insert(yes.id, (key, cutter));
+            self.running.began(yes.id, key, cutter);
         } else {
             self.desk.unheard(&yes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_runs_until_its_own_end_whoever_else_ends_and_whether_or_not_it_is_cut() {
+        let id = |number| CallId::from_bits(number);
+        let mut running = Running::default();
+        let (cutter, mut cut) = oneshot::channel();
+        running.began(id(1), "ada".to_owned(), cutter);
+        running.ended(id(2));
+        running.cut_all_of("bob", "revoked");
+        running.cut(id(1), "no money");
+        running.cut_all_of("ada", "revoked");
+        assert!(!running.is_nobody());
+        assert_eq!(cut.try_recv(), Ok("no money".to_owned()));
+        running.ended(id(1));
+        assert!(running.is_nobody());
     }
 }
