@@ -275,14 +275,13 @@ fn environment(allowance: &Allowance) -> Vec<(&'static str, OsString)> {
     } else {
         env.push(("OPENAI_BASE_URL", format!("{base}/k/{}/v1", allowance.secret).into()));
     }
+    // The key stands in the address as well, so that a key that the program itself names leaves no budget.
+    env.push(("GOOGLE_GEMINI_BASE_URL", format!("{base}/k/{}", allowance.secret).into()));
     if has(allowance, "gemini") {
-        env.push(("GOOGLE_GEMINI_BASE_URL", base.into()));
         env.push(("GEMINI_API_KEY", allowance.secret.clone().into()));
         // Google's clients prefer this one where both are set, so it is the same then.
         let other = Some(inherited("GOOGLE_API_KEY")).filter(|key| !key.is_empty());
         env.extend(other.map(|_| ("GOOGLE_API_KEY", allowance.secret.clone().into())));
-    } else {
-        env.push(("GOOGLE_GEMINI_BASE_URL", format!("{base}/k/{}", allowance.secret).into()));
     }
     if allowance.dialects.iter().any(|known| known == "ollama") {
         env.push(("OLLAMA_HOST", format!("http://{}/k/{}", allowance.listen, allowance.secret).into()));
@@ -463,7 +462,7 @@ mod tests {
         };
         let with_key = "http://127.0.0.1:4141/k/alm_secret";
         assert_eq!(told(&[], &["gemini"]), [with_key, "-", "-"]);
-        assert_eq!(told(&["gemini"], &["gemini", "ollama"]), ["http://127.0.0.1:4141", "alm_secret", with_key]);
+        assert_eq!(told(&["gemini"], &["gemini", "ollama"]), [with_key, "alm_secret", with_key]);
     }
 
     #[test]
