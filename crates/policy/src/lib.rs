@@ -7,6 +7,7 @@
 mod bound;
 mod cost;
 mod defaults;
+mod health;
 mod pattern;
 mod prices;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use bound::{
 };
 pub use cost::{CostError, Extras, cost};
 pub use defaults::default_budgets;
+pub use health::Health;
 pub use pattern::ModelPattern;
 pub use prices::{BookError, Finding, Price, PriceBook, Rate, Reach, Severity, Tier, TierAnswer, UserPrice, Writes};
 pub use route::{Route, Setback, Target, Trail, UnknownWhen, When};
