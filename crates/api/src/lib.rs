@@ -8,10 +8,12 @@ mod budget;
 mod call;
 mod config;
 mod key;
+mod provider;
 mod wire;
 
 pub use budget::{AccountInfo, BudgetInfo, HoldInfo, LimitInfo};
 pub use call::{CallInfo, KeySummary};
 pub use config::ConfigInfo;
 pub use key::{KeyChangeInfo, KeyInfo, KeyUse, NewKey, ShownKey};
+pub use provider::ProviderInfo;
 pub use wire::{Failure, Reply, Request, Status, UsedTokens, read_line, write_line};

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountInfo, CallInfo, ConfigInfo, HoldInfo, KeyInfo, KeySummary, NewKey, ShownKey};
+use crate::{AccountInfo, CallInfo, ConfigInfo, HoldInfo, KeyInfo, KeySummary, NewKey, ProviderInfo, ShownKey};
 
 /// The most bytes that a line may have.
 const LINE_MAX: u64 = 16 << 20;
@@ -216,6 +216,9 @@ pub struct Status {
     pub journal_head: String,
     /// The version of the price book in force.
     pub price_version: String,
+    /// How every provider is.
+    #[serde(default)]
+    pub providers: Vec<ProviderInfo>,
     /// Every account.
     pub accounts: Vec<AccountInfo>,
 }

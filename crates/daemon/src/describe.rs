@@ -1,7 +1,8 @@
 //! The ledger's facts in the form in which they travel.
 
-use almoner_api::{AccountInfo, BudgetInfo, CallInfo, HoldInfo, LimitInfo};
+use almoner_api::{AccountInfo, BudgetInfo, CallInfo, HoldInfo, LimitInfo, ProviderInfo};
 use almoner_ledger::{AccountView, Hold, LimitView};
+use almoner_policy::Health;
 use almoner_store::{BoundPart, CallRecord, OutcomeRecord, VerdictRecord};
 use almoner_units::{AccountKey, Budget, Charge, LabelName, LabelValue, Level, Limit, Meter, Timestamp};
 use serde_json::{Map, Value, json};
@@ -86,6 +87,18 @@ fn limit(view: &LimitView) -> LimitInfo {
 
 fn pairs<'a>(labels: impl Iterator<Item = &'a (LabelName, LabelValue)>) -> Vec<(String, String)> {
     labels.map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+/// A provider, and how it is.
+pub(crate) fn provider(name: &str, health: &Health) -> ProviderInfo {
+    let failure = health.last_failure();
+    ProviderInfo {
+        provider: name.to_owned(),
+        down: health.down_since().is_some(),
+        down_since: health.down_since().map(|at| at.to_string()),
+        failed_at: failure.map(|(at, _)| at.to_string()),
+        failed_because: failure.map(|(_, why)| why.to_owned()),
+    }
 }
 
 /// A hold, `open` or `assumed` since then.

@@ -135,6 +135,7 @@ impl Operations {
         let causes = self.recorder.causes();
         let (about, reasons) = (self.about.clone(), self.reasons.clone());
         let is_stopping = self.gateway.is_stopping();
+        let providers = self.gateway.healths().iter().map(|(name, health)| describe::provider(name, health)).collect();
         let status = self.at_desk(move |desk, now| {
             let assumed = desk.journal.assumed_list().unwrap_or_default();
             let (seq, head) = desk.journal.head();
@@ -154,6 +155,7 @@ impl Operations {
                 journal_seq: seq,
                 journal_head: head.to_string(),
                 price_version: about.price_version,
+                providers,
                 accounts: accounts(desk, now, &reasons),
             }
         });

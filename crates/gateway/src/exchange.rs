@@ -95,7 +95,9 @@ impl<W: World> Running<W> {
             Err(answer) => return self.fail(&answer, End::Released(ReleaseReason::NeverSent), Some(Setback::Unfit)),
         };
         self.account.guard.iter_mut().for_each(HoldGuard::sent);
-        match self.send(request).await {
+        let sent = self.send(request).await;
+        self.note_health(&sent);
+        match sent {
             Ok(answer) if answer.status().as_u16() >= 400 => self.refused_upstream(answer).await,
             Ok(answer) if !answer.status().is_success() => self.sent_elsewhere(&answer),
             Ok(answer) if self.understood.endpoint.asks != Asks::Answer => self.pass_on(answer).await,
@@ -166,6 +168,20 @@ impl<W: World> Running<W> {
             }
         };
         Err(Unanswered { answer, end, setback: Some(setback) })
+    }
+
+    /// Keeps what the call tells of its provider.
+    fn note_health(&self, sent: &Result<Response<UpstreamBody>, Unanswered>) {
+        let (at, now) = (self.understood.provider, self.gateway.purse.now());
+        match sent {
+            Ok(answer) if answer.status().is_server_error() => {
+                self.gateway.health(at).failed(&format!("answered {}", answer.status()), now);
+            }
+            Ok(_) => self.gateway.health(at).well(now),
+            // Who was cut off on our side tells nothing.
+            Err(Unanswered { setback: None, .. }) => {}
+            Err(Unanswered { answer, .. }) => self.gateway.health(at).failed(&plain(&answer.message()), now),
+        }
     }
 
     /// Answers in our own words, because there is no answer of the provider's.

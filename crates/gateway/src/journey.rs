@@ -15,11 +15,13 @@ use crate::answer::{Answer, tell_route};
 use crate::ask::ask;
 use crate::dialect::{self, Asks};
 use crate::labels::{Said, labels};
+use crate::port::Purse;
 use crate::provider::Shown;
 use crate::reject::{Of, Rejection, reject};
 use crate::relay::ClientBody;
 use crate::report::StopNote;
 use crate::stack::{Came, Gateway, Understood, World};
+use crate::stays::{self, Stay, Stays};
 
 /// The most stops of one call, whatever routes lead on to others.
 const STOPS_MAX: usize = 8;
@@ -30,6 +32,8 @@ pub(crate) struct Roads {
     routes: Vec<Arc<Route>>,
     /// The routes of the calls that a budget refuses.
     detours: HashMap<BudgetName, Arc<Route>>,
+    /// The sessions that stay elsewhere than at their first choice.
+    stays: Stays,
 }
 
 impl Roads {
@@ -37,7 +41,7 @@ impl Roads {
         let routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
         let named = |name: &str| routes.iter().find(|route| route.name == name).cloned();
         let detours = detours.into_iter().filter_map(|(budget, name)| Some((budget, named(&name)?))).collect();
-        Self { routes, detours }
+        Self { routes, detours, stays: Stays::default() }
     }
 }
 
@@ -241,8 +245,14 @@ struct Journey<W: World> {
     detour: Option<Arc<Route>>,
     /// The answer of its first stop.
     ending: Option<Ending>,
-    /// Where it could have gone, but for the level of a budget.
+    /// Where it could have gone, but for the level of a budget or a provider that is down.
     passed_by: Option<Point>,
+    /// Its session with this model, by which it may stay where it was.
+    session: Option<String>,
+    /// Where its session stays, while it is tried first.
+    stay: Option<Stay>,
+    /// The first stop of its own choice.
+    first: Option<Point>,
     stops: usize,
 }
 
@@ -259,8 +269,8 @@ struct Leg {
 struct Point {
     leg: usize,
     target: usize,
-    /// Whether it goes whatever the level of its budgets, because there is nowhere else.
-    whatever_level: bool,
+    /// Whether it goes whatever the level of its budgets and the health of the provider, because there is nowhere else.
+    anyhow: bool,
 }
 
 /// A stop that a call has left.
@@ -280,7 +290,8 @@ impl<W: World> Journey<W> {
         let provider = home.map_or("", |home| gateway.providers[home].name.as_str());
         let said = Said { session: came.call.session.as_deref(), provider, model: &came.call.model };
         let (labels, priority) = labels(&came.head.headers, &came.who.key, said);
-        let route = gateway.roads.routes.iter().find(|route| route.takes(&labels)).cloned();
+        let session = stays::session(&labels, &came.call.model);
+        let stay = session.as_ref().and_then(|session| gateway.roads.stays.of(session, gateway.purse.now()));
         let mut journey = Self {
             gateway,
             home,
@@ -295,15 +306,36 @@ impl<W: World> Journey<W> {
                 Ending::Rejection(Box::new(Rejection { answer, of: Of::Key(came.who.key.labels.clone()) }))
             }),
             passed_by: None,
+            session,
+            stay: None,
+            first: None,
             stops: 0,
             came,
         };
-        journey.set_out(route);
+        if !stay.is_some_and(|stay| journey.go_back_to(stay)) {
+            journey.set_out();
+        }
         Ok(journey)
     }
 
-    /// Takes the route, where some target of it takes the call; else the way home.
-    fn set_out(&mut self, route: Option<Arc<Route>>) {
+    /// Begins where its session stays; whether there is such a place.
+    fn go_back_to(&mut self, stay: Stay) -> bool {
+        let named = self.gateway.roads.routes.iter().find(|route| route.name == stay.route).cloned();
+        let takes = |target: &Target| target.takes(&self.labels, self.priority);
+        let Some(route) = named.filter(|route| route.targets.get(stay.target).is_some_and(takes)) else { return false };
+        self.enter(&route);
+        let Some(leg) = self.legs.last_mut() else { return false };
+        leg.trail = Trail::new(&leg.targets, &self.labels, self.priority, Some(stay.target));
+        self.met.push(stay.setback);
+        let why = format!("its session stays there since {}: {}", stay.since, stay.why);
+        self.last = Some(Left { place: self.came.call.model.clone(), call: None, why });
+        self.stay = Some(stay);
+        true
+    }
+
+    /// Takes the route that is its own, where some target of it takes the call; else the way home.
+    fn set_out(&mut self) {
+        let route = self.gateway.roads.routes.iter().find(|route| route.takes(&self.labels)).cloned();
         if let Some(route) = route {
             self.enter(&route);
             if self.legs.last().is_some_and(|leg| leg.trail.clone().advance(&leg.targets, &[]).is_some()) {
@@ -324,8 +356,7 @@ impl<W: World> Journey<W> {
         self.legs.push(Leg { route: Some(Arc::clone(route)), targets, trail });
     }
 
-    /// Where to go next: along the route, by the detour of the budget that refused, or back to where only a level stood
-    /// in the way.
+    /// Where to go next: along the route, by the detour of the budget that refused, or back to what it has passed by.
     fn next(&mut self) -> Option<Point> {
         if self.stops >= STOPS_MAX {
             return None;
@@ -334,16 +365,19 @@ impl<W: World> Journey<W> {
             let at = self.legs.len().checked_sub(1)?;
             let leg = &mut self.legs[at];
             if let Some(target) = leg.trail.advance(&leg.targets, &self.met) {
-                return Some(Point { leg: at, target, whatever_level: false });
+                return Some(Point { leg: at, target, anyhow: false });
             }
             match self.detour.take() {
                 Some(route) => self.enter(&route),
-                None => return self.passed_by.take().map(|point| Point { whatever_level: true, ..point }),
+                None => return self.passed_by.take().map(|point| Point { anyhow: true, ..point }),
             }
         }
     }
 
     async fn stop_at(&mut self, point: &Point) -> Stop {
+        if self.stay.is_none() {
+            self.first.get_or_insert_with(|| point.clone());
+        }
         let target = self.legs[point.leg].targets[point.target].clone();
         let (provider, mut came) = match self.fit(&target) {
             Ok(fit) => fit,
@@ -358,15 +392,45 @@ impl<W: World> Journey<W> {
             // The client means it for one provider, and nobody else shall see it.
             came.who.shown = Shown::default();
         }
+        if let Some(down) = self.pass_by(point, provider) {
+            return Stop::Setback(Box::new(down));
+        }
         let hop = Box::new(self.hop(point, provider));
         match self.gateway.aim(came, provider, Some(hop)) {
             Ok(understood) => {
                 self.stops += 1;
-                ask(Arc::clone(&self.gateway), understood).await
+                let stop = ask(Arc::clone(&self.gateway), understood).await;
+                self.give_back(provider, &stop);
+                stop
             }
             Err(rejection) => {
                 Stop::Setback(Box::new(Trouble::unfit(plain(&rejection.answer.message()), Some(rejection))))
             }
+        }
+    }
+
+    /// Passes by a provider that is down, where the way leads on from there; else it has the call, which may be the one
+    /// that tries it.
+    fn pass_by(&self, point: &Point, provider: usize) -> Option<Trouble> {
+        let leg = &self.legs[point.leg];
+        if point.anyhow || !leg.trail.leads_on(&leg.targets, &self.met, Setback::ProviderDown) {
+            return None;
+        }
+        let mut health = self.gateway.health(provider);
+        if health.claim(self.gateway.purse.now()) {
+            return None;
+        }
+        let why = health.last_failure().map_or_else(String::new, |(_, why)| format!(": {why}"));
+        let why = format!("`{}` is down{why}", self.gateway.providers[provider].name);
+        Some(Trouble { setback: Setback::ProviderDown, ..Trouble::unfit(why, None) })
+    }
+
+    /// A call that was to try a provider, and was stopped by its budget, has told nothing of it.
+    fn give_back(&self, provider: usize, stop: &Stop) {
+        if let Stop::Setback(trouble) = stop
+            && matches!(trouble.setback, Setback::Exhausted(_) | Setback::Level(_) | Setback::Unfit)
+        {
+            self.gateway.health(provider).give_back(self.gateway.purse.now());
         }
     }
 
@@ -425,7 +489,7 @@ impl<W: World> Journey<W> {
             met: self.met.clone(),
             detours: self.open_detours().cloned().collect(),
             first_byte_max: route.and_then(|route| route.first_byte_max),
-            leaves_from: leg.trail.leaves_from(&leg.targets).filter(|_| !point.whatever_level),
+            leaves_from: leg.trail.leaves_from(&leg.targets).filter(|_| !point.anyhow),
             spares: self.spares(provider),
             is_patient: false,
         }
@@ -452,8 +516,16 @@ impl<W: World> Journey<W> {
     }
 
     fn note(&mut self, point: &Point, trouble: Trouble) {
+        if self.stay.take().is_some() {
+            // It cannot stay there any more, and begins as one that is new.
+            self.legs.clear();
+            self.met.clear();
+            self.last = None;
+            return self.set_out();
+        }
         let place = self.place(point);
-        if matches!(trouble.setback, Setback::Level(_)) {
+        let is_passed_by = trouble.call.is_none() && trouble.setback == Setback::ProviderDown;
+        if is_passed_by || matches!(trouble.setback, Setback::Level(_)) {
             self.passed_by.get_or_insert_with(|| point.clone());
         }
         if let Some(budget) = trouble.budget.as_ref().filter(|budget| self.open_detours().any(|open| open == *budget)) {
@@ -485,9 +557,32 @@ impl<W: World> Journey<W> {
     fn arrive(mut self, point: &Point, mut response: Response<ClientBody>) -> Response<ClientBody> {
         let place = self.place(point);
         self.tell_from(&place);
+        self.keep_stay(point);
         let route = self.legs[point.leg].route.as_ref().map(|route| route.name.as_str());
         tell_route(response.headers_mut(), route, &self.told);
         response
+    }
+
+    /// Keeps the session here, where this is not its first choice.
+    fn keep_stay(&self, point: &Point) {
+        let (Some(session), None) = (&self.session, &self.stay) else { return };
+        let stays = &self.gateway.roads.stays;
+        let is_first = self.first.as_ref().is_none_or(|first| (first.leg, first.target) == (point.leg, point.target));
+        let route = self.legs[point.leg].route.as_ref().filter(|_| !is_first);
+        // Why the money was gone matters longest: the stop may be free of what refused the first.
+        let refused = self.met.iter().find(|setback| matches!(setback, Setback::Exhausted(_)));
+        let setback = refused.or(self.met.last()).copied();
+        let (Some(route), Some(setback), Some(left)) = (route, setback, &self.last) else {
+            return stays.forget(session);
+        };
+        let stay = Stay {
+            route: route.name.clone(),
+            target: point.target,
+            setback,
+            why: left.why.clone(),
+            since: self.gateway.purse.now(),
+        };
+        stays.put(session.clone(), stay);
     }
 
     /// The answer of the first stop, with the way that led nowhere.

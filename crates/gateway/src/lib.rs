@@ -27,6 +27,7 @@ mod report;
 pub mod route;
 mod settings;
 mod stack;
+mod stays;
 mod survivor;
 mod who;
 

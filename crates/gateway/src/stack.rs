@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use almoner_policy::{ModelPattern, Overheads, Price, PriceBook};
+use almoner_policy::{Health, ModelPattern, Overheads, Price, PriceBook};
 use almoner_units::{AccountKey, Budget, BudgetName, LabelValue, Labels, Meter, Priority};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Bytes};
@@ -67,6 +67,8 @@ pub struct Gateway<W: World> {
     pub(crate) overheads: Mutex<Overheads>,
     pub(crate) kept: Kept,
     pub(crate) roads: Roads,
+    /// How each provider is, in their order.
+    healths: Vec<Mutex<Health>>,
 }
 
 /// A call that was read: all that is known of it before it is known where it goes.
@@ -132,6 +134,7 @@ impl<W: World> Gateway<W> {
             purse: Arc::new(purse),
             recorder,
             keys,
+            healths: providers.iter().map(|_| Mutex::default()).collect(),
             providers,
             settings,
             book,
@@ -155,6 +158,18 @@ impl<W: World> Gateway<W> {
     /// Puts budgets in force for every call from now on. The ledger must know them before.
     pub fn set_budgets(&self, budgets: Vec<Budget>) {
         *self.budgets.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(budgets);
+    }
+
+    /// How a provider is.
+    pub(crate) fn health(&self, provider: usize) -> std::sync::MutexGuard<'_, Health> {
+        self.healths[provider].lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Every provider by name, with how it is.
+    #[must_use]
+    pub fn healths(&self) -> Vec<(String, Health)> {
+        let names = self.providers.iter().map(|provider| provider.name.clone());
+        names.enumerate().map(|(at, name)| (name, self.health(at).clone())).collect()
     }
 
     /// From now on whoever calls is told to come again; the calls that run go on to their end.

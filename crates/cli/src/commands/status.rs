@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use almoner_api::{Reply, Request, Status};
+use almoner_api::{ProviderInfo, Reply, Request, Status};
 use almoner_units::counted;
 
 use crate::args::Common;
@@ -38,11 +38,22 @@ fn print(status: &Status) {
     }
     causes("spent beyond holds", &status.overrun_nano, show::dollars);
     causes("unbounded", &status.unbounded, |calls| counted(calls, "call"));
+    status.providers.iter().filter_map(health).for_each(show::line);
     let over = status.accounts.iter().filter(|account| account.over_because.is_some()).count() as u64;
     if over > 0 {
         show::line(format!("{} over a limit, marked OVER below", counted(over, "account")));
     }
     show::accounts(&status.accounts);
+}
+
+/// A provider that is down, or has failed: those that have not are not worth a line.
+fn health(provider: &ProviderInfo) -> Option<String> {
+    let (at, why) = (provider.failed_at.as_ref()?, provider.failed_because.as_deref().unwrap_or_default());
+    let name = &provider.provider;
+    Some(match &provider.down_since {
+        Some(since) => format!("provider `{name}` is DOWN since {since}; last at {at}: {why}"),
+        None => format!("provider `{name}` is up; it last failed at {at}: {why}"),
+    })
 }
 
 /// What should read 0, and what brought it about where it does not.

@@ -323,3 +323,75 @@ async fn routes_that_lead_to_each_other_end() {
     assert_eq!(bench.messages(MORE).await.status(), 402);
     assert_eq!(bench.shared.state().reports.len(), 2, "home, and one detour");
 }
+
+#[tokio::test]
+async fn a_provider_that_failed_again_and_again_is_passed_by() {
+    let bench = Bench::routed(firm("$1"), vec![route("opus", "claude-*", &ANY)], &[]);
+    for _ in 0..3 {
+        bench.answers(500, &[JSON], OVERLOADED).answers(200, &[JSON], WHOLE);
+        assert_eq!(bench.messages(MORE).await.status(), 200);
+    }
+    bench.answers(200, &[JSON], WHOLE);
+    let response = bench.messages(MORE).await;
+    assert_eq!(sent(&bench)[6..], ["qwen3:8b@local"]);
+    let told = header(&response, "x-almoner-rerouted");
+    assert!(told[0].contains("because `anthropic` is down: answered 500"), "{told:?}");
+    let healths = bench.gateway.healths();
+    let down: Vec<&str> =
+        healths.iter().filter(|(_, health)| health.down_since().is_some()).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(down, ["anthropic"]);
+}
+
+#[tokio::test]
+async fn who_can_go_nowhere_else_is_not_kept_from_a_provider_that_is_down() {
+    let bench = Bench::routed(firm("$1"), vec![route("opus", "claude-*", &ANY)], &[]);
+    for _ in 0..3 {
+        bench.answers(500, &[JSON], OVERLOADED).answers(503, &[JSON], OVERLOADED);
+        assert_eq!(bench.messages(MORE).await.status(), 500);
+    }
+    bench.answers(503, &[JSON], OVERLOADED).answers(200, &[JSON], WHOLE);
+    assert_eq!(bench.messages(MORE).await.status(), 200);
+    assert_eq!(sent(&bench)[6..], ["qwen3:8b@local", "claude-opus-5@anthropic"]);
+    bench.answers(200, &[JSON], CHAT);
+    assert_eq!(bench.chat(MORE).await.status(), 200, "nor is who takes no route");
+}
+
+/// A call of a session.
+async fn of_session(bench: &Bench, session: &'static str) -> Response<almoner_gateway::ClientBody> {
+    let mut request = post("/v1/messages", "claude-opus-5", MORE);
+    request.headers_mut().insert("x-almoner-session", session.parse().unwrap());
+    bench.call(request).await
+}
+
+#[tokio::test]
+async fn a_session_stays_where_it_was_sent() {
+    let bench = Bench::routed(firm("$1"), vec![route("opus", "claude-*", &ANY)], &[]);
+    bench.answers(429, &[JSON], OVERLOADED).answers(200, &[JSON], WHOLE);
+    of_session(&bench, "a").await;
+    bench.answers(200, &[JSON], WHOLE);
+    let response = of_session(&bench, "a").await;
+    assert_eq!(sent(&bench)[2..], ["qwen3:8b@local"]);
+    let told = header(&response, "x-almoner-rerouted");
+    assert!(told[0].contains("because its session stays there since"), "{told:?}");
+    bench.answers(200, &[JSON], WHOLE);
+    of_session(&bench, "b").await;
+    assert_eq!(sent(&bench)[3..], ["claude-opus-5@anthropic"], "another session makes its own choice");
+    // Where it cannot stay, it begins anew.
+    bench.answers(503, &[JSON], OVERLOADED).answers(200, &[JSON], WHOLE).answers(200, &[JSON], WHOLE);
+    assert_eq!(of_session(&bench, "a").await.status(), 200);
+    of_session(&bench, "a").await;
+    assert_eq!(sent(&bench)[4..], ["qwen3:8b@local", "claude-opus-5@anthropic", "claude-opus-5@anthropic"]);
+}
+
+#[tokio::test]
+async fn a_session_without_money_stays_with_the_model_that_needs_none() {
+    for limit in ["$1", "1k tokens / day"] {
+        let bench = Bench::routed(firm(limit), vec![route("local", "", &["qwen3:8b@local"])], &[("firm", "local")]);
+        spent(&bench, 1000);
+        counts(&bench).answers(200, &[JSON], WHOLE).answers(200, &[JSON], WHOLE);
+        for _ in 0..2 {
+            assert_eq!(of_session(&bench, "a").await.status(), 200, "{limit}");
+        }
+        assert_eq!(bench.shared.state().reports.len(), 3, "its second call asks the paid model's budget nothing");
+    }
+}
