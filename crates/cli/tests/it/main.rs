@@ -16,6 +16,7 @@ mod passing;
 mod provider;
 mod raw;
 mod refusing;
+mod routes;
 mod secure;
 mod server;
 mod sql;
