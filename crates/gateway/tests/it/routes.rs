@@ -395,3 +395,18 @@ async fn a_session_without_money_stays_with_the_model_that_needs_none() {
         assert_eq!(bench.shared.state().reports.len(), 3, "its second call asks the paid model's budget nothing");
     }
 }
+
+#[tokio::test]
+async fn a_route_leads_no_key_to_a_model_that_it_may_not_use() {
+    let bench = Bench::routed(firm("$1"), vec![route("opus", "claude-*", &ANY)], &[]);
+    let mut facts = almoner_gateway::KeyFacts::anyone();
+    facts.models = vec![almoner_policy::ModelPattern::new("claude-*")];
+    bench.shared.state().keys.insert("alm_narrow".to_owned(), std::sync::Arc::new(facts));
+    bench.answers(529, &[JSON], OVERLOADED);
+    let mut request = post("/v1/messages", "claude-opus-5", MORE);
+    request.headers_mut().insert("x-almoner-key", "alm_narrow".parse().unwrap());
+    let response = bench.call(request).await;
+    assert_eq!((response.status().as_u16(), sent(&bench).len()), (529, 1));
+    let told = header(&response, "x-almoner-rerouted");
+    assert!(told.is_empty() || told[0].contains("may not use"), "{told:?}");
+}
