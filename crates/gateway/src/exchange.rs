@@ -175,7 +175,7 @@ impl<W: World> Running<W> {
         let (at, now) = (self.understood.provider, self.gateway.purse.now());
         match sent {
             Ok(answer) if answer.status().is_server_error() => {
-                self.gateway.health(at).failed(&format!("answered {}", answer.status()), now);
+                self.gateway.health(at).failed(&format!("answered {}", answer.status().as_u16()), now);
             }
             Ok(_) => self.gateway.health(at).well(now),
             // Who was cut off on our side tells nothing.
@@ -224,7 +224,7 @@ impl<W: World> Running<W> {
             _ => None,
         };
         let provider = &self.gateway.providers[self.understood.provider].name;
-        let stop = self.stop(setback, format!("`{provider}` answered {status}"), response);
+        let stop = self.stop(setback, format!("`{provider}` answered {}", status.as_u16()), response);
         self.account.close(Bill { end, cost: None, note: format!("the provider answered {status}") }, None);
         stop
     }

@@ -586,7 +586,10 @@ impl<W: World> Journey<W> {
     }
 
     /// The answer of the first stop, with the way that led nowhere.
-    fn give_up(self) -> Response<ClientBody> {
+    fn give_up(mut self) -> Response<ClientBody> {
+        if let Some(left) = self.last.as_ref().filter(|_| !self.told.is_empty()) {
+            self.told.push(format!("no further than {}; because {}", left.place, left.why));
+        }
         let mut response = end(&self.gateway, self.came.endpoint, self.ending);
         let route = self.legs.iter().rev().find_map(|leg| leg.route.as_ref()).map(|route| route.name.as_str());
         tell_route(response.headers_mut(), route, &self.told);
