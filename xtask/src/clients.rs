@@ -195,6 +195,7 @@ mod tests {
             "gemini_cli",
             "google_node",
             "google_python",
+            "local_model",
             "node_sdks",
             "ollama_node",
             "ollama_python",
