@@ -133,9 +133,9 @@ impl almoner_gateway::Recorder for Recorder {
         self.put(HistoryEvent::Verdict(Box::new(verdict(report))));
     }
 
-    fn ended(&self, report: Report) {
-        self.add_up(&report);
-        if let Some(outcome) = outcome(&report) {
+    fn ended(&self, report: &Report) {
+        self.add_up(report);
+        if let Some(outcome) = outcome(report) {
             self.put(HistoryEvent::Outcome(Box::new(outcome)));
         }
     }
@@ -241,7 +241,8 @@ fn outcome(report: &Report) -> Option<OutcomeRecord> {
         charge: report.outcome.charge,
         overrun: report.outcome.overrun,
         unbounded: report.unbounded.clone(),
-        status: Some(report.outcome.status),
+        // None where the call ended before its answer began.
+        status: Some(report.outcome.status).filter(|status| *status > 0),
         duration: Some(report.outcome.took),
         price_version: Some(report.price_version.clone()),
         note: Some(report.outcome.note.clone()).filter(|note| !note.is_empty()),

@@ -74,7 +74,7 @@ fn turn_down<W: World>(gateway: &Gateway<W>, understood: &Understood, mut report
     let trouble = Trouble::of_refusal(report.id, answer, whole(response));
     report.goes_on = understood.hop.as_ref().is_some_and(|hop| hop.goes_on(&trouble));
     gateway.recorder.decided(&report);
-    gateway.recorder.ended(report);
+    gateway.recorder.ended(&report);
     Stop::Setback(Box::new(trouble))
 }
 
@@ -86,7 +86,7 @@ fn leave<W: World>(gateway: &Gateway<W>, mut report: Report, mut held: Held<W>) 
     report.outcome.note = format!("a budget is at level {level}");
     report.goes_on = true;
     let trouble = Trouble::of_level(report.id, level);
-    gateway.recorder.ended(report);
+    gateway.recorder.ended(&report);
     Stop::Setback(Box::new(trouble))
 }
 

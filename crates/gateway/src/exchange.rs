@@ -19,7 +19,7 @@ use crate::answer::{Answer, Told, UsageFilter, tell};
 use crate::ask::{Going, Held};
 use crate::bill::{Asked, Bill, Tariff, bill};
 use crate::dialect::Asks;
-use crate::guard::HoldGuard;
+use crate::guard::{DROPPED, HoldGuard};
 use crate::http;
 use crate::journey::{Stop, Trouble, plain};
 use crate::models;
@@ -84,7 +84,7 @@ impl<W: World> Running<W> {
             provider: understood.provider,
             price: understood.price.clone(),
             asked: Asked::by(&understood.call.shape, gateway.providers[understood.provider].pinned),
-            is_told: understood.endpoint.asks == Asks::Answer,
+            is_awaited: understood.endpoint.asks == Asks::Answer,
         };
         Self { gateway, understood, account, cut, _uncut: Some(uncut), leaving, fullness, cap }
     }
@@ -392,8 +392,19 @@ struct Account<W: World> {
     provider: usize,
     price: Option<Arc<almoner_policy::Price>>,
     asked: Asked,
-    /// Whether history is told; a question that costs nothing is no call.
-    is_told: bool,
+    /// Whether history waits to be told; a question that costs nothing is no call.
+    is_awaited: bool,
+}
+
+/// What is dropped without an end fell over a fault of ours, or the server ends before it: history is told what is
+/// charged for it.
+impl<W: World> Drop for Account<W> {
+    fn drop(&mut self) {
+        if self.is_awaited {
+            let end = self.guard.as_ref().map_or_else(|| End::Assumed(DROPPED.to_owned()), HoldGuard::dropped);
+            self.end(Bill { end, cost: None, note: DROPPED.to_owned() }, None);
+        }
+    }
 }
 
 impl<W: World> Account<W> {
@@ -424,6 +435,10 @@ impl<W: World> Account<W> {
 
     /// Ends the hold and reports the call.
     fn close(mut self, bill: Bill, reading: Option<&Reading>) {
+        self.end(bill, reading);
+    }
+
+    fn end(&mut self, bill: Bill, reading: Option<&Reading>) {
         let outcome = &mut self.report.outcome;
         outcome.word = word(&bill.end, self.guard.is_some());
         outcome.note = bill.note;
@@ -443,8 +458,8 @@ impl<W: World> Account<W> {
         if let Some(guard) = &mut self.guard {
             guard.end(bill.end);
         }
-        if self.is_told {
-            self.gateway.recorder.ended(self.report);
+        if std::mem::take(&mut self.is_awaited) {
+            self.gateway.recorder.ended(&self.report);
         }
     }
 

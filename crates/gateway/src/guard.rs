@@ -11,6 +11,9 @@ use almoner_units::CallId;
 
 use crate::port::{End, Purse};
 
+/// Why nobody can say how a call ended.
+pub(crate) const DROPPED: &str = "the call was dropped before its answer was read";
+
 /// A hold that must end.
 pub(crate) struct HoldGuard<P: Purse> {
     purse: Arc<P>,
@@ -35,6 +38,11 @@ impl<P: Purse> HoldGuard<P> {
         self.sent = true;
     }
 
+    /// How the hold ends where nobody says it.
+    pub(crate) fn dropped(&self) -> End {
+        if self.sent { End::Assumed(DROPPED.to_owned()) } else { End::Released(ReleaseReason::NeverSent) }
+    }
+
     /// Ends the hold; the first end counts.
     pub(crate) fn end(&mut self, end: End) {
         if std::mem::take(&mut self.open) {
@@ -45,10 +53,6 @@ impl<P: Purse> HoldGuard<P> {
 
 impl<P: Purse> Drop for HoldGuard<P> {
     fn drop(&mut self) {
-        if self.sent {
-            self.end(End::Assumed("the call was dropped before its answer was read".to_owned()));
-        } else {
-            self.end(End::Released(ReleaseReason::NeverSent));
-        }
+        self.end(self.dropped());
     }
 }

@@ -124,7 +124,7 @@ pub trait Recorder: Send + Sync + 'static {
     fn decided(&self, report: &Report);
 
     /// Takes how it ended.
-    fn ended(&self, report: Report);
+    fn ended(&self, report: &Report);
 }
 
 /// A way to one provider.

@@ -84,7 +84,7 @@ pub(crate) fn reject<W: World>(
         if gateway.kept.is_room(report.at) {
             gateway.recorder.decided(&report);
         }
-        gateway.recorder.ended(report);
+        gateway.recorder.ended(&report);
     }
     whole(response)
 }

@@ -320,3 +320,30 @@ async fn a_session_whose_answers_are_cut_twice_is_stopped_once_and_pays_nothing_
     bench.answers(200, &json, cut);
     assert_eq!(bench.messages(ask).await.status(), 200, "there is money left, so nobody is locked out");
 }
+
+#[test]
+fn history_is_told_of_a_call_that_ends_with_its_server() {
+    for (budgets, word) in [(vec![budget("firm", "$1", Mode::StopNew)], "assumed"), (Vec::new(), "unbudgeted")] {
+        let bench = Bench::new(budgets);
+        let lane = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut provider = bench.streams();
+        let answer = lane.block_on(async {
+            provider.send_data(start(10)).await.unwrap();
+            bench.messages(STREAM).await
+        });
+        assert_eq!((answer.status().as_u16(), bench.shared.state().reports.len()), (200, 0));
+        drop(lane);
+        let reports = &bench.shared.state().reports;
+        let told: Vec<_> = reports.iter().map(|report| (report.outcome.word, &*report.outcome.note)).collect();
+        assert_eq!(told, [(word, "the call was dropped before its answer was read")]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_falls_over_a_fault_of_ours_ends_alone_and_keeps_its_hold() {
+    let bench = Bench::dollar();
+    bench.then(|_| async { panic!("on purpose") });
+    assert_eq!(bench.messages("").await.status(), 500);
+    let words: Vec<_> = bench.shared.state().reports.iter().map(|report| report.outcome.word).collect();
+    assert_eq!((bench.ends(), words), (vec!["assumed"], vec!["assumed"]));
+}

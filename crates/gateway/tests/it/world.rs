@@ -133,8 +133,8 @@ impl Recorder for Shared {
         self.state().decided.push(report.id);
     }
 
-    fn ended(&self, report: Report) {
-        self.state().reports.push(report);
+    fn ended(&self, report: &Report) {
+        self.state().reports.push(report.clone());
     }
 }
 
