@@ -10,9 +10,11 @@ use almoner_ledger::ReleaseReason;
 use almoner_meter::{Decoder, Meter as UsageMeter, Reading};
 use almoner_policy::Setback;
 use almoner_units::Charge;
+use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use tokio::sync::oneshot;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::answer::{Answer, Told, UsageFilter, tell};
@@ -28,7 +30,7 @@ use crate::port::{End, Fullness, Purse, Recorder, Upstream, UpstreamError};
 use crate::provider::authorise;
 use crate::relay::{ClientBody, Home, Leaving, Relay, UpstreamBody, collect, cut_told, framing};
 use crate::report::Report;
-use crate::stack::{Gateway, Understood, World, whole};
+use crate::stack::{BODY_LARGE, Gateway, Understood, World, whole};
 use crate::survivor::{Panicked, to_the_end};
 
 /// The most bytes of an error that are read to see whose it is.
@@ -107,7 +109,7 @@ impl<W: World> Running<W> {
     }
 
     /// The request as the provider gets it.
-    fn request(&self) -> Result<Request<hyper::body::Bytes>, Answer> {
+    fn request(&self) -> Result<Request<Bytes>, Answer> {
         let Understood { endpoint, call, body, head, shown, provider, .. } = &*self.understood;
         let provider = &self.gateway.providers[*provider];
         let path = endpoint.path_for(&call.model);
@@ -133,7 +135,7 @@ impl<W: World> Running<W> {
     }
 
     /// Sends the request and waits for the head of the answer.
-    async fn send(&mut self, request: Request<hyper::body::Bytes>) -> Result<Response<UpstreamBody>, Unanswered> {
+    async fn send(&mut self, request: Request<Bytes>) -> Result<Response<UpstreamBody>, Unanswered> {
         let patience = self.gateway.settings.patience;
         let first_byte_max = self.understood.hop.as_ref().and_then(|hop| hop.first_byte_max());
         let most = patience.provider.min(patience.answer).min(first_byte_max.unwrap_or(patience.answer));
@@ -312,7 +314,7 @@ impl<W: World> Running<W> {
         Stop::Answered(response.map(|()| client))
     }
 
-    async fn relay_whole(mut self, response: Response<()>, body: UpstreamBody, mut meter: Decoder) -> Stop {
+    async fn relay_whole(mut self, response: Response<()>, body: UpstreamBody, meter: Decoder) -> Stop {
         let patience = self.gateway.settings.patience;
         let read = tokio::select! {
             biased;
@@ -322,10 +324,16 @@ impl<W: World> Running<W> {
             }
             why = self.leaving.too_long(patience.drain) => Err((Answer::TimedOut(why), None)),
         };
+        let read = match read {
+            Ok(body) => match read_whole(meter, body.clone()).await {
+                Ok(reading) => Ok((reading, body)),
+                Err(error) => Err((Answer::Fault(format!("the answer could not be read: {error}")), None)),
+            },
+            Err(failed) => Err(failed),
+        };
         match read {
-            Ok(body) => {
-                meter.feed(&body);
-                self.account.settle(&Home { reading: meter.finish(), broke: None, ended: true });
+            Ok((reading, body)) => {
+                self.account.settle(&Home { reading, broke: None, ended: true });
                 Stop::Answered(response.map(|()| full_body(body)))
             }
             Err((answer, setback)) => self.fail(&answer, End::Assumed(answer.message()), setback),
@@ -378,6 +386,16 @@ fn is_unbilled(status: StatusCode, body: &[u8], own_error: &[&str]) -> bool {
     let own = own_error.iter().any(|message| body.pointer(message).is_some_and(serde_json::Value::is_string));
     let is_refused = status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT && status.as_u16() != 499;
     body.pointer("/usage").is_none_or(serde_json::Value::is_null) && (own || is_refused)
+}
+
+/// What a whole answer tells. A large one, such as one of many vectors, is read on a thread beside the lanes.
+async fn read_whole(mut meter: Decoder, body: Bytes) -> Result<Reading, JoinError> {
+    let is_large = body.len() >= BODY_LARGE;
+    let read = move || {
+        meter.feed(&body);
+        meter.finish()
+    };
+    if is_large { spawn_blocking(read).await } else { Ok(read()) }
 }
 
 /// How a call is settled and reported.

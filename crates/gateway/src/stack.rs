@@ -35,7 +35,7 @@ use crate::settings::GatewaySettings;
 use crate::who::{Who, who};
 
 /// From how many bytes on reading a body takes a millisecond or more.
-const BODY_LARGE: usize = 256 << 10;
+pub(crate) const BODY_LARGE: usize = 256 << 10;
 /// How many answers are read on at once after their clients have gone.
 const DRAINS_MAX: usize = 256;
 

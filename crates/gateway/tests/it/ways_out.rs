@@ -84,6 +84,26 @@ async fn a_large_body_is_read_aside_and_passes_as_it_is() {
     assert_eq!(twice.status(), 400, "what is wrong in it is told all the same");
 }
 
+#[tokio::test]
+async fn a_large_answer_is_read_aside_while_others_go_on() {
+    let bench = Bench::dollar();
+    let mut provider = bench.writes("application/json");
+    let asking = tokio::spawn(bench.call(post("/v1/messages", "claude-opus-5", ",\"max_tokens\":10")));
+    let text = "x".repeat(8 << 20);
+    let answer = format!(
+        "{{\"type\":\"message\",\"text\":\"{text}\",\"stop_reason\":\"end_turn\",\
+         \"usage\":{{\"input_tokens\":9,\"output_tokens\":1}}}}"
+    );
+    provider.send_data(data(&answer)).await.unwrap();
+    settle_down().await;
+    drop(provider);
+    // One turn of the lane takes the end of the answer; only what others do in the next ones shows that it is free.
+    tokio::task::yield_now().await;
+    assert_eq!(bench.ends(), Vec::<&str>::new(), "read in the lane");
+    let answer = asking.await.unwrap();
+    assert_eq!((answer.status().as_u16(), bench.ends()), (200, vec!["settled"]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_comes_after_the_end_of_a_stream_passes_without_harm() {
     let bench = Bench::dollar();
