@@ -4,6 +4,7 @@
 //! can use, which `keys list` shows and `keys revoke` ends.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use almoner_api::{AccountInfo, KeyChangeInfo, KeyInfo, KeySummary, KeyUse, NewKey, Reply, ShownKey};
 use almoner_ledger::Who;
@@ -13,7 +14,7 @@ use almoner_units::{Budget, BudgetName, Labels, Limit, Priority, Span, Timestamp
 
 use crate::keeper::Desk;
 use crate::keys::{self, Keyring, Wanted};
-use crate::operations::{No, Operations, lasting_budgets, no, no_but, parse_labels, parse_limits, parse_mode};
+use crate::operations::{No, Operations, no, no_but, parse_labels, parse_limits, parse_mode};
 use crate::over::Reasons;
 use crate::{clock, describe};
 
@@ -29,11 +30,11 @@ impl Operations {
         let now = clock::read().wall;
         let by = new.by.clone();
         let made = keys::make(wanted(new, now)?, now).ok_or_else(|| no("fault", "a key could not be named"))?;
-        let (keyring, stored) = (self.keyring.clone(), made.stored.clone());
+        let (keyring, stored, gateway) = (self.keyring.clone(), made.stored.clone(), Arc::clone(&self.gateway));
         self.at_desk(move |desk, at| {
             refuse_twin(&keyring, &stored, now)?;
             let budget = keys::budget(&stored);
-            refuse_crowd(desk, budget.as_ref())?;
+            refuse_crowd(&gateway.budgets(), budget.as_ref())?;
             desk.journal.keys_put(&stored).map_err(|error| no("store", error))?;
             if let Some(budget) = budget {
                 let account = budget.account(&stored.labels);
@@ -48,7 +49,7 @@ impl Operations {
             Ok(())
         })
         .await??;
-        self.show(made.stored, made.secret, None).await
+        Ok(self.show(made.stored, made.secret, None))
     }
 
     /// Gives a key another secret.
@@ -64,20 +65,16 @@ impl Operations {
                 Ok::<_, No>((stored, secret, until))
             })
             .await??;
-        self.show(stored, secret, until).await
+        Ok(self.show(stored, secret, until))
     }
 
     /// A key with its secret, and what there is to know for whoever uses it.
-    async fn show(&self, stored: StoredKey, secret: String, old_until: Option<Timestamp>) -> Result<Reply, No> {
-        let labels = stored.labels.clone();
-        let beside = self.at_desk(move |desk, _| {
-            let mut beside: Vec<_> =
-                lasting_budgets(desk).filter(|budget| may_count(budget, &labels)).map(describe::budget).collect();
-            beside.sort_unstable_by(|one, other| one.budget.cmp(&other.budget));
-            beside
-        });
+    fn show(&self, stored: StoredKey, secret: String, old_until: Option<Timestamp>) -> Reply {
+        // They come by name.
+        let in_force = self.gateway.budgets();
+        let beside = in_force.iter().filter(|budget| may_count(budget, &stored.labels)).map(describe::budget).collect();
         let budget = keys::budget(&stored).map(|budget| budget.name.to_string());
-        Ok(Reply::Key(Box::new(ShownKey {
+        Reply::Key(Box::new(ShownKey {
             budget,
             id: stored.id,
             name: stored.name,
@@ -88,9 +85,9 @@ impl Operations {
             require_key: self.about.require_key,
             credentials: self.about.credentials.clone(),
             dialects: self.about.dialects.clone(),
-            budgets: beside.await?,
+            budgets: beside,
             config: self.about.config.clone(),
-        })))
+        }))
     }
 
     /// Ends a key: it lets no further call in, here or after a start. Its budget is forgotten a little later.
@@ -275,9 +272,9 @@ fn refuse_twin(keyring: &Keyring, key: &StoredKey, now: Timestamp) -> Result<(),
 }
 
 /// The budgets of other keys never meet that of a key.
-fn refuse_crowd(desk: &Desk, budget: Option<&Budget>) -> Result<(), No> {
+fn refuse_crowd(in_force: &[Budget], budget: Option<&Budget>) -> Result<(), No> {
     let Some(budget) = budget else { return Ok(()) };
-    let all: Vec<Budget> = lasting_budgets(desk).chain([budget]).cloned().collect();
+    let all: Vec<Budget> = in_force.iter().chain([budget]).cloned().collect();
     if most_touched(&all) > ACCOUNTS_MAX {
         let why = "the budgets in force leave no room for one more: a call may touch at most 16";
         return Err(no("too_many_budgets", why));

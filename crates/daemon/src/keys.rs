@@ -4,7 +4,7 @@
 //! SHA-256 is enough to keep, and a call is not made to wait for a slow one. What a key is called in labels, its id,
 //! has the name that people gave it in front, and is never given twice: what was spent under it stays its own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use almoner_gateway::KeyFacts;
@@ -171,6 +171,8 @@ pub(crate) struct Keyring(Arc<RwLock<Ring>>);
 struct Ring {
     /// By id.
     keys: BTreeMap<String, Arc<Held>>,
+    /// The ids of the keys that have or had a name.
+    names: HashMap<String, BTreeSet<String>>,
     /// By the hash of each secret, with the instant until which it is good.
     secrets: HashMap<[u8; 32], (Arc<Held>, Option<Timestamp>)>,
 }
@@ -184,6 +186,13 @@ impl Ring {
     fn remove(&mut self, id: &str) {
         if let Some(old) = self.keys.remove(id) {
             old.stored.secrets.iter().for_each(|secret| drop(self.secrets.remove(&secret.hash)));
+            if let Some((name, ids)) = old.stored.name.as_ref().and_then(|name| Some((name, self.names.get_mut(name)?)))
+            {
+                ids.remove(id);
+                if ids.is_empty() {
+                    self.names.remove(name);
+                }
+            }
         }
     }
 }
@@ -203,6 +212,9 @@ impl Keyring {
         for secret in &held.stored.secrets {
             ring.secrets.insert(secret.hash, (Arc::clone(&held), secret.good_until));
         }
+        if let Some(name) = &held.stored.name {
+            ring.names.entry(name.clone()).or_default().insert(held.stored.id.clone());
+        }
         ring.keys.insert(held.stored.id.clone(), held);
     }
 
@@ -210,7 +222,7 @@ impl Keyring {
     pub(crate) fn get(&self, name: &str, now: Timestamp) -> Option<Arc<StoredKey>> {
         let ring = self.read();
         let named = || {
-            let named = ring.keys.values().filter(|held| held.stored.name.as_deref() == Some(name));
+            let named = ring.names.get(name).into_iter().flatten().filter_map(|id| ring.keys.get(id));
             named.max_by_key(|held| (is_good(&held.stored, now), held.stored.created_at))
         };
         ring.keys.get(name).or_else(named).map(|held| Arc::clone(&held.stored))

@@ -247,7 +247,10 @@ fn configured(settings: &Settings) -> Vec<Budget> {
 
 /// A key with the limits of its budget, where an earlier version kept them in the ledger alone.
 fn adopted(ledger: &Ledger, mut key: StoredKey) -> Option<StoredKey> {
-    let own = ledger.budgets().find(|budget| key.limits.is_empty() && keys::owner(budget) == Some(&key.id))?;
+    if !key.limits.is_empty() {
+        return None;
+    }
+    let own = ledger.budgets().find(|budget| keys::owner(budget) == Some(&key.id))?;
     (key.limits, key.mode) = (own.limits.clone(), own.mode);
     Some(key)
 }

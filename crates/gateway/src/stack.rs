@@ -183,7 +183,8 @@ impl<W: World> Gateway<W> {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn budgets(&self) -> Arc<Vec<Budget>> {
+    /// The budgets in force for every call.
+    pub fn budgets(&self) -> Arc<Vec<Budget>> {
         Arc::clone(&self.budgets.read().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
