@@ -202,6 +202,10 @@ pub(crate) fn detours(
             report.error(fault.nearest(nearest(name, names())));
             continue;
         };
+        if !placed.budget.mode.is_hard() {
+            let message = "this budget refuses nothing, so no call takes its route";
+            report.warn(Fault::at(place, message).help("give it another mode than `warn`"));
+        }
         refuse_detour(placed, route, place, providers, report);
         detours.push((placed.budget.name.clone(), name.clone()));
     }

@@ -77,6 +77,17 @@ fn budget() -> impl Strategy<Value = String> {
     prop::collection::vec(member, 0..8).prop_map(|members| format!("{{\"budget\": [{{{}}}]}}", members.join(", ")))
 }
 
+/// A well-formed route whose values are anything.
+fn route() -> impl Strategy<Value = String> {
+    let value = prop_oneof![".{0,20}", "(exhausted|level >= |429|local|\\*){0,3}"];
+    let key = prop::sample::select(&["provider", "model", "when", "priority", "where"][..]);
+    let member = (key, value).prop_map(|(key, value)| format!("{}: {}", quoted(key), quoted(&value)));
+    let target = prop::collection::vec(member, 0..5).prop_map(|members| format!("{{{}}}", members.join(", ")));
+    let targets = prop::collection::vec(target, 0..10);
+    (".{0,9}", targets)
+        .prop_map(|(name, to)| format!("{{\"route\": [{{\"name\": {}, \"to\": [{}]}}]}}", quoted(&name), to.join(", ")))
+}
+
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -94,6 +105,11 @@ proptest! {
 
     #[test]
     fn any_values(text in budget()) {
+        survives(&text);
+    }
+
+    #[test]
+    fn any_targets(text in route()) {
         survives(&text);
     }
 

@@ -133,4 +133,7 @@ fn a_budget_leads_to_a_route_that_exists() {
     let settings = good("[[route]]\nname = 'r'\nto = { provider = 'local' }\n");
     let [warning] = settings.warnings() else { panic!("{:?}", settings.warnings()) };
     assert_eq!(warning.message, "no call takes the route `r`: it has no `where`, and no budget leads to it");
+    let settings = good(&budget("mode = 'warn'\nwhen_exhausted = { route = 'r' }"));
+    let [warning] = settings.warnings() else { panic!("{:?}", settings.warnings()) };
+    assert_eq!(warning.message, "this budget refuses nothing, so no call takes its route");
 }
