@@ -41,7 +41,8 @@ pub(crate) async fn exchange<W: World>(gateway: Arc<Gateway<W>>, going: Going<W>
     let dialect = going.understood.endpoint.dialect;
     // Dropped with whoever waits here.
     let (_stays, gone) = oneshot::channel();
-    let running = Running::new(gateway, going, Leaving::new(gone));
+    let leaving = Leaving::new(gone, Arc::clone(&gateway.drains));
+    let running = Running::new(gateway, going, leaving);
     to_the_end(running.run()).await.unwrap_or_else(|Panicked| {
         let fault = Answer::Fault("the call ended without an answer; see the server's log".to_owned());
         Stop::Answered(whole(fault.respond(dialect, None)))

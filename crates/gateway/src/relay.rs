@@ -30,6 +30,9 @@ pub type ClientBody = UnsyncBoxBody<Bytes, BoxError>;
 /// What a client is told that comes back to an answer it left unread.
 const UNREAD: &str = "the answer was left unread for too long";
 
+/// Why an answer is not waited for whose client has gone.
+const CROWDED: &str = "the client went away, and too many answers are read without one";
+
 /// How long a relay waits for whom.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -100,20 +103,27 @@ pub(crate) struct Leaving {
     gone: oneshot::Receiver<Infallible>,
     /// Since when it has.
     since: Option<Instant>,
+    /// Bounds how many answers are waited for without a client, together with those that are read on without one.
+    drains: Arc<Semaphore>,
+    drain: Option<OwnedSemaphorePermit>,
 }
 
 impl Leaving {
     /// Of the client that holds the other end of `gone`.
-    pub(crate) const fn new(gone: oneshot::Receiver<Infallible>) -> Self {
-        Self { gone, since: None }
+    pub(crate) const fn new(gone: oneshot::Receiver<Infallible>, drains: Arc<Semaphore>) -> Self {
+        Self { gone, since: None, drains, drain: None }
     }
 
-    /// Waits until the client has been gone for so long, and says so in words.
+    /// Waits until the client has been gone for so long, or is one too many of those that have, and says so in words.
     pub(crate) async fn too_long(&mut self, drain: Span) -> String {
         let since = match self.since {
             Some(since) => since,
             None => {
                 let Err(_gone) = (&mut self.gone).await;
+                self.drain = Arc::clone(&self.drains).try_acquire_owned().ok();
+                if self.drain.is_none() {
+                    return CROWDED.to_owned();
+                }
                 *self.since.insert(Instant::now_plus(Span::default()))
             }
         };
@@ -224,7 +234,7 @@ impl Relay {
         client.filler.take().into_iter().for_each(|filler| filler.abort(UNREAD.into()));
         match Arc::clone(&self.drains).try_acquire_owned() {
             Ok(permit) => client.drain = Some((permit, Instant::now_plus(self.patience.drain))),
-            Err(_) => return Err("the client went away, and too many answers are read without one".to_owned()),
+            Err(_) => return Err(CROWDED.to_owned()),
         }
         Ok(())
     }

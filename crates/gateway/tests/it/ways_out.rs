@@ -367,3 +367,17 @@ async fn a_call_that_falls_over_a_fault_of_ours_ends_alone_and_keeps_its_hold() 
     let words: Vec<_> = bench.shared.state().reports.iter().map(|report| report.outcome.word).collect();
     assert_eq!((bench.ends(), words), (vec!["assumed"], vec!["assumed"]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_more_answers_are_waited_for_without_their_clients_than_there_is_room_for() {
+    let bench = Bench::new(vec![budget("firm", "$1000", Mode::StopNew)]);
+    for call in 1..=257 {
+        bench.then(|_| std::future::pending());
+        let mut asking = Box::pin(bench.call(post("/v1/messages", "claude-opus-5", ",\"max_tokens\":10")));
+        assert!(asking.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(asking);
+        settle_down().await;
+        assert_eq!(bench.ends().len(), usize::from(call == 257), "after {call} calls");
+    }
+    assert_eq!(bench.ends(), ["assumed"]);
+}

@@ -43,7 +43,7 @@ pub(crate) struct State {
     /// The keys that are good.
     pub(crate) keys: HashMap<String, Arc<KeyFacts>>,
     script: VecDeque<Script>,
-    ids: u8,
+    ids: u16,
 }
 
 #[derive(Clone, Default)]
@@ -59,7 +59,10 @@ impl Purse for Shared {
     fn new_call(&self) -> CallId {
         let mut state = self.state();
         state.ids += 1;
-        CallId::new(NOW, [state.ids; 10])
+        let [high, low] = state.ids.to_be_bytes();
+        let mut dice = [low; 10];
+        dice[9] = low.wrapping_add(high);
+        CallId::new(NOW, dice)
     }
 
     fn is_closed(&self) -> bool {
