@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use almoner_policy::{Route, Setback, Target, Trail};
+use almoner_policy::{Route, Setback, Target, Trail, When};
 use almoner_units::{BudgetName, CallId, Labels, Level, Priority, Span};
 use hyper::Response;
 
@@ -490,7 +490,7 @@ impl<W: World> Journey<W> {
             detours: self.open_detours().cloned().collect(),
             first_byte_max: route.and_then(|route| route.first_byte_max),
             leaves_from: leg.trail.leaves_from(&leg.targets).filter(|_| !point.anyhow),
-            spares: self.spares(provider),
+            spares: self.spares(point, provider),
             is_patient: false,
         }
     }
@@ -503,11 +503,14 @@ impl<W: World> Journey<W> {
         self.gateway.roads.detours.iter().filter(move |(_, route)| is_open(route)).map(|(budget, _)| budget)
     }
 
-    /// The budgets that do not stop the call at a free provider: those that count it at home, once the money there is
-    /// gone. It was sent here because they refuse it, and here it costs nothing.
-    fn spares(&self, provider: usize) -> Vec<BudgetName> {
+    /// The budgets that do not stop the call at a free stop that stands in for others: those that count it at home. It
+    /// is here because they refuse it, or would have: the stop takes whom they refuse, and here it costs nothing.
+    fn spares(&self, point: &Point, provider: usize) -> Vec<BudgetName> {
+        let target = &self.legs[point.leg].targets[point.target];
+        let takes_the_refused = target.when.is_empty() || target.when.contains(&When::Exhausted);
         let is_refused = self.met.iter().any(|setback| matches!(setback, Setback::Exhausted(_)));
-        if !is_refused || !self.gateway.providers[provider].free {
+        let stands_in = is_refused || (takes_the_refused && !self.met.is_empty());
+        if !stands_in || !self.gateway.providers[provider].free {
             return Vec::new();
         }
         let all = self.gateway.budgets();

@@ -411,3 +411,23 @@ async fn a_route_leads_no_key_to_a_model_that_it_may_not_use() {
     let told = header(&response, "x-almoner-rerouted");
     assert!(told[1].starts_with("no further than qwen3:8b@local; because the key"), "{told:?}");
 }
+
+#[tokio::test]
+async fn a_free_stop_takes_whom_the_money_would_stop_though_something_else_stopped_it_first() {
+    for (targets, status) in [
+        (["*@openai", "qwen3:8b@local: provider down, exhausted"], 200),
+        // Whoever wrote this wants a call without money to end, whether or not the provider is there.
+        (["*@openai", "qwen3:8b@local: provider down"], 402),
+    ] {
+        let bench = Bench::routed(firm("10k tokens / day"), vec![route("gpt", "gpt-*", &targets)], &[]);
+        for _ in 0..3 {
+            bench.answers(500, &[JSON], OVERLOADED).answers(200, &[JSON], CHAT);
+            assert_eq!(bench.chat(MORE).await.status(), 200);
+        }
+        spent(&bench, 10_000);
+        if status == 200 {
+            bench.answers(200, &[JSON], CHAT);
+        }
+        assert_eq!(bench.chat(MORE).await.status().as_u16(), status, "{targets:?}");
+    }
+}
