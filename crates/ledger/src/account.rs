@@ -64,10 +64,6 @@ impl Account {
         self.budget.limits.iter().zip(&self.counters)
     }
 
-    pub(crate) fn limits_mut(&mut self) -> impl Iterator<Item = (&Limit, &mut Counter)> {
-        self.budget.limits.iter().zip(&mut self.counters)
-    }
-
     /// Every limit that counts, those that its budget no longer has included.
     pub(crate) fn counting(&self) -> impl Iterator<Item = (&Limit, &Counter)> {
         self.limits().chain(self.retired.iter().map(|retired| (&retired.limit, &retired.counter)))
@@ -120,21 +116,26 @@ impl Account {
         self.open_holds == 0 && self.counting().all(|(_, counter)| counter.is_empty())
     }
 
-    pub(crate) fn view(&self) -> AccountView {
-        let limits = self.limits().map(|(limit, counter)| LimitView {
-            limit: limit.clone(),
-            spent: counter.spent(),
-            assumed: counter.assumed(),
-            held: counter.held(),
-            level: counter.level,
-            resets_at: counter.ends_at(),
-        });
+    /// What it looks like at `now`.
+    pub(crate) fn view(&self, now: Timestamp) -> AccountView {
+        let view = |(limit, counter): (&Limit, &Counter)| {
+            let counter = counter.at(now);
+            LimitView {
+                limit: limit.clone(),
+                spent: counter.spent(),
+                assumed: counter.assumed(),
+                held: counter.held(),
+                level: counter.level_now(limit, &self.budget.marks),
+                resets_at: counter.ends_at(),
+            }
+        };
+        let limits: Vec<_> = self.limits().map(view).collect();
         AccountView {
             key: self.key.clone(),
             mode: self.budget.mode,
-            level: self.level(),
+            level: limits.iter().map(|limit| limit.level).max().unwrap_or_default(),
             open_holds: self.open_holds,
-            limits: limits.collect(),
+            limits,
         }
     }
 }

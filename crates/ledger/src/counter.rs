@@ -1,5 +1,7 @@
 //! One limit of one account: what is spent, assumed and held in its window.
 
+use std::borrow::Cow;
+
 use almoner_units::{Charge, Level, LevelMarks, Limit, Timestamp, Window};
 
 use crate::calendar;
@@ -98,6 +100,19 @@ impl Counter {
                 }
             }
         }
+    }
+
+    /// This counter as it is at `now`; a copy only where the time since it was rolled has changed it.
+    pub(crate) fn at(&self, now: Timestamp) -> Cow<'_, Self> {
+        let is_over = match &self.state {
+            State::Sliding(ring) => ring.is_behind(now),
+            State::Plain { open, .. } => open.and_then(|open| open.ends_at).is_some_and(|end| now >= end),
+        };
+        let mut counter = Cow::Borrowed(self);
+        if is_over {
+            counter.to_mut().roll(now);
+        }
+        counter
     }
 
     /// The level that `limit` is at; where nothing is settled there is none, whatever was before.

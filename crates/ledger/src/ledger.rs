@@ -369,10 +369,7 @@ impl Ledger {
     /// What an account looks like at `now`.
     #[must_use]
     pub fn view(&self, id: AccountId, now: Timestamp) -> Option<AccountView> {
-        let mut account = self.books.account(id)?.clone();
-        account.roll(now.max(self.books.now).max(self.seen));
-        refresh_levels(&mut account);
-        Some(account.view())
+        Some(self.books.account(id)?.view(now.max(self.books.now).max(self.seen)))
     }
 
     /// What every account looks like at `now`, by budget and labels.
@@ -479,13 +476,6 @@ impl Ledger {
         let entry = Entry { seq: self.books.seq + 1, at: self.see(now), fact };
         self.books.fold(&entry);
         self.facts.push(entry);
-    }
-}
-
-fn refresh_levels(account: &mut Account) {
-    let marks = account.budget.marks;
-    for (limit, counter) in account.limits_mut() {
-        counter.level = counter.level_now(limit, &marks);
     }
 }
 

@@ -44,6 +44,11 @@ impl Ring {
         self.assumed
     }
 
+    /// Whether a slot has begun by `now` that the ring has not seen.
+    pub(crate) fn is_behind(&self, now: Timestamp) -> bool {
+        now.ms() / self.slot_ms > self.newest
+    }
+
     /// Lets every slot that has slid out of the window by `now` count no longer.
     pub(crate) fn advance(&mut self, now: Timestamp) {
         let newest = now.ms() / self.slot_ms;
