@@ -62,6 +62,10 @@ impl Told {
     /// Takes each member that says something in place of the one before.
     pub(crate) fn merge_usage(&mut self, raw: Option<&RawValue>) {
         let Some(raw) = raw else { return };
+        if self.usage.is_none() && !raw.get().contains("null") {
+            // Nothing to merge it with, and nothing in it to leave out: it stands as it was written.
+            return self.replace_usage(Some(raw));
+        }
         match serde_json::from_str(raw.get()) {
             Ok(update) => self.merge(update),
             Err(_) => self.faults.note(Fault::Malformed),
@@ -134,6 +138,10 @@ impl Told {
 
 /// The cost that stands beside the counts, as dollars or as ticks of a ten-billionth.
 fn reported_cost(usage: &str, faults: &mut Faults) -> Option<ReportedCost> {
+    // Most providers tell none, and to look for one is a second reading of it all.
+    if !usage.contains("cost") && !usage.contains('\\') {
+        return None;
+    }
     let [cost, ticks] = pick(usage.as_bytes(), ["cost", "cost_in_usd_ticks"], &mut Faults::default())?;
     let known = match (cost, ticks) {
         (Some(cost), _) => dollars(cost)?,

@@ -140,7 +140,7 @@ fn advice(name: &str) -> &'static str {
 /// # Errors
 /// [`Unboundable`] where something in it has no bound.
 pub fn bound(shape: &Shape, price: &Price, settings: &BoundSettings) -> Result<Bound, Unboundable> {
-    bound_of(shape, price, settings, &by_bytes(shape, settings))
+    bound_of(shape, price, settings, by_bytes(shape, settings))
 }
 
 /// What a request can cost at most, by a count of its tokens and 2 % and 64 more; never above the bound by its bytes.
@@ -161,7 +161,7 @@ pub fn bound_counted(
         },
         Counted::Body(tokens) => Measured { parts: vec![part("counted body", with_margin(tokens))], has_media: true },
     };
-    let by_count = bound_of(shape, price, settings, &measured)?;
+    let by_count = bound_of(shape, price, settings, measured)?;
     let is_tighter = by_count.input_tokens_max < by_bytes.input_tokens_max;
     Ok(if is_tighter { by_count } else { by_bytes })
 }
@@ -194,7 +194,7 @@ fn sum(parts: &[(String, u64)]) -> u64 {
     parts.iter().fold(0, |sum, (_, tokens)| sum.saturating_add(*tokens))
 }
 
-fn bound_of(shape: &Shape, price: &Price, settings: &BoundSettings, measured: &Measured) -> Result<Bound, Unboundable> {
+fn bound_of(shape: &Shape, price: &Price, settings: &BoundSettings, measured: Measured) -> Result<Bound, Unboundable> {
     if let Some(what) = shape.unmetered.first() {
         return Err(Unboundable::Unmetered(what.clone()));
     }
@@ -209,7 +209,9 @@ fn bound_of(shape: &Shape, price: &Price, settings: &BoundSettings, measured: &M
     let beyond = past_the_cap.saturating_add(shape.output_beyond_cap).saturating_add(tools.output);
     let fixed = fixed(input, input_price, beyond, output_price, tools.uses_cost).ok_or(Unboundable::TooLarge)?;
     let ask = Ask::new(fixed, choices(shape), output_price, cap(shape, price, settings));
-    let parts = [first.parts, tools.parts, vec![part("output past the cap", beyond)]].concat();
+    let mut parts = first.parts;
+    parts.extend(tools.parts);
+    parts.push(part("output past the cap", beyond));
     Ok(Bound { ask, input_tokens_max: input, input_price, parts, unbounded })
 }
 
@@ -252,9 +254,10 @@ struct FirstInput {
 
 /// The input of the first sampling: what was measured and what it shows, no more than the window; or the whole window
 /// where something in it cannot be measured.
-fn first_input(shape: &Shape, price: &Price, measured: &Measured) -> Result<FirstInput, Unboundable> {
+fn first_input(shape: &Shape, price: &Price, measured: Measured) -> Result<FirstInput, Unboundable> {
     let media = media(shape, price, measured.has_media);
-    let mut parts = [measured.parts.as_slice(), &media.inside].concat();
+    let mut parts = measured.parts;
+    parts.extend(media.inside);
     let inside = match media.unmeasured.first() {
         Some(what) => {
             let window = window(shape, price, what)?;

@@ -61,9 +61,7 @@ impl NanoUsd {
 impl fmt::Display for NanoUsd {
     /// Dollars with at least two decimals and as many more as the amount has: `$1.25`, `$0.000000001`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fraction = format!("{:09}", self.0 % NANO);
-        let kept = fraction.trim_end_matches('0').len().max(2);
-        f.pad(&format!("${}.{}", self.0 / NANO, &fraction[..kept]))
+        dollars(f, self.0 / NANO, self.0 % NANO, 9)
     }
 }
 
@@ -126,9 +124,18 @@ impl PicoUsdPerToken {
 impl fmt::Display for PicoUsdPerToken {
     /// Dollars per million tokens: `$3.00`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fraction = format!("{:06}", self.0 % 1_000_000);
-        let kept = fraction.trim_end_matches('0').len().max(2);
-        f.pad(&format!("${}.{}", self.0 / 1_000_000, &fraction[..kept]))
+        dollars(f, self.0 / 1_000_000, self.0 % 1_000_000, 6)
+    }
+}
+
+/// Writes dollars with at least two decimals of the `places` that `fraction` has, and as many more as are not 0.
+fn dollars(f: &mut fmt::Formatter<'_>, whole: u64, mut fraction: u64, mut places: usize) -> fmt::Result {
+    while places > 2 && fraction.is_multiple_of(10) {
+        (fraction, places) = (fraction / 10, places - 1);
+    }
+    match f.width().or(f.precision()) {
+        None => write!(f, "${whole}.{fraction:0places$}"),
+        Some(_) => f.pad(&format!("${whole}.{fraction:0places$}")),
     }
 }
 
