@@ -119,8 +119,9 @@ where
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(limits.header_bytes);
-    // A client that closes its half of the connection may still read its answer.
-    builder.half_close(false).max_headers(200);
+    // A client that closes its half of the connection may still read its answer. A hundred headers are enough, and the
+    // most that hyper reads without asking for memory.
+    builder.half_close(false);
     // Who comes while the server drains has one answer to get.
     builder.keep_alive(until == Phase::Draining);
     let connection = builder.serve_connection(TokioIo::new(stream), service);

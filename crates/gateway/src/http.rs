@@ -22,6 +22,9 @@ const HOP_BY_HOP: [&str; 10] = [
     "expect",
 ];
 
+/// How many headers an answer mostly gets from us, so that their map is made once.
+const OURS_BACK: usize = 8;
+
 /// Headers of the client that are ours to make or to keep; those with a credential for any provider among them, because
 /// a call goes only to the one that it is for.
 const OURS: [&str; 11] = [
@@ -43,7 +46,8 @@ const OURS: [&str; 11] = [
 #[must_use]
 pub(crate) fn onward(from: &HeaderMap) -> HeaderMap {
     let named = named_by_connection(from);
-    let mut to = HeaderMap::with_capacity(from.len());
+    // A credential, and what the client to the provider adds, come on top.
+    let mut to = HeaderMap::with_capacity(from.len() + 4);
     for (name, value) in from {
         let text = name.as_str();
         let ours = OURS.contains(&text) || text.starts_with("x-almoner-") || text.starts_with("x-forwarded-");
@@ -129,7 +133,9 @@ pub(crate) fn back(from: &HeaderMap) -> HeaderMap {
         let text = name.as_str();
         !HOP_BY_HOP.contains(&text) && !text.starts_with("x-almoner-") && text != "set-cookie" && !named.contains(name)
     };
-    from.iter().filter(|(name, _)| passes(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    let mut to = HeaderMap::with_capacity(from.len() + OURS_BACK);
+    to.extend(from.iter().filter(|(name, _)| passes(name)).map(|(name, value)| (name.clone(), value.clone())));
+    to
 }
 
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {

@@ -46,7 +46,7 @@ pub struct Told<'a> {
 /// Tells of a call that went, in the headers of its answer.
 pub fn tell(headers: &mut HeaderMap, told: &Told<'_>) {
     headers.insert(CALL, safe(&told.call.to_string()));
-    headers.insert(LEVEL, safe(told.level.name()));
+    headers.insert(LEVEL, HeaderValue::from_static(told.level.name()));
     headers.insert(PRICES, safe(told.prices));
     if let Some((account, limit, left)) = told.tightest {
         fullness(headers, account, limit, left);
@@ -129,11 +129,15 @@ fn readable(text: &str) -> HeaderValue {
 /// A text as a header's value: whatever is not printable ASCII, and `%`, stands as `%XX`, so that no name that a
 /// stranger chose can end a line, and every name can be read back.
 fn safe(text: &str) -> HeaderValue {
+    let is_safe = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'%';
+    if text.len() <= VALUE_MAX && text.bytes().all(is_safe) {
+        return HeaderValue::from_str(text.trim()).unwrap_or(HeaderValue::from_static("?"));
+    }
     let mut value = String::with_capacity(text.len());
     for byte in text.bytes().take(VALUE_MAX) {
         match byte {
-            b' '..=b'~' if byte != b'%' => value.push(char::from(byte)),
-            _ => value.push_str(&format!("%{byte:02X}")),
+            byte if is_safe(byte) => value.push(char::from(byte)),
+            byte => value.push_str(&format!("%{byte:02X}")),
         }
     }
     HeaderValue::from_str(value.trim()).unwrap_or(HeaderValue::from_static("?"))
