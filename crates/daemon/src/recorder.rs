@@ -2,6 +2,9 @@
 //!
 //! History may lag and may be lost. Where more comes than can be written, events are dropped and counted; nobody who
 //! enforces a budget ever waits for it.
+//!
+//! Whoever serves calls hands over what is known of one as it is, and counts on. It is put into the words of history on
+//! the recorder's thread, where most calls have ended by then, so that what they were is moved and not copied.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use almoner_api::KeySummary;
-use almoner_gateway::{Report, StopNote, Verdict};
+use almoner_gateway::{Outcome as CallOutcome, Report, StopNote, Verdict};
 use almoner_ledger::{AccountView, Entry, Fact, Ledger};
 use almoner_store::{
     BoundPart, Decision, History, HistoryEvent, Outcome, OutcomeRecord, ThrottleAction, ThrottleRecord, VerdictRecord,
@@ -26,10 +29,20 @@ const LINGER: Duration = Duration::from_millis(250);
 /// How many causes of what cannot be bounded are told apart.
 const CAUSES_MAX: usize = 1000;
 
+/// What the recorder is told.
+enum News {
+    /// A call was decided.
+    Decided(Arc<Report>),
+    /// A call that went has ended.
+    Ended(Arc<Report>, Box<CallOutcome>),
+    /// Something else, in the words of history.
+    Event(HistoryEvent),
+}
+
 /// The way to history; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Recorder {
-    queue: SyncSender<HistoryEvent>,
+    queue: SyncSender<News>,
     sums: Arc<Sums>,
 }
 
@@ -59,7 +72,11 @@ impl Recorder {
     }
 
     pub(crate) fn put(&self, event: HistoryEvent) {
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(event) {
+        self.tell(News::Event(event));
+    }
+
+    fn tell(&self, news: News) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(news) {
             self.sums.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -93,67 +110,89 @@ impl Recorder {
         self.put(HistoryEvent::TokenBudget { views, at });
     }
 
-    fn add_up(&self, report: &Report) {
-        let mut causes = self.sums.by_cause.lock().unwrap_or_else(PoisonError::into_inner);
-        if report.outcome.overrun != Charge::ZERO {
-            *causes.overrun_nano.entry(report.outcome.note.clone()).or_default() += report.outcome.overrun.usd().get();
+    fn add_up(&self, report: &Report, outcome: &CallOutcome) {
+        if outcome.overrun != Charge::ZERO || !(report.unbounded.is_empty() && outcome.unbounded.is_empty()) {
+            self.add_causes(report, outcome);
         }
-        for what in &report.unbounded {
+        let Some(key) = report.labels.named("key") else { return };
+        let mut keys = self.sums.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        add_to_key(keys.entry(key.to_string()).or_default(), report, outcome);
+    }
+
+    fn add_causes(&self, report: &Report, outcome: &CallOutcome) {
+        let mut causes = self.sums.by_cause.lock().unwrap_or_else(PoisonError::into_inner);
+        if outcome.overrun != Charge::ZERO {
+            *causes.overrun_nano.entry(outcome.note.clone()).or_default() += outcome.overrun.usd().get();
+        }
+        for what in report.unbounded.iter().chain(&outcome.unbounded) {
             // Clients name these, and may name new ones for ever.
             let is_room = causes.unbounded.len() < CAUSES_MAX || causes.unbounded.contains_key(what);
             let what = if is_room { what.clone() } else { "others".to_owned() };
             *causes.unbounded.entry(what).or_default() += 1;
         }
-        drop(causes);
-        let Some(key) = report.labels.named("key") else { return };
-        let mut keys = self.sums.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        add_to_key(keys.entry(key.to_string()).or_default(), report);
     }
 }
 
-fn add_to_key(sum: &mut KeySummary, report: &Report) {
+fn add_to_key(sum: &mut KeySummary, report: &Report, outcome: &CallOutcome) {
     match report.verdict {
         // Whoever sent it gets its answer elsewhere.
-        Verdict::Refused(_) | Verdict::Rejected(_) if report.goes_on => {}
+        Verdict::Refused(_) | Verdict::Rejected(_) if outcome.goes_on => {}
         Verdict::Refused(_) | Verdict::Rejected(_) => sum.refused += 1,
         Verdict::Admitted { .. } | Verdict::Unbudgeted => sum.calls += 1,
     }
-    sum.tokens += report.outcome.charge[Meter::Tokens];
-    match report.outcome.word {
-        "assumed" => sum.assumed_nano += report.outcome.charge.usd().get(),
-        _ => sum.cost_nano += report.outcome.charge.usd().get(),
+    sum.tokens += outcome.charge[Meter::Tokens];
+    match outcome.word {
+        "assumed" => sum.assumed_nano += outcome.charge.usd().get(),
+        _ => sum.cost_nano += outcome.charge.usd().get(),
     }
 }
 
 impl almoner_gateway::Recorder for Recorder {
-    fn decided(&self, report: &Report) {
-        if let Some(event) = throttled(report) {
-            self.put(HistoryEvent::Throttle(Box::new(event)));
-        }
-        self.put(HistoryEvent::Verdict(Box::new(verdict(report))));
+    fn decided(&self, report: &Arc<Report>) {
+        self.tell(News::Decided(Arc::clone(report)));
     }
 
-    fn ended(&self, report: &Report) {
-        self.add_up(report);
-        if let Some(outcome) = outcome(report) {
-            self.put(HistoryEvent::Outcome(Box::new(outcome)));
+    fn ended(&self, report: Arc<Report>, outcome: CallOutcome) {
+        self.add_up(&report, &outcome);
+        if word(&outcome).is_some() {
+            self.tell(News::Ended(report, Box::new(outcome)));
         }
     }
 }
 
 /// Writes what comes until nobody can send any more.
-fn write_all(mut history: History, events: &Receiver<HistoryEvent>) {
-    while let Ok(first) = events.recv() {
+fn write_all(mut history: History, news: &Receiver<News>) {
+    while let Ok(first) = news.recv() {
         linger();
-        let batch = batch(first, events);
         // What cannot be written is lost, and the ledger does not care.
-        drop(history.flush(&batch));
+        drop(history.flush(&in_words(batch(first, news))));
     }
 }
 
-/// The first event and those that have come since, however steadily more of them come.
-fn batch(first: HistoryEvent, events: &Receiver<HistoryEvent>) -> Vec<HistoryEvent> {
-    std::iter::once(first).chain(events.try_iter()).take(BATCH_MAX).collect()
+/// The first news and those that have come since, however steadily more of them come.
+fn batch(first: News, news: &Receiver<News>) -> Vec<News> {
+    std::iter::once(first).chain(news.try_iter()).take(BATCH_MAX).collect()
+}
+
+/// The news in the words of history, in their order.
+fn in_words(news: Vec<News>) -> Vec<HistoryEvent> {
+    let mut events = Vec::with_capacity(news.len());
+    // From the last to the first: once the end of a call is told, nobody else needs to know what it was.
+    for news in news.into_iter().rev() {
+        match news {
+            News::Ended(report, outcome) => {
+                events.extend(ended(&report, *outcome).map(|record| HistoryEvent::Outcome(Box::new(record))));
+            }
+            News::Decided(report) => {
+                let throttled = throttled(&report).map(|record| HistoryEvent::Throttle(Box::new(record)));
+                events.push(HistoryEvent::Verdict(Box::new(verdict(Arc::unwrap_or_clone(report)))));
+                events.extend(throttled);
+            }
+            News::Event(event) => events.push(event),
+        }
+    }
+    events.reverse();
+    events
 }
 
 /// Lets other events come: who sends one now finds nobody to wake.
@@ -162,11 +201,13 @@ fn linger() {
     std::thread::sleep(LINGER);
 }
 
-fn verdict(report: &Report) -> VerdictRecord {
+fn verdict(report: Report) -> VerdictRecord {
     let (decision, cap, held) = match &report.verdict {
         Verdict::Admitted { cap, held, .. } => (Decision::Admitted, Some(*cap), *held),
         Verdict::Unbudgeted => (Decision::Admitted, None, Charge::ZERO),
-        Verdict::Refused(_) if report.outcome.status == 429 => (Decision::SlowDown, None, Charge::ZERO),
+        Verdict::Refused(_) if report.said.as_ref().is_some_and(|said| said.status == 429) => {
+            (Decision::SlowDown, None, Charge::ZERO)
+        }
         Verdict::Refused(_) => (Decision::Refused, None, Charge::ZERO),
         Verdict::Rejected(_) => (Decision::Rejected, None, Charge::ZERO),
     };
@@ -175,42 +216,44 @@ fn verdict(report: &Report) -> VerdictRecord {
         Verdict::Refused(refusal) => Some(refusal.account.clone()),
         _ => fullest,
     };
-    let part = |(name, amount): &(String, u64)| {
+    let part = |(name, amount): (String, u64)| {
         let meter = if name.starts_with("output") { Meter::OutputTokens } else { Meter::InputTokens };
-        BoundPart { name: name.clone(), meter, amount: *amount }
+        BoundPart { name, meter, amount }
     };
+    let reason = std::iter::once(reason(&report))
+        .chain(report.stop.iter().flat_map(on_its_way))
+        .chain(report.warnings)
+        .collect::<Vec<_>>()
+        .join("; ");
     VerdictRecord {
         id: report.id,
         at: report.at,
-        labels: report.labels.clone(),
-        provider: Some(report.provider.clone()).filter(|provider| !provider.is_empty()),
-        model: Some(report.model.clone()).filter(|model| !model.is_empty()),
+        labels: report.labels,
+        provider: Some(report.provider).filter(|provider| !provider.is_empty()),
+        model: Some(report.model).filter(|model| !model.is_empty()),
         decision,
         account,
-        reason: std::iter::once(reason(report))
-            .chain(report.stop.iter().flat_map(on_its_way))
-            .chain(report.warnings.iter().cloned())
-            .collect::<Vec<_>>()
-            .join("; "),
-        numbers: report.seen.clone(),
-        bound: report.bound.iter().map(part).collect(),
+        reason,
+        numbers: report.seen,
+        bound: report.bound.into_iter().map(part).collect(),
         cap,
         held,
         waited: report.waited,
-        price_version: Some(report.price_version.clone()),
+        price_version: Some(report.price_version),
     }
 }
 
 fn reason(report: &Report) -> String {
     let subscription = if report.subscription { "; paid by a subscription, charged at list price" } else { "" };
+    let said = || report.said.as_ref().map_or("", |said| said.message.as_str());
     match &report.verdict {
         Verdict::Admitted { cap, asked: Some(asked), .. } if cap < asked => {
             format!("fits, with {cap} of the {asked} output tokens asked for{subscription}")
         }
         Verdict::Admitted { .. } => format!("fits{subscription}"),
         Verdict::Unbudgeted => format!("touches no budget{subscription}"),
-        Verdict::Refused(_) => report.outcome.note.clone(),
-        Verdict::Rejected(code) => format!("{code}: {}", report.outcome.note),
+        Verdict::Refused(_) => said().to_owned(),
+        Verdict::Rejected(code) => format!("{code}: {}", said()),
     }
 }
 
@@ -226,26 +269,29 @@ fn on_its_way(stop: &StopNote) -> Vec<String> {
 }
 
 /// How a call that went came out; nothing for one that did not.
-fn outcome(report: &Report) -> Option<OutcomeRecord> {
-    let outcome = match report.outcome.word {
-        "settled" | "unbudgeted" => Outcome::Settled,
-        "released" => Outcome::Released,
-        "assumed" => Outcome::Assumed,
-        _ => return None,
-    };
+fn word(outcome: &CallOutcome) -> Option<Outcome> {
+    match outcome.word {
+        "settled" | "unbudgeted" => Some(Outcome::Settled),
+        "released" => Some(Outcome::Released),
+        "assumed" => Some(Outcome::Assumed),
+        _ => None,
+    }
+}
+
+fn ended(report: &Report, outcome: CallOutcome) -> Option<OutcomeRecord> {
     Some(OutcomeRecord {
         id: report.id,
-        at: report.at.after(report.outcome.took),
-        outcome,
-        usage: report.outcome.usage,
-        charge: report.outcome.charge,
-        overrun: report.outcome.overrun,
-        unbounded: report.unbounded.clone(),
+        at: report.at.after(outcome.took),
+        outcome: word(&outcome)?,
+        usage: outcome.usage,
+        charge: outcome.charge,
+        overrun: outcome.overrun,
+        unbounded: report.unbounded.iter().cloned().chain(outcome.unbounded).collect(),
         // None where the call ended before its answer began.
-        status: Some(report.outcome.status).filter(|status| *status > 0),
-        duration: Some(report.outcome.took),
+        status: Some(outcome.status).filter(|status| *status > 0),
+        duration: Some(outcome.took),
         price_version: Some(report.price_version.clone()),
-        note: Some(report.outcome.note.clone()).filter(|note| !note.is_empty()),
+        note: Some(outcome.note).filter(|note| !note.is_empty()),
     })
 }
 
@@ -306,11 +352,53 @@ fn level_changed(entry: &Entry, ledger: &Ledger) -> Option<ThrottleRecord> {
 mod tests {
     use super::*;
 
+    /// What a call was when it was decided.
+    fn report() -> Arc<Report> {
+        Arc::new(Report {
+            id: almoner_units::CallId::new(Timestamp::default(), [7; 10]),
+            at: Timestamp::default(),
+            route: "/v1/messages",
+            labels: Labels::new(),
+            priority: almoner_units::Priority::Normal,
+            provider: "anthropic".to_owned(),
+            model: "claude".to_owned(),
+            verdict: Verdict::Unbudgeted,
+            seen: Vec::new(),
+            waited: almoner_units::Span::default(),
+            bound: Vec::new(),
+            ask: None,
+            price_version: "1".to_owned(),
+            unbounded: vec!["service_tier".to_owned()],
+            warnings: vec!["a label was left out".to_owned()],
+            subscription: false,
+            stop: None,
+            said: None,
+        })
+    }
+
+    #[test]
+    fn a_call_is_told_in_order_whether_or_not_it_has_ended() {
+        let late =
+            CallOutcome { word: "settled", unbounded: vec!["implausible usage".to_owned()], ..Default::default() };
+        let (gone, runs) = (report(), report());
+        let news =
+            vec![News::Decided(Arc::clone(&gone)), News::Ended(gone, Box::new(late)), News::Decided(runs.clone())];
+        let events = in_words(news);
+        let [HistoryEvent::Verdict(first), HistoryEvent::Outcome(end), HistoryEvent::Verdict(second)] = &events[..]
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!(first, second, "what is moved is what would be copied");
+        assert_eq!(first.reason, "touches no budget; a label was left out");
+        assert_eq!(end.unbounded, ["service_tier", "implausible usage"]);
+        assert_eq!(runs.model, "claude", "whoever still runs keeps what it was");
+    }
+
     #[test]
     fn a_flood_of_events_does_not_keep_the_first_from_being_written() {
         let (queue, events) = sync_channel(2 * BATCH_MAX);
-        let event = || HistoryEvent::TokenBudget { views: Vec::new(), at: Timestamp::default() };
-        (0..2 * BATCH_MAX).for_each(|_| queue.send(event()).unwrap());
+        let event = || News::Event(HistoryEvent::TokenBudget { views: Vec::new(), at: Timestamp::default() });
+        (0..2 * BATCH_MAX).for_each(|_| drop(queue.send(event())));
         assert_eq!(batch(event(), &events).len(), BATCH_MAX);
     }
 }

@@ -15,7 +15,7 @@ use crate::exchange;
 use crate::guard::HoldGuard;
 use crate::journey::{Stop, Trouble};
 use crate::port::{Admitted, Decision, DeskError, End, Fullness, Keys, Purse, Question, Recorder, Refused};
-use crate::report::{Report, Verdict};
+use crate::report::{Outcome, Report, Said, Verdict};
 use crate::stack::{Gateway, Understood, World, whole};
 
 /// What refills within this time is worth waiting for.
@@ -28,7 +28,7 @@ pub(crate) const A_MOMENT: Span = Span::from_secs(5);
 /// A call that may go.
 pub(crate) struct Going<W: World> {
     pub(crate) understood: Box<Understood>,
-    pub(crate) report: Report,
+    pub(crate) report: Arc<Report>,
     /// Its hold, for calls that touch a budget.
     pub(crate) held: Option<Held<W>>,
 }
@@ -51,6 +51,7 @@ pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, mut understood: Box<
         Ok(held) => held,
         Err(answer) => return turn_down(&gateway, &understood, report, &answer),
     };
+    let report = Arc::new(report);
     if understood.endpoint.asks == Asks::Answer {
         gateway.recorder.decided(&report);
     }
@@ -63,30 +64,29 @@ pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, mut understood: Box<
 /// Refuses the call here. Whether that is the last word is for its route to say.
 fn turn_down<W: World>(gateway: &Gateway<W>, understood: &Understood, mut report: Report, answer: &Answer) -> Stop {
     let dialect = understood.endpoint.dialect;
-    report.outcome.status = answer.status(dialect).as_u16();
-    report.outcome.word = "refused";
-    report.outcome.note = answer.message();
+    let said = Said { status: answer.status(dialect).as_u16(), message: answer.message() };
+    let mut outcome = Outcome::refused(&said);
+    report.said = Some(said);
     if !matches!(report.verdict, Verdict::Refused(_)) {
         report.verdict = Verdict::Rejected(answer.code().to_owned());
     }
     let mut response = answer.respond(dialect, Some(report.id));
     warn(response.headers_mut(), &report.warnings);
     let trouble = Trouble::of_refusal(report.id, answer, whole(response));
-    report.goes_on = understood.hop.as_ref().is_some_and(|hop| hop.goes_on(&trouble));
+    outcome.goes_on = understood.hop.as_ref().is_some_and(|hop| hop.goes_on(&trouble));
+    let report = Arc::new(report);
     gateway.recorder.decided(&report);
-    gateway.recorder.ended(&report);
+    gateway.recorder.ended(report, outcome);
     Stop::Setback(Box::new(trouble))
 }
 
 /// Gives back what was held for a call that could go, because at this level its route leads elsewhere.
-fn leave<W: World>(gateway: &Gateway<W>, mut report: Report, mut held: Held<W>) -> Stop {
+fn leave<W: World>(gateway: &Gateway<W>, report: Arc<Report>, mut held: Held<W>) -> Stop {
     let level = held.admitted.admission.level;
     held.guard.end(End::Released(ReleaseReason::NeverSent));
-    report.outcome.word = "released";
-    report.outcome.note = format!("a budget is at level {level}");
-    report.goes_on = true;
+    let note = format!("a budget is at level {level}");
     let trouble = Trouble::of_level(report.id, level);
-    gateway.recorder.ended(&report);
+    gateway.recorder.ended(report, Outcome { word: "released", note, goes_on: true, ..Outcome::default() });
     Stop::Setback(Box::new(trouble))
 }
 

@@ -29,7 +29,7 @@ use crate::pipe::{client_body, full_body};
 use crate::port::{End, Fullness, Purse, Recorder, Upstream, UpstreamError};
 use crate::provider::authorise;
 use crate::relay::{ClientBody, Home, Leaving, Relay, UpstreamBody, collect, cut_told, framing};
-use crate::report::Report;
+use crate::report::{Outcome, Report};
 use crate::stack::{BODY_LARGE, Gateway, Understood, World, whole};
 use crate::survivor::{Panicked, to_the_end};
 
@@ -84,6 +84,7 @@ impl<W: World> Running<W> {
             amount,
             clamped,
             report,
+            outcome: Outcome::default(),
             provider: understood.provider,
             price: understood.price.clone(),
             asked: Asked::by(&understood.call.shape, gateway.providers[understood.provider].pinned),
@@ -190,7 +191,7 @@ impl<W: World> Running<W> {
     /// Answers in our own words, because there is no answer of the provider's.
     fn fail(mut self, answer: &Answer, end: End, setback: Option<Setback>) -> Stop {
         let (id, dialect) = (self.account.report.id, self.understood.endpoint.dialect);
-        self.account.report.outcome.status = answer.status(dialect).as_u16();
+        self.account.outcome.status = answer.status(dialect).as_u16();
         let note = answer.message();
         let response = whole(answer.respond(dialect, Some(id)));
         let stop = self.stop(setback, plain(&note), response);
@@ -202,7 +203,7 @@ impl<W: World> Running<W> {
     fn stop(&mut self, setback: Option<Setback>, why: String, response: Response<ClientBody>) -> Stop {
         let Some(setback) = setback else { return Stop::Answered(response) };
         let trouble = Trouble::of_provider(self.account.report.id, setback, why, response);
-        self.account.report.goes_on = self.understood.hop.as_ref().is_some_and(|hop| hop.goes_on(&trouble));
+        self.account.outcome.goes_on = self.understood.hop.as_ref().is_some_and(|hop| hop.goes_on(&trouble));
         Stop::Setback(Box::new(trouble))
     }
 
@@ -216,7 +217,7 @@ impl<W: World> Running<W> {
         } else {
             End::Assumed(format!("status {status} from something between us and the provider"))
         };
-        self.account.report.outcome.status = status.as_u16();
+        self.account.outcome.status = status.as_u16();
         let mut response = Response::new(full_body(body));
         *response.status_mut() = status;
         *response.headers_mut() = self.headers(&parts.headers);
@@ -236,7 +237,7 @@ impl<W: World> Running<W> {
     /// its credential and past every budget.
     fn sent_elsewhere(mut self, answer: &Response<UpstreamBody>) -> Stop {
         let status = answer.status();
-        self.account.report.outcome.status = status.as_u16();
+        self.account.outcome.status = status.as_u16();
         // By these the same request has yet to be made; any other may have come after it.
         let end = match status.as_u16() {
             301 | 307 | 308 => End::Released(ReleaseReason::RefusedUpstream { status: status.as_u16() }),
@@ -279,7 +280,7 @@ impl<W: World> Running<W> {
     /// Relays an answer. One that does not stream is read whole before it is passed on, so that it is settled first.
     async fn relay(mut self, answer: Response<UpstreamBody>) -> Stop {
         let (parts, body) = answer.into_parts();
-        self.account.report.outcome.status = parts.status.as_u16();
+        self.account.outcome.status = parts.status.as_u16();
         let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let plain_stream = self.understood.endpoint.dialect.tongue().plain_stream;
         let framing = framing(text(header::CONTENT_TYPE), self.understood.call.stream.then_some(plain_stream));
@@ -407,7 +408,8 @@ struct Account<W: World> {
     amount: Charge,
     /// Whether its budget gave it less output than it could have had.
     clamped: bool,
-    report: Report,
+    report: Arc<Report>,
+    outcome: Outcome,
     provider: usize,
     price: Option<Arc<almoner_policy::Price>>,
     asked: Asked,
@@ -439,7 +441,7 @@ impl<W: World> Account<W> {
         let bill = bill(home, tariff);
         if let (End::Settled(_), Some(why)) = (&bill.end, home.reading.implausible(self.asked.text_bytes)) {
             // What is told is booked; that it can hardly be true is counted where everybody sees it.
-            self.report.unbounded.push(why.to_owned());
+            self.outcome.unbounded.push(why.to_owned());
         }
         self.note_cap(&home.reading);
         self.close(bill, Some(&home.reading));
@@ -458,7 +460,7 @@ impl<W: World> Account<W> {
     }
 
     fn end(&mut self, bill: Bill, reading: Option<&Reading>) {
-        let outcome = &mut self.report.outcome;
+        let outcome = &mut self.outcome;
         outcome.word = word(&bill.end, self.guard.is_some());
         outcome.note = bill.note;
         outcome.cost = bill.cost;
@@ -478,7 +480,7 @@ impl<W: World> Account<W> {
             guard.end(bill.end);
         }
         if std::mem::take(&mut self.is_awaited) {
-            self.gateway.recorder.ended(&self.report);
+            self.gateway.recorder.ended(Arc::clone(&self.report), std::mem::take(&mut self.outcome));
         }
     }
 

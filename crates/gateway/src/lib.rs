@@ -37,6 +37,6 @@ pub use port::{
 };
 pub use provider::{Credential, Pinned, Provider};
 pub use relay::{BoxError, ClientBody, Patience, UpstreamBody};
-pub use report::{Outcome, Report, StopNote, Verdict};
+pub use report::{Outcome, Report, Said, StopNote, Verdict};
 pub use settings::GatewaySettings;
 pub use stack::{Gateway, World};

@@ -14,7 +14,7 @@ use hyper::{Request, Response};
 use tokio::sync::oneshot;
 
 use crate::relay::UpstreamBody;
-use crate::report::Report;
+use crate::report::{Outcome, Report};
 
 /// What the purse says.
 #[derive(Debug)]
@@ -121,10 +121,10 @@ pub trait Keys: Send + Sync + 'static {
 /// Takes reports of calls, for history; may lag, may lose, never blocks.
 pub trait Recorder: Send + Sync + 'static {
     /// Takes what was decided, at once: a call may run for an hour, and the process may end before it does.
-    fn decided(&self, report: &Report);
+    fn decided(&self, report: &Arc<Report>);
 
     /// Takes how it ended.
-    fn ended(&self, report: &Report);
+    fn ended(&self, report: Arc<Report>, outcome: Outcome);
 }
 
 /// A way to one provider.

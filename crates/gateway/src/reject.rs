@@ -3,7 +3,7 @@
 //! Each has an id, which its answer tells. Those that came by a route and with a key that is good are kept for
 //! `explain`, a few a minute: whoever sends nonsense without end shall not push everything else out of history.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use almoner_units::{CallId, Labels, Priority, Span, Timestamp};
 use hyper::Response;
@@ -12,7 +12,7 @@ use crate::answer::{Answer, warn};
 use crate::dialect::{Dialect, Endpoint};
 use crate::port::{Purse, Recorder};
 use crate::relay::ClientBody;
-use crate::report::{Outcome, Report, Verdict};
+use crate::report::{Outcome, Report, Said, Verdict};
 use crate::stack::{Gateway, Understood, World, whole};
 
 /// How many rejections are kept for `explain` in a minute.
@@ -78,13 +78,14 @@ pub(crate) fn reject<W: World>(
     if let Some(mut report) = report {
         warn(response.headers_mut(), &report.warnings);
         report.verdict = Verdict::Rejected(answer.code().to_owned());
-        report.outcome.status = answer.status(endpoint.dialect).as_u16();
-        report.outcome.word = "refused";
-        report.outcome.note = answer.message();
+        let said = Said { status: answer.status(endpoint.dialect).as_u16(), message: answer.message() };
+        let outcome = Outcome::refused(&said);
+        report.said = Some(said);
+        let report = Arc::new(report);
         if gateway.kept.is_room(report.at) {
             gateway.recorder.decided(&report);
         }
-        gateway.recorder.ended(&report);
+        gateway.recorder.ended(report, outcome);
     }
     whole(response)
 }
@@ -109,8 +110,7 @@ fn unread<W: World>(gateway: &Gateway<W>, id: CallId, endpoint: &Endpoint, label
         warnings: Vec::new(),
         subscription: false,
         stop: None,
-        goes_on: false,
-        outcome: Outcome::default(),
+        said: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use almoner_ledger::{AccountView, Refusal};
 use almoner_units::{Ask, BudgetName, CallId, Charge, Labels, NanoUsd, Priority, Span, Timestamp, Usage};
 
-/// Everything there is to tell about one call, once it has ended.
+/// What there is to tell about one call when it was decided.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The call.
@@ -40,10 +40,17 @@ pub struct Report {
     pub subscription: bool,
     /// Which stop of which route this is, of a call that takes one.
     pub stop: Option<StopNote>,
-    /// Whether the call goes on elsewhere, so that this is not its end for whoever sent it.
-    pub goes_on: bool,
-    /// How it ended.
-    pub outcome: Outcome,
+    /// What its client was told, where it may not go.
+    pub said: Option<Said>,
+}
+
+/// What a client is told whose call may not go.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The status that it saw.
+    pub status: u16,
+    /// In words.
+    pub message: String,
 }
 
 /// One stop of a call on its route.
@@ -96,6 +103,17 @@ pub struct Outcome {
     pub charge: Charge,
     /// What it cost beyond its hold.
     pub overrun: Charge,
+    /// Whether the call goes on elsewhere, so that this is not its end for whoever sent it.
+    pub goes_on: bool,
+    /// What could not be bounded, and came to light only as it ended.
+    pub unbounded: Vec<String>,
     /// From the decision to the last byte.
     pub took: Span,
+}
+
+impl Outcome {
+    /// Of a call that did not go.
+    pub(crate) fn refused(said: &Said) -> Self {
+        Self { status: said.status, word: "refused", note: said.message.clone(), ..Self::default() }
+    }
 }

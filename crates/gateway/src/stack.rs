@@ -437,8 +437,7 @@ impl<W: World> Gateway<W> {
             warnings: understood.warnings.clone(),
             subscription: understood.shown.is_login() && self.providers[understood.provider].credential.is_none(),
             stop: understood.hop.as_ref().map(|hop| hop.note.clone()),
-            goes_on: false,
-            outcome: crate::report::Outcome::default(),
+            said: None,
         }
     }
 }

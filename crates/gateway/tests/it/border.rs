@@ -135,7 +135,7 @@ async fn a_provider_that_tells_less_than_it_can_have_used_is_booked_and_noticed(
         assert_eq!(bench.chat(",\"max_tokens\":9000").await.status(), 200);
         let report = bench.shared.state().reports.pop().unwrap();
         assert_eq!(report.outcome.usage.output, Some(output));
-        let is_marked = report.unbounded.iter().any(|what| what.starts_with("implausible usage"));
-        assert_eq!(is_marked, noticed, "{:?}", report.unbounded);
+        let is_marked = report.outcome.unbounded.iter().any(|what| what.starts_with("implausible usage"));
+        assert_eq!(is_marked, noticed, "{:?}", report.outcome.unbounded);
     }
 }

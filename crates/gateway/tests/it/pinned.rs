@@ -1,10 +1,10 @@
 //! What the config says of an account, and what the provider says of it later.
 
-use almoner_gateway::{Pinned, Report, Verdict};
+use almoner_gateway::{Pinned, Verdict};
 use almoner_policy::Tier;
 use almoner_units::{Meter, Mode};
 
-use crate::world::{Bench, budget, post};
+use crate::world::{Bench, Reported, budget, post};
 
 const STANDARD: &str = "{\"service_tier\":\"default\",\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"}],\
                         \"usage\":{\"prompt_tokens\":1000,\"completion_tokens\":100}}";
@@ -12,7 +12,7 @@ const PRIORITY: &str = "{\"service_tier\":\"priority\",\"choices\":[{\"index\":0
                         \"usage\":{\"prompt_tokens\":1000,\"completion_tokens\":100}}";
 
 /// What is told of a call that asks for no tier, and is answered so.
-async fn report(pinned: Pinned, answer: &'static str) -> Report {
+async fn report(pinned: Pinned, answer: &'static str) -> Reported {
     let bench = Bench::at(pinned, vec![budget("firm", "$1", Mode::StopNew)]);
     bench.answers(200, &[("content-type", "application/json")], answer);
     let request = post("/v1/chat/completions", "gpt-5", ",\"max_completion_tokens\":100");
@@ -20,7 +20,7 @@ async fn report(pinned: Pinned, answer: &'static str) -> Report {
     bench.shared.state().reports.pop().unwrap()
 }
 
-fn held(report: &Report) -> u64 {
+fn held(report: &Reported) -> u64 {
     let Verdict::Admitted { held, .. } = &report.verdict else { panic!("{:?}", report.verdict) };
     held[Meter::Usd]
 }

@@ -86,7 +86,7 @@ async fn a_call_that_its_budget_refuses_is_answered_by_the_local_model() {
     assert_eq!(read(response).await.0, WHOLE, "the answer is the target's, byte for byte");
     let state = bench.shared.state();
     let [refused, went] = &state.reports[..] else { panic!("{:?}", state.reports) };
-    assert!(matches!(refused.verdict, Verdict::Refused(_)) && refused.goes_on);
+    assert!(matches!(refused.verdict, Verdict::Refused(_)) && refused.outcome.goes_on);
     let stop = went.stop.clone().unwrap();
     assert_eq!((stop.route.as_deref(), stop.continues), (Some("opus"), Some(refused.id)));
     assert_eq!((went.model.as_str(), went.provider.as_str()), ("qwen3:8b", "local"));
@@ -134,7 +134,7 @@ async fn a_budget_of_tokens_that_is_spent_does_not_stop_the_free_stop_that_stand
         let response = bench.chat(MORE).await;
         assert_eq!((response.status().as_u16(), sent(&bench)), (200, vec!["qwen3:8b@local".to_owned()]));
         let went = bench.shared.state().reports.pop().unwrap();
-        assert_eq!(went.stop.unwrap().spared, ["firm".parse().unwrap()]);
+        assert_eq!(went.stop.as_ref().unwrap().spared, ["firm".parse().unwrap()]);
     }
 }
 

@@ -10,8 +10,8 @@ use std::task::Poll;
 use almoner_gateway::dialect::Dialect;
 use almoner_gateway::{
     Admitted, ClientBody, Credential, Decision, DeskError, End, Gateway, GatewaySettings, Hosts, KeyFacts, Keys,
-    Patience, Pinned, Provider, Purse, Question, Recorder, Refused, Report, Upstream, UpstreamBody, UpstreamError,
-    World,
+    Outcome, Patience, Pinned, Provider, Purse, Question, Recorder, Refused, Report, Upstream, UpstreamBody,
+    UpstreamError, World,
 };
 use almoner_ledger::{Ledger, Patience as Waits, Reserve, Verdict, Who};
 use almoner_policy::{PriceBook, Route};
@@ -33,7 +33,7 @@ pub(crate) const NOW: Timestamp = Timestamp::from_ms(1_795_500_000_000);
 pub(crate) struct State {
     pub(crate) ledger: Ledger,
     pub(crate) ends: Vec<(CallId, End)>,
-    pub(crate) reports: Vec<Report>,
+    pub(crate) reports: Vec<Reported>,
     pub(crate) decided: Vec<CallId>,
     pub(crate) is_closed: bool,
     pub(crate) sent: Vec<Request<Bytes>>,
@@ -131,13 +131,28 @@ impl Keys for Shared {
     }
 }
 
+/// A call as history heard of it.
+#[derive(Debug)]
+pub(crate) struct Reported {
+    report: Arc<Report>,
+    pub(crate) outcome: Outcome,
+}
+
+impl std::ops::Deref for Reported {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.report
+    }
+}
+
 impl Recorder for Shared {
-    fn decided(&self, report: &Report) {
+    fn decided(&self, report: &Arc<Report>) {
         self.state().decided.push(report.id);
     }
 
-    fn ended(&self, report: &Report) {
-        self.state().reports.push(report.clone());
+    fn ended(&self, report: Arc<Report>, outcome: Outcome) {
+        self.state().reports.push(Reported { report, outcome });
     }
 }
 
