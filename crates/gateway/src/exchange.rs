@@ -67,7 +67,8 @@ struct Running<W: World> {
 }
 
 impl<W: World> Running<W> {
-    fn new(gateway: Arc<Gateway<W>>, going: Going<W>, leaving: Leaving) -> Self {
+    /// Boxed, because it is handed on from step to step, and every step would have room for a copy of it.
+    fn new(gateway: Arc<Gateway<W>>, going: Going<W>, leaving: Leaving) -> Box<Self> {
         let Going { understood, report, held } = going;
         let (uncut, never_cut) = oneshot::channel();
         let (mut cut, mut fullness, mut cap, mut clamped, mut guard) =
@@ -90,10 +91,10 @@ impl<W: World> Running<W> {
             asked: Asked::by(&understood.call.shape, gateway.providers[understood.provider].pinned),
             is_awaited: understood.endpoint.asks == Asks::Answer,
         };
-        Self { gateway, understood, account, cut, _uncut: Some(uncut), leaving, fullness, cap }
+        Box::new(Self { gateway, understood, account, cut, _uncut: Some(uncut), leaving, fullness, cap })
     }
 
-    async fn run(mut self) -> Stop {
+    async fn run(mut self: Box<Self>) -> Stop {
         let request = match self.request() {
             Ok(request) => request,
             Err(answer) => return self.fail(&answer, End::Released(ReleaseReason::NeverSent), Some(Setback::Unfit)),
@@ -189,7 +190,7 @@ impl<W: World> Running<W> {
     }
 
     /// Answers in our own words, because there is no answer of the provider's.
-    fn fail(mut self, answer: &Answer, end: End, setback: Option<Setback>) -> Stop {
+    fn fail(mut self: Box<Self>, answer: &Answer, end: End, setback: Option<Setback>) -> Stop {
         let (id, dialect) = (self.account.report.id, self.understood.endpoint.dialect);
         self.account.outcome.status = answer.status(dialect).as_u16();
         let note = answer.message();
@@ -208,7 +209,7 @@ impl<W: World> Running<W> {
     }
 
     /// Passes a provider's refusal on, and releases the hold where the provider bills nothing for it.
-    async fn refused_upstream(mut self, answer: Response<UpstreamBody>) -> Stop {
+    async fn refused_upstream(mut self: Box<Self>, answer: Response<UpstreamBody>) -> Stop {
         let (parts, body) = answer.into_parts();
         let status = parts.status;
         let body = collect(body, ERROR_BYTES_MAX, self.gateway.settings.patience).await.unwrap_or_default();
@@ -235,7 +236,7 @@ impl<W: World> Running<W> {
 
     /// Ends a call that the provider sent elsewhere. Nobody follows, the client neither: there it would be asked for
     /// its credential and past every budget.
-    fn sent_elsewhere(mut self, answer: &Response<UpstreamBody>) -> Stop {
+    fn sent_elsewhere(mut self: Box<Self>, answer: &Response<UpstreamBody>) -> Stop {
         let status = answer.status();
         self.account.outcome.status = status.as_u16();
         // By these the same request has yet to be made; any other may have come after it.
@@ -249,7 +250,7 @@ impl<W: World> Running<W> {
     }
 
     /// Passes on the answer to a question that costs nothing.
-    async fn pass_on(self, answer: Response<UpstreamBody>) -> Stop {
+    async fn pass_on(self: Box<Self>, answer: Response<UpstreamBody>) -> Stop {
         let (parts, body) = answer.into_parts();
         let body = match collect(body, ERROR_BYTES_MAX, self.gateway.settings.patience).await {
             Ok(body) => body,
@@ -278,7 +279,7 @@ impl<W: World> Running<W> {
     }
 
     /// Relays an answer. One that does not stream is read whole before it is passed on, so that it is settled first.
-    async fn relay(mut self, answer: Response<UpstreamBody>) -> Stop {
+    async fn relay(mut self: Box<Self>, answer: Response<UpstreamBody>) -> Stop {
         let (parts, body) = answer.into_parts();
         self.account.outcome.status = parts.status.as_u16();
         let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -316,7 +317,7 @@ impl<W: World> Running<W> {
         Stop::Answered(response.map(|()| client))
     }
 
-    async fn relay_whole(mut self, response: Response<()>, body: UpstreamBody, meter: Decoder) -> Stop {
+    async fn relay_whole(mut self: Box<Self>, response: Response<()>, body: UpstreamBody, meter: Decoder) -> Stop {
         let patience = self.gateway.settings.patience;
         let read = tokio::select! {
             biased;
@@ -343,7 +344,7 @@ impl<W: World> Running<W> {
     }
 
     /// Relays an answer in an encoding that nobody here can read: what it cost stays assumed.
-    fn relay_unread(self, parts: &hyper::http::response::Parts, body: UpstreamBody) -> Response<ClientBody> {
+    fn relay_unread(self: Box<Self>, parts: &hyper::http::response::Parts, body: UpstreamBody) -> Response<ClientBody> {
         let why = "the answer came in an encoding that cannot be read".to_owned();
         let mut response = Response::new(body);
         *response.status_mut() = parts.status;

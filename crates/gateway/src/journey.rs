@@ -173,13 +173,23 @@ impl Understood {
 }
 
 /// Takes a call to where it is answered, or to the end of its way.
-pub(crate) async fn travel<W: World>(gateway: Arc<Gateway<W>>, came: Came) -> Response<ClientBody> {
+pub(crate) async fn travel<W: World>(gateway: Arc<Gateway<W>>, came: Box<Came>) -> Response<ClientBody> {
     let home = gateway.home_of(&came);
     if gateway.roads.routes.is_empty() || came.endpoint.asks == Asks::Look {
         return straight(gateway, came, home).await;
     }
+    // What this needs, no other call should have to carry.
+    Box::pin(along(gateway, came, home)).await
+}
+
+/// Takes a call along its route.
+async fn along<W: World>(
+    gateway: Arc<Gateway<W>>,
+    came: Box<Came>,
+    home: Result<usize, Answer>,
+) -> Response<ClientBody> {
     let endpoint = came.endpoint;
-    let mut journey = match Journey::begin(Arc::clone(&gateway), came, home) {
+    let mut journey = match Journey::begin(Arc::clone(&gateway), *came, home) {
         Ok(journey) => journey,
         Err(rejection) => return reject(&gateway, endpoint, *rejection),
     };
@@ -193,10 +203,14 @@ pub(crate) async fn travel<W: World>(gateway: Arc<Gateway<W>>, came: Came) -> Re
 }
 
 /// Takes a call to the only place where it can go.
-async fn straight<W: World>(gateway: Arc<Gateway<W>>, came: Came, home: Result<usize, Answer>) -> Response<ClientBody> {
+async fn straight<W: World>(
+    gateway: Arc<Gateway<W>>,
+    came: Box<Came>,
+    home: Result<usize, Answer>,
+) -> Response<ClientBody> {
     let endpoint = came.endpoint;
     let aimed = match home {
-        Ok(provider) => gateway.aim(came, provider, None),
+        Ok(provider) => gateway.aim(*came, provider, None),
         Err(answer) => Err(Box::new(Rejection { answer, of: Of::Key(came.who.key.labels.clone()) })),
     };
     match aimed {

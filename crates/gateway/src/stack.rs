@@ -240,7 +240,7 @@ impl<W: World> Gateway<W> {
         head: Parts,
         path_key: Option<&PathKey>,
         body: B,
-    ) -> Result<Came, Box<Rejection>>
+    ) -> Result<Box<Came>, Box<Rejection>>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -248,7 +248,7 @@ impl<W: World> Gateway<W> {
         let who = who(&head.headers, path_key, &self.keys, self.settings.require_key)
             .map_err(|bad| Rejection::of_nobody(Answer::Unauthorized(bad.message().to_owned())))?;
         match self.read(endpoint, &head, body).await {
-            Ok((call, body)) => Ok(Came { endpoint, call, body, head, who }),
+            Ok((call, body)) => Ok(Box::new(Came { endpoint, call, body, head, who })),
             Err(answer) => Err(Box::new(Rejection { answer, of: Of::Key(who.key.labels.clone()) })),
         }
     }
