@@ -50,8 +50,12 @@ impl Journal {
     /// # Errors
     /// As [`Journal::append`].
     pub fn purge_assumed(&mut self, now: Timestamp) -> Result<usize, AppendError> {
-        let oldest = now.ms().saturating_sub(KEPT.ms());
-        self.transact(|batch| batch.execute("DELETE FROM assumed WHERE at_ms < ?1", [signed(oldest)?]))
+        let oldest = Timestamp::from_ms(now.ms().saturating_sub(KEPT.ms()));
+        // No call is assumed before it was made, and the rows lie in the order in which calls were: so only those are
+        // looked at that may go.
+        let made = CallId::new(oldest, [0; 10]).bits().to_be_bytes();
+        let old = "DELETE FROM assumed WHERE id < ?1 AND at_ms < ?2";
+        self.transact(|batch| batch.execute(old, (&made[..], signed(oldest.ms())?)))
     }
 
     fn unread(&self, source: rusqlite::Error) -> ReadError {
