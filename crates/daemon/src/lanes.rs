@@ -29,7 +29,7 @@ thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The lanes; dropping them leaves them running.
+/// The lanes; dropping them ends them, and waits for none.
 pub(crate) struct Lanes(Vec<Lane>);
 
 struct Lane {

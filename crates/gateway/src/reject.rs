@@ -51,7 +51,9 @@ impl Kept {
     fn is_room(&self, now: Timestamp) -> bool {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, count) = *kept;
-        *kept = if now.since(since) >= MINUTE { (now, 1) } else { (since, count.saturating_add(1)) };
+        // Where somebody set the clock back, the minute begins anew, and not when the clock has caught up.
+        let is_over = now.since(since) >= MINUTE || now < since;
+        *kept = if is_over { (now, 1) } else { (since, count.saturating_add(1)) };
         kept.1 <= KEPT_MAX
     }
 }
@@ -124,5 +126,6 @@ mod tests {
         let at = |secs| Timestamp::from_ms(1_795_500_000_000).after(Span::from_secs(secs));
         let of_flood = |secs| (0..10_000).filter(|_| kept.is_room(at(secs))).count();
         assert_eq!([of_flood(0), of_flood(59), of_flood(60), of_flood(61)], [60, 0, 60, 0]);
+        assert_eq!(of_flood(30), 60, "by a clock that was set back");
     }
 }
