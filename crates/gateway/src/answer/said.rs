@@ -70,18 +70,21 @@ fn until(refusal: &Refusal) -> String {
     }
 }
 
+/// How to go on without money.
+const LOCAL: &str = "let a local model go on (`when_exhausted` in the config)";
+
 /// What to do next.
 pub(super) fn suggestion(refusal: &Refusal) -> String {
     let raise =
         format!("raise it with `almoner budgets set {} {}`", word(refusal.account.budget.as_str()), more(refusal));
     match refusal.reason {
         RefusalReason::TooLarge => format!("Send less, ask for less output, or {raise}."),
-        RefusalReason::Exhausted => capital(&format!("{raise}.")),
+        RefusalReason::Exhausted => capital(&format!("{raise}, or {LOCAL}.")),
         RefusalReason::Held => "Wait for the calls in flight to end.".to_owned(),
         RefusalReason::Level if refusal.priority < Priority::High => {
-            format!("Send it with a higher priority (header `x-almoner-priority: high`), wait, or {raise}.")
+            format!("Send it with a higher priority (header `x-almoner-priority: high`), wait, {LOCAL}, or {raise}.")
         }
-        RefusalReason::Level => format!("Wait, or {raise}."),
+        RefusalReason::Level => format!("Wait, {LOCAL}, or {raise}."),
     }
 }
 

@@ -159,7 +159,8 @@ fn the_sentence_has_the_numbers_and_what_to_do() {
     says(
         &no_money(),
         "Almoner: budget `team` has $0.12 left of $1.00 / day, this call may cost $0.40; \
-         it refills at 2025-11-25T00:00:00Z. Raise it with `almoner budgets set team '$2.00 / day'`.",
+         it refills at 2025-11-25T00:00:00Z. Raise it with `almoner budgets set team '$2.00 / day'`, or let a local \
+         model go on (`when_exhausted` in the config).",
     );
     says(
         &Answer::NoMoney(plain(RefusalReason::TooLarge)),
@@ -171,7 +172,8 @@ fn the_sentence_has_the_numbers_and_what_to_do() {
         &Answer::NoMoney(plain(RefusalReason::Level)),
         "Almoner: budget `team` is at level soft with $0.12 left of $1.00 / day, where calls of priority normal do \
          not pass; it refills at 2025-11-25T00:00:00Z. Send it with a higher priority (header \
-         `x-almoner-priority: high`), wait, or raise it with `almoner budgets set team '$2.00 / day'`.",
+         `x-almoner-priority: high`), wait, let a local model go on (`when_exhausted` in the config), or raise it with \
+         `almoner budgets set team '$2.00 / day'`.",
     );
     says(
         &Answer::SlowDown { refusal: Some(plain(RefusalReason::Held)), after: Span::from_secs(2) },
@@ -181,7 +183,8 @@ fn the_sentence_has_the_numbers_and_what_to_do() {
     says(
         &Answer::CutShort { refusal: plain(RefusalReason::Exhausted), cap: 4096 },
         "Almoner: two answers in a row were cut short by budget `team`, which has $0.12 left of $1.00 / day and would \
-         allow this one 4096 tokens; it would be paid for nothing. Raise it with `almoner budgets set team '$2.00 / day'`.",
+         allow this one 4096 tokens; it would be paid for nothing. Raise it with `almoner budgets set team '$2.00 / day'`, \
+         or let a local model go on (`when_exhausted` in the config).",
     );
     let mut lifetime = plain(RefusalReason::Exhausted);
     lifetime.limit = "100k tokens".parse().unwrap();
@@ -191,7 +194,8 @@ fn the_sentence_has_the_numbers_and_what_to_do() {
     says(
         &Answer::NoMoney(lifetime),
         "Almoner: budget `bob's $` has 1000 tokens left of 100k tokens / lifetime, this call may cost 300000 tokens; \
-         it does not refill. Raise it with `almoner budgets set 'bob'\\''s $' '600k tokens / lifetime'`.",
+         it does not refill. Raise it with `almoner budgets set 'bob'\\''s $' '600k tokens / lifetime'`, or let a local \
+         model go on (`when_exhausted` in the config).",
     );
 }
 
@@ -205,7 +209,8 @@ fn programs_get_the_same_facts() {
             "unit": "nano_usd", "limit": 1_000_000_000, "window": "day", "spent": 800_000_000,
             "assumed": 50_000_000, "held": 30_000_000, "left": 120_000_000, "asked": 400_000_000, "level": "soft",
             "priority": "normal", "reason": "exhausted", "resets_at": "2025-11-25T00:00:00Z",
-            "suggestion": "Raise it with `almoner budgets set team '$2.00 / day'`.",
+            "suggestion": "Raise it with `almoner budgets set team '$2.00 / day'`, or let a local model go on \
+                           (`when_exhausted` in the config).",
         });
         assert_eq!(*facts, expected);
     }
