@@ -303,6 +303,14 @@ fn a_stream_that_is_over_is_not_cut() {
 }
 
 #[test]
+fn a_stream_of_lines_that_came_as_events_ends_in_an_event() {
+    let end = cut(&framed(Dialect::Ollama, Framing::Sse, "data: {\"done\":false}\r\r"), &no_money());
+    let end = std::str::from_utf8(&end).unwrap();
+    let object: Json = serde_json::from_str(end.strip_prefix("data: ").unwrap()).unwrap();
+    assert!(end.ends_with("}\n\n") && object["done"] == true, "{end}");
+}
+
+#[test]
 fn ollamas_last_object_says_that_it_is_the_last() {
     let end = cut(&framed(Dialect::Ollama, Framing::Ndjson, "{\"done\":false}\n"), &no_money());
     let last: Json = serde_json::from_slice(&end).unwrap();
