@@ -69,7 +69,8 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
     let providers = providers(&layers, &around, report);
     let prices = prices(&layers, report);
     let placed = placed(&layers, report);
-    let routes = routes(&layers, &providers, report);
+    let mut routes = routes(&layers, &providers, report);
+    routes.extend(route::implied(&placed, &routes, &providers, report));
     let detours = route::detours(&placed, &routes, &providers, report);
     advice::advise(&providers, &prices, &placed, report);
     let budgets = budgets(&layers, placed, report);

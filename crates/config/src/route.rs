@@ -185,6 +185,40 @@ fn share(one: &[DialectName], other: &[DialectName]) -> bool {
     one.iter().any(|dialect| other.contains(dialect))
 }
 
+/// The routes that budgets name and nobody wrote, because they lead to one free provider of that name.
+pub(crate) fn implied(
+    budgets: &[Placed],
+    routes: &[PlacedRoute],
+    providers: &[Provider],
+    report: &mut Report,
+) -> Vec<PlacedRoute> {
+    let mut implied: Vec<PlacedRoute> = Vec::new();
+    for (name, place) in budgets.iter().filter_map(|placed| placed.detour.as_ref()) {
+        if routes.iter().chain(&implied).any(|known| known.route.name == *name) {
+            continue;
+        }
+        let Some(target) = providers.iter().find(|provider| provider.name == *name).and_then(usual) else { continue };
+        report.note(format!("route.\"{name}\".to"), &shown(&target), Origin::Default);
+        let route = Route { name: name.clone(), filter: None, targets: vec![target], first_byte_max: None };
+        implied.push(PlacedRoute { route, name_at: place.clone(), targets_at: vec![place.clone()] });
+    }
+    implied
+}
+
+/// What is run at a free provider where nobody says: the shortest name that the first of its `models` stands for, as
+/// `qwen3` for `qwen3*`.
+fn usual(provider: &Provider) -> Option<Target> {
+    let model = provider.models.first()?.as_str().replace('*', "");
+    let is_name = model.ends_with(|last: char| last.is_ascii_alphanumeric());
+    (provider.free && is_name).then(|| Target {
+        provider: Some(provider.name.clone()),
+        model: Some(model),
+        when: Vec::new(),
+        priority: Vec::new(),
+        filter: Vec::new(),
+    })
+}
+
 /// Where budgets send the calls that they refuse: each to a route that exists.
 pub(crate) fn detours(
     budgets: &[Placed],

@@ -119,6 +119,23 @@ fn what_would_need_a_translation_is_refused() {
 }
 
 #[test]
+fn the_name_of_a_free_provider_is_a_route_to_its_usual_model() {
+    let budget =
+        |route: &str| format!("[[budget]]\nname = 'b'\nlimit = '$1'\nwhen_exhausted = {{ route = '{route}' }}\n");
+    let settings = good(&budget("local"));
+    let [local] = &settings.routes[..] else { panic!("{:?}", settings.routes) };
+    assert_eq!((local.name.as_str(), local.filter.as_ref()), ("local", None));
+    assert_eq!(
+        (local.targets[0].provider.as_deref(), local.targets[0].model.as_deref()),
+        (Some("local"), Some("qwen3"))
+    );
+    assert_eq!(settings.detours, [("b".parse().unwrap(), "local".to_owned())]);
+    // Where it would cost something, somebody has to say which model that is.
+    let help = "declare it: [[route]] name = \"openai\", to = [{ provider = \"…\", model = \"…\" }]";
+    bad(&budget("openai"), "4:28", "no route is named `openai`", Some(help));
+}
+
+#[test]
 fn a_budget_leads_to_a_route_that_exists() {
     let budget =
         |more: &str| format!("[[budget]]\nname = 'b'\nlimit = '$1'\n{more}\n{}", route("to = { provider = 'local' }"));
