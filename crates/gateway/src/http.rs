@@ -27,7 +27,7 @@ const OURS_BACK: usize = 8;
 
 /// Headers of the client that are ours to make or to keep; those with a credential for any provider among them, because
 /// a call goes only to the one that it is for.
-const OURS: [&str; 11] = [
+const OURS: [&str; 13] = [
     "host",
     "content-length",
     "accept-encoding",
@@ -39,7 +39,13 @@ const OURS: [&str; 11] = [
     "forwarded",
     "x-real-ip",
     "via",
+    // By these Google leaves a part of its answer out, and takes one request for another.
+    "x-goog-fieldmask",
+    "x-http-method-override",
 ];
+
+/// The part of a query by which Google leaves a part of its answer out: a client could leave out what it costs.
+const FIELDS: &str = "fields";
 
 /// The headers of a client's request that go on to the provider: all but those of the connection, those that carry a
 /// credential, and ours. A provider's own headers are many and change, so what is not known passes.
@@ -61,23 +67,26 @@ pub(crate) fn onward(from: &HeaderMap) -> HeaderMap {
 }
 
 /// Takes every credential out of the query of a request, and puts it into its header where that is free. An address is
-/// kept, shown and sent on; a header that carries a credential is not.
+/// kept, shown and sent on; a header that carries a credential is not. What would narrow the answer goes as well.
 pub(crate) fn clear_query(head: &mut Parts) {
     let Some(query) = head.uri.query() else { return };
     let places = Dialect::of_path(split_key(head.uri.path()).1).tongue().query_credential;
-    let (mut kept, mut moved) = (Vec::new(), Vec::new());
+    let (mut kept, mut moved, mut narrows) = (Vec::new(), Vec::new(), false);
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) = (decoded(name), decoded(value));
+        // Google takes each of its own with a `$` in front as well.
+        let name = name.strip_prefix('$').unwrap_or(&name);
         let place = places.iter().find(|(known, _)| *known == name).map(|(_, place)| *place);
         match place {
+            _ if name.eq_ignore_ascii_case(FIELDS) => narrows = true,
             _ if names_key(&value) => moved.push((OUR_KEY, value)),
             Some(CredentialPlace::Bearer) => moved.push((header::AUTHORIZATION, format!("Bearer {value}"))),
             Some(place) => moved.push((place.header(), value)),
             None => kept.push(pair),
         }
     }
-    if moved.is_empty() {
+    if moved.is_empty() && !narrows {
         return;
     }
     let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
@@ -117,7 +126,7 @@ fn decoded(part: &str) -> String {
 }
 
 /// Whether a value has one of our keys in it, whatever header a client thought was the place for it.
-fn has_key(value: &HeaderValue) -> bool {
+pub(crate) fn has_key(value: &HeaderValue) -> bool {
     names_key(&String::from_utf8_lossy(value.as_bytes()))
 }
 
@@ -234,6 +243,7 @@ mod tests {
             ("te", "trailers"),
             ("x-goog-api-key", "secret"),
             ("api-key", "secret"),
+            ("x-goog-fieldmask", "candidates"),
             ("x-title", "Bearer alm_secret"),
             ("x-shout", "ALM_SECRET"),
             ("x-app", "calm_reader"),
@@ -275,6 +285,18 @@ mod tests {
         for left in ["/v1/messages?beta=true&key=1", "/v1beta/models/m:countTokens?%zz=%", "/v1beta/models/m:x?"] {
             assert_eq!(cleared(left, &[]), (left.to_owned(), Vec::new()));
         }
+    }
+
+    #[test]
+    fn no_query_leaves_out_of_an_answer_what_it_costs() {
+        let path = "/v1beta/models/m:generateContent";
+        for fields in ["fields=candidates", "$fields=candidates", "f%69elds=usageMetadata.promptTokenCount"] {
+            assert_eq!(cleared(&format!("{path}?{fields}"), &[]), (path.to_owned(), Vec::new()), "{fields}");
+            let (uri, _) = cleared(&format!("/v1/chat/completions?a=1&{fields}"), &[]);
+            assert_eq!(uri, "/v1/chat/completions?a=1", "Google speaks this dialect too");
+        }
+        let moved = (path.to_owned(), vec!["x-goog-api-key: AIza1".to_owned()]);
+        assert_eq!(cleared(&format!("{path}?$key=AIza1"), &[]), moved);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper::header::{HeaderMap, HeaderValue};
 
 use crate::dialect::Dialect;
+use crate::http::has_key;
 use crate::port::{KeyFacts, Keys};
 use crate::provider::Shown;
 use crate::route::PathKey;
@@ -57,7 +58,9 @@ pub(crate) fn who(
     for place in Dialect::ALL.map(|dialect| dialect.tongue().credential.header()) {
         match headers.get(&place) {
             Some(value) if is_ours(secret(value)) => own = own.or(Some(secret(value))),
-            Some(value) => shown.add(place, value),
+            // One of ours in other words than those is still nothing to show to a provider.
+            Some(value) if !has_key(value) => shown.add(place, value),
+            Some(_) => {}
             None => {}
         }
     }
@@ -128,6 +131,9 @@ mod tests {
             Ok((false, true))
         );
         assert_eq!(check(&[("x-api-key", "sk-ant-api")]), Ok((true, false)));
+        for odd in ["Token alm_good", "Basic alm_good", "alm_good,sk-ant", "sk-ant, alm_good"] {
+            assert!(!check(&[("authorization", odd)]).is_ok_and(|shown| shown.1), "{odd}");
+        }
         assert_eq!(check(&[]), Ok((false, false)));
     }
 

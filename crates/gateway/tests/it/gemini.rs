@@ -148,3 +148,15 @@ async fn a_count_of_tokens_costs_nothing() {
     let sent = bench.shared.state().sent[0].uri().to_string();
     assert_eq!(sent, "http://gemini.test/v1/models/gemini-2.5-flash:countTokens");
 }
+
+#[tokio::test]
+async fn no_client_leaves_out_of_an_answer_what_it_costs() {
+    let bench = Bench::dollar();
+    bench.answers(200, &[("content-type", "application/json")], LAST);
+    let mut request = post(&format!("{}?fields=candidates&alt=json", path("generateContent")), BODY);
+    request.headers_mut().insert("x-goog-fieldmask", "candidates".parse().unwrap());
+    assert_eq!(bench.call(request).await.status(), 200);
+    let state = bench.shared.state();
+    assert_eq!(state.sent[0].uri().query(), Some("alt=json"));
+    assert!(!state.sent[0].headers().contains_key("x-goog-fieldmask"));
+}
