@@ -45,7 +45,11 @@ pub(crate) struct Held<W: World> {
 pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, mut understood: Box<Understood>) -> Stop {
     let id = gateway.purse.new_call();
     let mut report = gateway.report(id, &understood);
-    let held = hold(&gateway, &mut understood, &mut report).await;
+    let held = match is_good_still(&gateway, &understood) {
+        true => hold(&gateway, &mut understood, &mut report).await,
+        // Its body took its time, or the stop before this one did.
+        false => Err(Answer::Unauthorized("this key ended while its call came in; nothing was spent".to_owned())),
+    };
     report.stop = understood.hop.as_ref().map(|hop| hop.note.clone());
     let held = match held {
         Ok(held) => held,

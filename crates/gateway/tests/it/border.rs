@@ -7,7 +7,7 @@ use http_body_util::channel::Channel;
 use hyper::Request;
 use hyper::body::Bytes;
 
-use almoner_gateway::Verdict;
+use almoner_gateway::{KeyFacts, Verdict};
 use almoner_units::Mode;
 
 use crate::world::{Bench, BoxError, budget, post, read, settle_down};
@@ -117,6 +117,31 @@ async fn a_body_that_does_not_come_to_its_end_is_told_so_on_a_connection_that_th
         }
     }
     assert!(bench.shared.state().sent.is_empty());
+}
+
+#[tokio::test]
+async fn a_key_that_ends_while_its_call_comes_in_lets_it_no_further() {
+    let bench = Bench::dollar();
+    let mut facts = KeyFacts::anyone();
+    facts.labels.set("key".parse().unwrap(), "ci-1".parse().unwrap());
+    bench.shared.state().keys.insert("alm_ci".to_owned(), Arc::new(facts));
+    bench.answers(200, &[("content-type", "application/json")], WHOLE);
+    for (path, ends, expected) in [("/v1/messages", false, 200), ("/v1/messages", true, 401)] {
+        let (mut sender, body) = Channel::<Bytes, BoxError>::new(1);
+        let request = Request::post(path).header("host", "localhost").header("content-type", "application/json");
+        let request = request.header("x-almoner-key", "alm_ci").body(body).unwrap();
+        let asking = tokio::spawn(Arc::clone(&bench.gateway).handle(request));
+        sender.send_data(Bytes::from_static(b"{\"model\":\"claude-opus-5\",\"max_tokens\":10,")).await.unwrap();
+        settle_down().await;
+        if ends {
+            bench.shared.state().keys.clear();
+        }
+        sender.send_data(Bytes::from_static(b"\"messages\":[]}")).await.unwrap();
+        drop(sender);
+        assert_eq!(asking.await.unwrap().status(), expected);
+    }
+    assert_eq!(bench.open_holds(), 0);
+    assert_eq!(bench.shared.state().sent.len(), 1);
 }
 
 #[tokio::test]
