@@ -31,6 +31,13 @@ impl Timestamp {
     pub const fn since(self, earlier: Self) -> Span {
         Span::from_ms(self.0.saturating_sub(earlier.0))
     }
+
+    /// The instant that a date in a header of HTTP names, such as `Mon, 23 Nov 2026 08:00:00 GMT`.
+    #[must_use]
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        let instant = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+        u64::try_from(instant.as_millisecond()).ok().map(Self)
+    }
 }
 
 impl fmt::Display for Timestamp {
@@ -165,6 +172,15 @@ mod tests {
         assert_eq!(read("2027-01-31T18:00:00+02:00").as_deref(), Ok("2027-01-31T16:00:00Z"));
         for bad in ["", "tomorrow", "2027-13-01", "2027-01-31T18:00:00", "1969-01-01", "31.1.2027", "2027-01-31 "] {
             assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_date_of_a_header_is_its_instant() {
+        let read = |text: &str| Timestamp::from_http_date(text).map(|at| at.to_string());
+        assert_eq!(read("Mon, 23 Nov 2026 08:00:00 GMT").as_deref(), Some("2026-11-23T08:00:00Z"));
+        for bad in ["", "tomorrow", "Mon, 99 Nov 2026 08:00:00 GMT", "Thu, 01 Jan 1960 00:00:00 GMT"] {
+            assert_eq!(read(bad), None, "{bad}");
         }
     }
 
