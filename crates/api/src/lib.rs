@@ -7,13 +7,21 @@
 mod budget;
 mod call;
 mod config;
+mod decision;
+mod event;
 mod key;
 mod provider;
+mod throttle;
+mod usage;
 mod wire;
 
 pub use budget::{AccountInfo, BudgetInfo, HoldInfo, LimitInfo};
 pub use call::{CallInfo, KeySummary};
 pub use config::ConfigInfo;
+pub use decision::{DecisionInfo, DecisionQuery};
+pub use event::{EVENT_KINDS, EventInfo, EventQuery};
 pub use key::{KeyChangeInfo, KeyInfo, KeyUse, NewKey, ShownKey};
 pub use provider::ProviderInfo;
+pub use throttle::{ThrottleNumbers, ThrottleStats};
+pub use usage::{UsageQuery, UsageRow};
 pub use wire::{Failure, Reply, Request, Status, UsedTokens, read_line, write_line};

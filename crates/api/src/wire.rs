@@ -5,7 +5,10 @@ use std::io::{self, BufRead, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountInfo, CallInfo, ConfigInfo, HoldInfo, KeyInfo, KeySummary, NewKey, ProviderInfo, ShownKey};
+use crate::{
+    AccountInfo, CallInfo, ConfigInfo, DecisionInfo, DecisionQuery, EventInfo, EventQuery, HoldInfo, KeyInfo,
+    KeySummary, NewKey, ProviderInfo, ShownKey, ThrottleStats, UsageQuery, UsageRow,
+};
 
 /// The most bytes that a line may have.
 const LINE_MAX: u64 = 16 << 20;
@@ -127,6 +130,17 @@ pub enum Request {
         /// The key's name, as given when it was made.
         key: String,
     },
+    /// What calls consumed, grouped by labels and by time.
+    Usage(Box<UsageQuery>),
+    /// What was said to calls, the newest first.
+    Decisions(Box<DecisionQuery>),
+    /// How much of the hour and the day is used, by one session or by each, and by all together.
+    ThrottleStats {
+        /// The session; none: each of them.
+        session: Option<String>,
+    },
+    /// What happened, and what happens next.
+    Events(Box<EventQuery>),
     /// Says that a command that uses the server has begun or goes on, so that it does not stop for idleness.
     Ping,
 }
@@ -164,6 +178,33 @@ pub enum Reply {
     },
     /// What the calls of a key have used.
     Summary(Box<KeySummary>),
+    /// What calls consumed.
+    Usage {
+        /// By bucket, then by the values of the labels.
+        rows: Vec<UsageRow>,
+        /// The minute with which history begins, RFC 3339; none where it is empty. What was used before is not in it.
+        since: Option<String>,
+        /// Whether there are more rows than are given; ask for less at once.
+        is_cut: bool,
+    },
+    /// What was said to calls.
+    Decisions {
+        /// The newest first.
+        decisions: Vec<DecisionInfo>,
+        /// The cursor with which to go on; none where these are the last.
+        next: Option<String>,
+    },
+    /// How much of the hour and the day is used. Of one session it has that session alone, beside `global`.
+    Throttle(Box<ThrottleStats>),
+    /// What happened.
+    Events {
+        /// The oldest first.
+        events: Vec<EventInfo>,
+        /// What to ask behind next time: the number of the last event that was looked at, of whatever kind.
+        last: u64,
+        /// Whether some that were asked for are gone: too old, or lost with the history.
+        gap: bool,
+    },
     /// It is done; this is what has changed, in words.
     Done {
         /// What has changed.

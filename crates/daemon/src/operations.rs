@@ -93,6 +93,9 @@ impl Operations {
             Request::RotateKey { key, grace_ms, by } => self.rotate_key(key, grace_ms, by).await,
             Request::RevokeKey { key, kill, by } => self.revoke_key(key, kill, by).await,
             Request::KeySummary { key } => self.key_summary(key).await,
+            Request::Usage(_) | Request::Decisions(_) | Request::ThrottleStats { .. } | Request::Events(_) => {
+                Err(no("not_yet", "this server cannot answer that yet"))
+            }
             Request::Ping => Ok(Reply::Done { message: "noted".to_owned() }),
         };
         done.unwrap_or_else(Reply::Failed)
