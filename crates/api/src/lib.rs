@@ -17,7 +17,7 @@ mod wire;
 
 pub use budget::{AccountInfo, BudgetInfo, HoldInfo, LimitInfo};
 pub use call::{CallInfo, KeySummary};
-pub use config::ConfigInfo;
+pub use config::{ConfigInfo, ReloadFailed, Reloaded};
 pub use decision::{DecisionInfo, DecisionQuery};
 pub use event::{EVENT_KINDS, EventInfo, EventQuery};
 pub use key::{KeyChangeInfo, KeyInfo, KeyUse, NewKey, ShownKey};

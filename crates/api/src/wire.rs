@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountInfo, CallInfo, ConfigInfo, DecisionInfo, DecisionQuery, EventInfo, EventQuery, HoldInfo, KeyInfo,
-    KeySummary, NewKey, ProviderInfo, ShownKey, ThrottleStats, UsageQuery, UsageRow,
+    KeySummary, NewKey, ProviderInfo, ReloadFailed, Reloaded, ShownKey, ThrottleStats, UsageQuery, UsageRow,
 };
 
 /// The most bytes that a line may have.
@@ -74,6 +74,11 @@ pub enum Request {
         cost_nano: u64,
         /// Why, for the audit.
         reason: String,
+        /// Who asks, for the audit.
+        by: String,
+    },
+    /// Reads the configuration again, and puts it in force for all that begins from then on.
+    Reload {
         /// Who asks, for the audit.
         by: String,
     },
@@ -155,9 +160,11 @@ pub enum Reply {
     Accounts {
         /// The accounts, by budget and labels.
         accounts: Vec<AccountInfo>,
-        /// The configuration file that the server read when it started.
+        /// The configuration file that is in force.
         config: Option<ConfigInfo>,
     },
+    /// What came of reading the configuration again.
+    Reloaded(Box<Reloaded>),
     /// What is known of a call.
     Call(Box<CallInfo>),
     /// Holds.
@@ -173,7 +180,7 @@ pub enum Reply {
         keys: Vec<KeyInfo>,
         /// Whether whoever has no key is turned away.
         require_key: bool,
-        /// The configuration file that the server read when it started.
+        /// The configuration file that is in force.
         config: Option<ConfigInfo>,
     },
     /// What the calls of a key have used.
@@ -237,8 +244,11 @@ pub struct Status {
     pub listen: String,
     /// The folder of its state.
     pub state_dir: String,
-    /// The configuration file that it read when it started.
+    /// The configuration file that is in force.
     pub config: Option<ConfigInfo>,
+    /// Why the last reload changed nothing, where that is so.
+    #[serde(default)]
+    pub reload_failed: Option<ReloadFailed>,
     /// Why it takes no new calls, where that is so.
     pub closed: Option<String>,
     /// How many calls are in flight.

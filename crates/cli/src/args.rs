@@ -42,6 +42,9 @@ pub(crate) enum Command {
     /// Show how things stand.
     #[command(after_help = examples::STATUS)]
     Status,
+    /// Have the server read its configuration again. Calls that run go on as they began.
+    #[command(after_help = examples::RELOAD)]
+    Reload,
     /// Show and change budgets.
     #[command(after_help = examples::BUDGETS)]
     #[command(subcommand)]

@@ -65,10 +65,9 @@ impl Place {
         let here = config_info(self.here.as_ref()?);
         match server {
             Some(server) if server.sha256 == here.sha256 => None,
-            Some(server) if server.path == here.path => Some(format!(
-                "{} has changed since the server read it; restart the server to put it in force",
-                here.path
-            )),
+            Some(server) if server.path == here.path => {
+                Some(format!("{} has changed since the server read it; `almoner reload` puts it in force", here.path))
+            }
             other => {
                 let has = other
                     .map_or_else(|| "without a configuration file".to_owned(), |file| format!("with {}", file.path));

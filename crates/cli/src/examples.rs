@@ -15,6 +15,9 @@ pub(crate) const EXEC: &str = r#"Examples:
 pub(crate) const STATUS: &str = r#"Examples:
   almoner status
   almoner status --json | jq '.accounts[] | select(.level != "none") | .account'"#;
+pub(crate) const RELOAD: &str = r"Examples:
+  almoner config check && almoner reload
+  almoner reload --json";
 pub(crate) const BUDGETS: &str = r"Examples:
   almoner budgets list
   almoner budgets set team '$10 / day' '1M tokens / day'";

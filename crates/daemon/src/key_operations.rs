@@ -4,7 +4,6 @@
 //! can use, which `keys list` shows and `keys revoke` ends.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use almoner_api::{AccountInfo, KeyChangeInfo, KeyInfo, KeySummary, KeyUse, NewKey, Reply, ShownKey};
 use almoner_ledger::Who;
@@ -30,11 +29,11 @@ impl Operations {
         let now = clock::read().wall;
         let by = new.by.clone();
         let made = keys::make(wanted(new, now)?, now).ok_or_else(|| no("fault", "a key could not be named"))?;
-        let (keyring, stored, gateway) = (self.keyring.clone(), made.stored.clone(), Arc::clone(&self.gateway));
+        let (keyring, stored, place) = (self.keyring.clone(), made.stored.clone(), self.in_force.clone());
         self.at_desk(move |desk, at| {
             refuse_twin(&keyring, &stored, now)?;
             let budget = keys::budget(&stored);
-            refuse_crowd(&gateway.budgets(), budget.as_ref())?;
+            refuse_crowd(&place.now().gateway.budgets(), budget.as_ref())?;
             desk.journal.keys_put(&stored).map_err(|error| no("store", error))?;
             if let Some(budget) = budget {
                 let account = budget.account(&stored.labels);
@@ -71,8 +70,9 @@ impl Operations {
     /// A key with its secret, and what there is to know for whoever uses it.
     fn show(&self, stored: StoredKey, secret: String, old_until: Option<Timestamp>) -> Reply {
         // They come by name.
-        let in_force = self.gateway.budgets();
-        let beside = in_force.iter().filter(|budget| may_count(budget, &stored.labels)).map(describe::budget).collect();
+        let in_force = self.in_force.now();
+        let budgets = in_force.gateway.budgets();
+        let beside = budgets.iter().filter(|budget| may_count(budget, &stored.labels)).map(describe::budget).collect();
         let budget = keys::budget(&stored).map(|budget| budget.name.to_string());
         Reply::Key(Box::new(ShownKey {
             budget,
@@ -82,11 +82,11 @@ impl Operations {
             expires_at: stored.expires_at.map(|at| at.to_string()),
             old_until: old_until.map(|at| at.to_string()),
             listen: self.about.listen.clone(),
-            require_key: self.about.require_key,
-            credentials: self.about.credentials.clone(),
-            dialects: self.about.dialects.clone(),
+            require_key: in_force.settings.require_key,
+            credentials: in_force.credentials.clone(),
+            dialects: in_force.dialects.clone(),
             budgets: beside,
-            config: self.about.config.clone(),
+            config: in_force.config.clone(),
         }))
     }
 
@@ -130,7 +130,8 @@ impl Operations {
         let info = |(key, account): (_, Option<AccountInfo>)| info(key, account, used.get(&key.id), now);
         let mut keys: Vec<KeyInfo> = stored.iter().map(AsRef::as_ref).zip(accounts.await?).map(info).collect();
         keys.sort_by(|one, other| (&one.name, &one.created_at).cmp(&(&other.name, &other.created_at)));
-        Ok(Reply::Keys { keys, require_key: self.about.require_key, config: self.about.config.clone() })
+        let in_force = self.in_force.now();
+        Ok(Reply::Keys { keys, require_key: in_force.settings.require_key, config: in_force.config.clone() })
     }
 
     /// What history knows of one key, or of all; nothing where it was lost.

@@ -112,6 +112,7 @@ impl Drop for Place {
 }
 
 /// One of something for each lane, for whoever runs in it; the first one for whoever runs in none.
+#[derive(Clone)]
 pub(crate) struct PerLane<T>(Vec<T>);
 
 impl<T> PerLane<T> {

@@ -10,6 +10,7 @@ mod configured;
 mod control;
 mod describe;
 mod explain;
+mod in_force;
 mod keeper;
 mod key_operations;
 mod keys;
@@ -22,6 +23,7 @@ mod providers;
 mod purse;
 mod recorder;
 mod rehearsal;
+mod reload;
 mod serve;
 mod server;
 #[cfg(test)]
@@ -37,6 +39,7 @@ pub use known_bad::choose;
 pub use offline::{OfflineError, Sound, repair_ledger, verify_ledger};
 pub use providers::price_book;
 pub use purse::open_purse;
+pub use reload::Reread;
 pub use serve::{Options, SERVE_LOG, ServeError, prepare_state_dir, serve};
 
 /// The wall clock, for commands that need no server.

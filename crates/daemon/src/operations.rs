@@ -4,11 +4,11 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use almoner_api::{AccountInfo, ConfigInfo, Failure, Reply, Request, Status, UsedTokens};
+use almoner_api::{AccountInfo, Failure, Reply, Request, Status, UsedTokens};
 use almoner_config::nearest;
 use almoner_gateway::Gateway;
 use almoner_ledger::{AccountId, Hold, LimitView, Who};
-use almoner_policy::{Extras, PriceBook, cost, touched};
+use almoner_policy::{Extras, cost, touched};
 use almoner_store::{CallRecord, History, HistoryEvent, Outcome};
 use almoner_units::{
     AccountKey, Budget, BudgetName, CallId, Charge, LabelError, LabelName, LabelValue, Labels, Limit, Meter, Mode,
@@ -16,10 +16,12 @@ use almoner_units::{
 };
 
 use crate::activity::Activity;
+use crate::in_force::Place;
 use crate::keeper::{Desk, Keeper, NotDone};
 use crate::keys::{self, Keyring};
 use crate::over::{Overs, Reasons};
 use crate::recorder::Recorder;
+use crate::reload::Reloading;
 use crate::world::RealWorld;
 use crate::{booked, clock, describe, explain, over};
 
@@ -29,25 +31,18 @@ pub(crate) struct About {
     pub(crate) version: &'static str,
     pub(crate) listen: String,
     pub(crate) state_dir: PathBuf,
-    pub(crate) config: Option<ConfigInfo>,
-    pub(crate) price_version: String,
-    /// Whether whoever has no key is turned away.
-    pub(crate) require_key: bool,
-    /// The providers for which the server has a credential of its own.
-    pub(crate) credentials: Vec<String>,
-    /// The dialects that some provider of the config speaks.
-    pub(crate) dialects: Vec<String>,
 }
 
 /// The operations, and all they need.
 pub(crate) struct Operations {
     pub(crate) about: About,
     pub(crate) keeper: Keeper,
-    pub(crate) gateway: Arc<Gateway<RealWorld>>,
+    /// What the configuration has put in force.
+    pub(crate) in_force: Place,
+    pub(crate) reloading: Reloading,
     pub(crate) keyring: Keyring,
     pub(crate) recorder: Recorder,
     pub(crate) activity: Activity,
-    pub(crate) book: PriceBook,
     /// Why accounts are over their limits.
     pub(crate) reasons: Reasons,
 }
@@ -69,7 +64,7 @@ impl Operations {
     pub(crate) async fn run(&self, request: Request) -> Reply {
         self.activity.note();
         let done = match request {
-            Request::CreateKey(_) if self.gateway.is_stopping() => {
+            Request::CreateKey(_) if self.gateway().is_stopping() => {
                 Err(no("stopping", "the server was told to stop and takes no new call; ask again when it has ended"))
             }
             Request::Status => self.status().await,
@@ -82,6 +77,7 @@ impl Operations {
                 let why = format!("`usage add` booked usage that did not pass here ({reason})");
                 self.noting(&why, self.add_usage(labels, (input, output, cost_nano), reason, by)).await
             }
+            Request::Reload { by } => self.noting("a reload lowered its limit", self.reload(by)).await,
             Request::Explain { id } => self.explain(id).await,
             Request::Holds => self.holds().await,
             Request::Correct { id, cost_nano, tokens, reason, by } => {
@@ -99,6 +95,11 @@ impl Operations {
             Request::Ping => Ok(Reply::Done { message: "noted".to_owned() }),
         };
         done.unwrap_or_else(Reply::Failed)
+    }
+
+    /// The gateway for calls that come now.
+    pub(crate) fn gateway(&self) -> Arc<Gateway<RealWorld>> {
+        Arc::clone(&self.in_force.now().gateway)
     }
 
     /// Runs `work` where the ledger is.
@@ -136,9 +137,11 @@ impl Operations {
 
     async fn status(&self) -> Result<Reply, No> {
         let causes = self.recorder.causes();
-        let (about, reasons) = (self.about.clone(), self.reasons.clone());
-        let is_stopping = self.gateway.is_stopping();
-        let providers = self.gateway.healths().iter().map(|(name, health)| describe::provider(name, health)).collect();
+        let (about, reasons, in_force) = (self.about.clone(), self.reasons.clone(), self.in_force.now());
+        let is_stopping = in_force.gateway.is_stopping();
+        let reload_failed = self.reloading.failed();
+        let providers =
+            in_force.gateway.healths().iter().map(|(name, health)| describe::provider(name, health)).collect();
         let status = self.at_desk(move |desk, now| {
             let assumed = desk.journal.assumed_list().unwrap_or_default();
             let (seq, head) = desk.journal.head();
@@ -148,7 +151,8 @@ impl Operations {
                 pid: std::process::id(),
                 listen: about.listen,
                 state_dir: about.state_dir.display().to_string(),
-                config: about.config,
+                config: in_force.config.clone(),
+                reload_failed,
                 closed: if is_stopping { Some(draining(open_holds)) } else { desk.closed().map(str::to_owned) },
                 open_holds,
                 assumed_nano: assumed.iter().map(|assumed| assumed.hold.amount.usd().get()).sum(),
@@ -157,7 +161,7 @@ impl Operations {
                 unbounded: causes.unbounded.into_iter().collect(),
                 journal_seq: seq,
                 journal_head: head.to_string(),
-                price_version: about.price_version,
+                price_version: in_force.book.version().to_owned(),
                 providers,
                 accounts: accounts(desk, now, &reasons),
             }
@@ -173,7 +177,7 @@ impl Operations {
             accounts.retain(|account| wanted.as_ref().is_none_or(|name| name.as_str() == account.budget));
             Ok(accounts)
         });
-        Ok(Reply::Accounts { accounts: accounts.await??, config: self.about.config.clone() })
+        Ok(Reply::Accounts { accounts: accounts.await??, config: self.in_force.now().config.clone() })
     }
 
     async fn set_budget(
@@ -185,7 +189,7 @@ impl Operations {
     ) -> Result<Reply, No> {
         let limits = parse_limits(&limits)?;
         let mode = mode.map(|word| parse_mode(&word)).transpose()?;
-        let (gateway, keyring) = (Arc::clone(&self.gateway), self.keyring.clone());
+        let (place, keyring) = (self.in_force.clone(), self.keyring.clone());
         let message = self.at_desk(move |desk, now| {
             let before = known_budget(desk, &name)?;
             let mut budget = before.clone();
@@ -200,7 +204,7 @@ impl Operations {
             }
             desk.ledger.set_budget(budget.clone(), Who(by), now);
             cut_where_over(desk, &budget.name, now);
-            put_in_force(&gateway, desk);
+            put_in_force(&place.now().gateway, desk);
             Ok(changed(desk, &before, &budget, of_key.is_some(), now))
         });
         Ok(Reply::Done { message: message.await?? })
@@ -365,7 +369,8 @@ impl Operations {
         let unknown = |what: String| no_but("no_price", what, "say what it cost with --cost");
         let (provider, model) =
             of.ok_or_else(|| unknown(format!("history does not know which model call {call} went to")))?;
-        let price = self.book.find(Some(provider), model, call.made_at());
+        let in_force = self.in_force.now();
+        let price = in_force.book.find(Some(provider), model, call.made_at());
         let price = price.ok_or_else(|| unknown(format!("the price book has no price of `{model}` at {provider}")))?;
         cost(usage, &Extras::default(), price).map_err(|error| no("no_price", error))
     }
@@ -421,7 +426,7 @@ fn known_budget(desk: &Desk, name: &str) -> Result<Budget, No> {
 }
 
 /// Cuts what runs on accounts that are charged beyond a limit that was lowered, where the budget's mode says so.
-fn cut_where_over(desk: &mut Desk, budget: &BudgetName, now: Timestamp) {
+pub(crate) fn cut_where_over(desk: &mut Desk, budget: &BudgetName, now: Timestamp) {
     for view in desk.ledger.views(now).iter().filter(|view| view.key.budget == *budget) {
         if view.limits.iter().any(|limit| limit.charged() > limit.limit.amount) {
             desk.cut_calls_on(&view.key, "its limit was lowered below what is charged");
@@ -452,7 +457,7 @@ fn changed(desk: &Desk, before: &Budget, after: &Budget, lasts: bool, now: Times
     let until = if lasts {
         "it holds as long as its key does"
     } else {
-        "it holds until the server next starts, so write it into the config file to keep it"
+        "it holds until the server next reads its configuration, so write it into the file to keep it"
     };
     format!(
         "`{}` was {} in mode {}, and is {} in mode {}; {until}{begins}",

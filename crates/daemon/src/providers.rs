@@ -1,5 +1,7 @@
 //! From the settings to the providers and prices that the gateway works with.
 
+use std::collections::HashMap;
+
 use almoner_config::{Credential as Configured, DefaultTier, DialectName, Settings};
 use almoner_gateway::dialect::Dialect;
 use almoner_gateway::{Credential, Pinned, Provider};
@@ -33,9 +35,14 @@ fn own_price(price: &almoner_config::UserPrice) -> UserPrice {
     }
 }
 
-/// Every provider of the settings, and the one in the box before them.
-pub(crate) fn providers(settings: &Settings, book: &PriceBook) -> Result<Vec<Provider<Way>>, NoWay> {
-    let configured = settings.providers.iter().map(|provider| configured(provider, settings, book));
+/// Every provider of the settings, and the one in the box before them. A way that is known already, by its address,
+/// keeps its connections.
+pub(crate) fn providers(
+    settings: &Settings,
+    book: &PriceBook,
+    known: &HashMap<String, Way>,
+) -> Result<Vec<Provider<Way>>, NoWay> {
+    let configured = settings.providers.iter().map(|provider| configured(provider, settings, book, known));
     std::iter::once(Ok(rehearsal())).chain(configured).collect()
 }
 
@@ -56,7 +63,12 @@ fn configured(
     provider: &almoner_config::Provider,
     settings: &Settings,
     book: &PriceBook,
+    known: &HashMap<String, Way>,
 ) -> Result<Provider<Way>, NoWay> {
+    let way = match known.get(&provider.base_url) {
+        Some(way) => way.clone(),
+        None => Way::to(&provider.base_url, settings.connect_max)?,
+    };
     let credential = match &provider.key {
         Configured::PassThrough => None,
         Configured::Secret(secret) => Credential::new(secret.expose()),
@@ -72,7 +84,7 @@ fn configured(
             service_tier: provider.service_tier.map(tier),
             regional: provider.region_premium.or_else(|| is_regional(&provider.base_url)),
         },
-        way: Way::to(&provider.base_url, settings.connect_max)?,
+        way,
     })
 }
 

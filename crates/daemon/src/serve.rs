@@ -1,7 +1,8 @@
 //! The server, from its first word to its last.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs::Permissions;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -9,18 +10,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use almoner_api::Request;
 use almoner_config::{BudgetsFrom, Settings};
-use almoner_gateway::{Gateway, GatewaySettings, Hosts, Patience};
 use almoner_ledger::{Ledger, ReleaseReason, Who};
 use almoner_policy::default_budgets;
 use almoner_store::{AppendError, History, Journal, OpenError, ReadError, StoredKey};
 use almoner_units::{Budget, CallId, NanoUsd, Span, Timestamp, Zone, counted};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::activity::Activity;
-use crate::configured::config_info;
+use crate::in_force::{InForce, Place};
 use crate::keeper::Keeper;
 use crate::keys::{self, Keyring};
 use crate::known_bad::{self, KnownBad};
@@ -29,8 +30,8 @@ use crate::operations::{About, Operations, by_name, lasting_budgets};
 use crate::over::Reasons;
 use crate::providers::{price_book, providers};
 use crate::recorder::Recorder;
+use crate::reload::{Reloading, Reread};
 use crate::server::{self, Limits, Phase};
-use crate::world::RealWorld;
 use crate::{clock, control};
 
 /// How often a server that may end by itself looks whether it is still used.
@@ -41,16 +42,16 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 /// How often history is shown what every account looks like, while something happens.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
-/// How long a whole answer may take.
-const ANSWER_MAX: Span = Span::from_secs(3600);
 
 /// How the server is run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// The version of the program.
     pub version: &'static str,
     /// After how long without use the server ends by itself; `None`: never.
     pub idle_exit: Option<Span>,
+    /// How the configuration is read again.
+    pub reread: Reread,
 }
 
 /// Why the server could not start, or ended.
@@ -122,7 +123,7 @@ fn foreign(folder: &Path) -> std::io::Result<Option<std::ffi::OsString>> {
 ///
 /// # Errors
 /// [`ServeError`] where it cannot start.
-pub fn serve(settings: &Settings, options: Options, say: &mut dyn FnMut(String)) -> Result<(), ServeError> {
+pub fn serve(settings: &Settings, options: &Options, say: &mut dyn FnMut(String)) -> Result<(), ServeError> {
     first_try(settings)?;
     prepare_state_dir(&settings.state_dir)?;
     let (journal, ledger) = open(settings)?;
@@ -161,7 +162,8 @@ fn first_try(settings: &Settings) -> Result<(), ServeError> {
     }
     let unusable = |source| ServeError::State { path: state.clone(), source };
     std::os::unix::net::SocketAddr::from_pathname(state.join(control::CONTROL_SOCKET)).map_err(unusable)?;
-    providers(settings, &price_book(settings)).map_err(|error| ServeError::Provider(error.to_string()))?;
+    providers(settings, &price_book(settings), &HashMap::new())
+        .map_err(|error| ServeError::Provider(error.to_string()))?;
     let listening = std::net::TcpListener::bind(settings.listen);
     listening.map(drop).map_err(|error| ServeError::Listen(settings.listen, error))
 }
@@ -237,7 +239,7 @@ fn recover(ledger: &mut Ledger, id: CallId, now: Timestamp) {
 }
 
 /// The budgets that the settings ask for.
-fn configured(settings: &Settings) -> Vec<Budget> {
+pub(crate) fn configured(settings: &Settings) -> Vec<Budget> {
     match &settings.budgets {
         BudgetsFrom::Defaults => default_budgets(&Zone::utc()),
         BudgetsFrom::File(budgets) => budgets.clone(),
@@ -292,7 +294,7 @@ pub(crate) fn open_history(
 
 async fn run(
     settings: &Settings,
-    options: Options,
+    options: &Options,
     keeper: &Keeper,
     recorder: Recorder,
     lanes: &Arc<Lanes>,
@@ -300,17 +302,19 @@ async fn run(
     say: &mut dyn FnMut(String),
 ) -> Result<(), ServeError> {
     // From the first line on somebody may tell it to stop.
-    let mut signals = Signals::new()?;
+    let (mut signals, mut hangups) = (Signals::new()?, Hangups::new()?);
     let listener =
         TcpListener::bind(settings.listen).await.map_err(|error| ServeError::Listen(settings.listen, error))?;
     let listen = listener.local_addr()?;
-    let operations = Arc::new(join(settings, options, keeper, recorder.clone(), listen).await?);
+    let (notices, mut told) = mpsc::unbounded_channel();
+    let reloading = Reloading::new(Arc::clone(&options.reread), notices);
+    let operations = Arc::new(join(settings, options, keeper, recorder.clone(), listen, reloading).await?);
     let socket = control::listen(&settings.state_dir)
         .map_err(|source| ServeError::State { path: settings.state_dir.clone(), source })?;
     introduce(settings, &operations, keeper, say).await;
     let (phase, phases) = watch::channel(Phase::Serving);
     let (drained, all_drained) = oneshot::channel();
-    let gateway = Arc::clone(&operations.gateway);
+    let in_force = operations.in_force.clone();
     let activity = operations.activity.clone();
     let limits = Limits {
         header_bytes: usize::try_from(settings.header_bytes_max).unwrap_or(usize::MAX).max(8192),
@@ -318,17 +322,19 @@ async fn run(
     };
     let handle = move |request| {
         activity.note();
-        Arc::clone(&gateway).handle(request)
+        // What a call begins under it ends under.
+        Arc::clone(&in_force.now().gateway).handle(request)
     };
     let listening = tokio::spawn(server::serve(listener, Arc::clone(lanes), limits, handle, phases.clone(), drained));
     tokio::spawn(keep_shown(keeper.clone(), recorder.clone(), unseen));
     let controlling = tokio::spawn(control::serve(socket, Arc::clone(&operations), phases));
-    let why = until_told(options, keeper, &operations, &mut signals).await;
-    say(format!("{why}; running calls may finish within {}", settings.drain_max));
-    operations.gateway.stop();
+    let why = until_told(options, keeper, &operations, (&mut signals, &mut hangups), &mut told, say).await;
+    let drain_max = operations.in_force.now().settings.drain_max;
+    say(format!("{why}; running calls may finish within {drain_max}"));
+    operations.gateway().stop();
     phase.send_replace(Phase::Draining);
     tokio::select! {
-        () = drain(all_drained, keeper, settings.drain_max) => {}
+        () = drain(all_drained, keeper, drain_max) => {}
         why = signals.next() => say(format!("{why} again; what runs is charged until its cost is known")),
     }
     phase.send_replace(Phase::Over);
@@ -341,65 +347,27 @@ async fn run(
 /// Joins the gateway and the operations with the keeper, the providers and the keys.
 pub(crate) async fn join(
     settings: &Settings,
-    options: Options,
+    options: &Options,
     keeper: &Keeper,
     recorder: Recorder,
     listen: SocketAddr,
+    reloading: Reloading,
 ) -> Result<Operations, ServeError> {
-    let book = price_book(settings);
-    let providers = providers(settings, &book).map_err(|error| ServeError::Provider(error.to_string()))?;
-    let with_credential = providers.iter().filter(|provider| provider.credential.is_some());
-    let spoken: BTreeSet<_> =
-        settings.providers.iter().flat_map(|provider| provider.dialects.iter().copied()).collect();
-    let about = About {
-        version: options.version,
-        listen: listen.to_string(),
-        state_dir: settings.state_dir.clone(),
-        config: settings.file.as_ref().map(config_info),
-        price_version: book.version().to_owned(),
-        require_key: settings.require_key,
-        credentials: with_credential.map(|provider| provider.name.clone()).collect(),
-        dialects: spoken.into_iter().map(|dialect| dialect.name().to_owned()).collect(),
-    };
+    let about = About { version: options.version, listen: listen.to_string(), state_dir: settings.state_dir.clone() };
     let asked = keeper.operate(|desk, _| (desk.journal.keys_all(), by_name(lasting_budgets(desk)))).await;
     let (keys, budgets) = asked.map_err(|error| std::io::Error::other(error.to_string()))?;
     let keyring = Keyring::default();
     keys?.into_iter().for_each(|key| keyring.put(key));
-    let gateway: Gateway<RealWorld> = Gateway::new(
-        keeper.clone(),
-        recorder.clone(),
-        keyring.clone(),
-        providers,
-        gateway_settings(settings),
-        book.clone(),
-    )
-    .with_routes(settings.routes.clone(), settings.detours.clone());
-    gateway.set_budgets(budgets);
+    let parts = (keeper.clone(), recorder.clone(), keyring.clone());
+    let in_force = InForce::new(settings.clone(), parts, None);
+    let in_force = in_force.map_err(|error| ServeError::Provider(error.to_string()))?;
+    in_force.gateway.set_budgets(budgets);
     let activity = Activity::default();
     activity.note();
-    let (keeper, gateway, reasons) = (keeper.clone(), Arc::new(gateway), Reasons::default());
-    let operations = Operations { about, keeper, gateway, keyring, recorder, activity, reasons, book };
+    let (keeper, in_force, reasons) = (keeper.clone(), Place::new(in_force), Reasons::default());
+    let operations = Operations { about, keeper, in_force, reloading, keyring, recorder, activity, reasons };
     operations.note_start().await;
     Ok(operations)
-}
-
-fn gateway_settings(settings: &Settings) -> GatewaySettings {
-    GatewaySettings {
-        max_output: settings.max_output,
-        default_output: settings.default_output,
-        hosts: Hosts { names: settings.hosts.clone(), is_open: !settings.listen.ip().is_loopback() },
-        require_key: settings.require_key,
-        strict: settings.strict,
-        wait_max: settings.wait_max,
-        receive_max: settings.receive_max,
-        body_bytes_max: settings.body_bytes_max,
-        patience: Patience {
-            client: settings.stream_idle_max,
-            provider: settings.provider_idle_max,
-            drain: settings.drain_max,
-            answer: ANSWER_MAX,
-        },
-    }
 }
 
 /// Says what is in force and how to use it.
@@ -407,7 +375,8 @@ async fn introduce(settings: &Settings, operations: &Operations, keeper: &Keeper
     let about = &operations.about;
     say(format!("almoner {} listens on http://{}", about.version, about.listen));
     say(format!("state in {}", about.state_dir.display()));
-    match &about.config {
+    let in_force = operations.in_force.now();
+    match &in_force.config {
         Some(config) => say(format!("configuration from {}", config.path)),
         None => say("no configuration file".to_owned()),
     }
@@ -438,7 +407,7 @@ async fn introduce(settings: &Settings, operations: &Operations, keeper: &Keeper
             "{keys} with a budget cannot call: a call may touch 16 budgets, and these leave no room; join some"
         ));
     }
-    if about.require_key {
+    if in_force.settings.require_key {
         say("every call needs a key: `almoner keys create NAME` makes one".to_owned());
     }
     say("point an agent at it:".to_owned());
@@ -447,12 +416,27 @@ async fn introduce(settings: &Settings, operations: &Operations, keeper: &Keeper
 }
 
 /// Waits for a reason to end: a signal, or that nobody uses the server any more.
-async fn until_told(options: Options, keeper: &Keeper, operations: &Operations, signals: &mut Signals) -> String {
+async fn until_told(
+    options: &Options,
+    keeper: &Keeper,
+    operations: &Operations,
+    (signals, hangups): (&mut Signals, &mut Hangups),
+    told: &mut mpsc::UnboundedReceiver<String>,
+    say: &mut dyn FnMut(String),
+) -> String {
     let mut look = tokio::time::interval(IDLE_LOOK);
     let mut forget = tokio::time::interval(FORGET_EVERY);
     loop {
         tokio::select! {
             why = signals.next() => return why.to_owned(),
+            _ = hangups.signal.recv() => {
+                if hangups.are_of_a_closed_terminal() {
+                    return "its terminal was closed".to_owned();
+                }
+                // How it came out is told to `told`.
+                drop(operations.run(Request::Reload { by: "the signal HUP".to_owned() }).await);
+            }
+            Some(line) = told.recv() => say(line),
             _ = forget.tick() => operations.forget_ended().await,
             _ = look.tick() => {
                 if let Some(idle_max) = options.idle_exit.filter(|idle_max| operations.activity.idle() >= *idle_max)
@@ -469,6 +453,24 @@ async fn until_told(options: Options, keeper: &Keeper, operations: &Operations, 
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+}
+
+/// The signal that makes the server read its configuration again. A terminal that is closed sends the same.
+struct Hangups {
+    signal: Signal,
+    /// Whether the server was started by hand, at a terminal.
+    has_terminal: bool,
+}
+
+impl Hangups {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { signal: signal(SignalKind::hangup())?, has_terminal: std::io::stdin().is_terminal() })
+    }
+
+    /// Whether they come from the terminal that it was started at, which is gone by then.
+    fn are_of_a_closed_terminal(&self) -> bool {
+        self.has_terminal && !std::io::stdin().is_terminal()
+    }
 }
 
 impl Signals {

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::keeper::{Keeper, NotDone};
 use crate::keys;
 use crate::operations::Operations;
+use crate::reload::{Reloading, Reread};
 use crate::serve::{Options, join, open, open_history};
 
 mod of_keys;
@@ -31,12 +32,19 @@ fn settings(dir: &tempfile::TempDir) -> Settings {
 }
 
 async fn start(settings: &Settings) -> Server {
+    let settings_again = settings.clone();
+    start_with(settings, Arc::new(move |_| Ok(settings_again.clone()))).await
+}
+
+/// The same, with what a reload reads.
+async fn start_with(settings: &Settings, reread: Reread) -> Server {
     let (journal, ledger) = open(settings).unwrap();
     let (recorder, _) = open_history(settings, &mut |_| {}).unwrap();
     let (keeper, keeping) = Keeper::start(ledger, journal, |_, _| {}, |_| {}).unwrap();
-    let options = Options { version: "test", idle_exit: None };
+    let reloading = Reloading::new(Arc::clone(&reread), tokio::sync::mpsc::unbounded_channel().0);
+    let options = Options { version: "test", idle_exit: None, reread };
     let listen = "127.0.0.1:4141".parse().unwrap();
-    let operations = join(settings, options, &keeper, recorder, listen).await.unwrap();
+    let operations = join(settings, &options, &keeper, recorder, listen, reloading).await.unwrap();
     Server { operations: Arc::new(operations), keeper, keeping }
 }
 
@@ -61,7 +69,7 @@ async fn call_with(operations: &Operations, headers: &[(&str, &str)]) -> hyper::
     let request = request.header("host", "localhost").header("content-type", "application/json");
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let request = request.body(Full::new(Bytes::from_static(body.as_bytes()))).unwrap();
-    let response = Arc::clone(&operations.gateway).handle(request).await;
+    let response = operations.gateway().handle(request).await;
     let status = response.status();
     response.into_body().collect().await.unwrap();
     status

@@ -25,7 +25,8 @@ const IDLE: Duration = Duration::from_secs(20);
 /// What to do about a certificate that nobody signed whom this machine knows.
 const STRANGER: &str = "; if its authority is your own, name the file of its certificate by SSL_CERT_FILE and restart";
 
-/// A way to a provider.
+/// A way to a provider; a copy shares its connections.
+#[derive(Clone)]
 pub(crate) enum Way {
     /// Over the network, straight.
     Direct(PerLane<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>),

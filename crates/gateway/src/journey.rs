@@ -33,7 +33,7 @@ pub(crate) struct Roads {
     /// The routes of the calls that a budget refuses.
     detours: HashMap<BudgetName, Arc<Route>>,
     /// The sessions that stay elsewhere than at their first choice.
-    stays: Stays,
+    stays: Arc<Stays>,
 }
 
 impl Roads {
@@ -41,7 +41,14 @@ impl Roads {
         let routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
         let named = |name: &str| routes.iter().find(|route| route.name == name).cloned();
         let detours = detours.into_iter().filter_map(|(budget, name)| Some((budget, named(&name)?))).collect();
-        Self { routes, detours, stays: Stays::default() }
+        Self { routes, detours, stays: Arc::default() }
+    }
+
+    /// The same routes in the place of others. A session stays by the number of a target, which means the same only
+    /// while no route has changed.
+    pub(crate) fn instead_of(self, old: &Self) -> Self {
+        let stays = if self.routes == old.routes { Arc::clone(&old.stays) } else { self.stays };
+        Self { stays, ..self }
     }
 }
 

@@ -60,15 +60,15 @@ pub struct Gateway<W: World> {
     pub(crate) settings: GatewaySettings,
     pub(crate) book: PriceBook,
     budgets: RwLock<Arc<Vec<Budget>>>,
-    stopping: AtomicBool,
+    stopping: Arc<AtomicBool>,
     pub(crate) drains: Arc<Semaphore>,
-    pub(crate) clamps: Clamps,
+    pub(crate) clamps: Arc<Clamps>,
     pub(crate) counting: Counting,
-    pub(crate) overheads: Mutex<Overheads>,
-    pub(crate) kept: Kept,
+    pub(crate) overheads: Arc<Mutex<Overheads>>,
+    pub(crate) kept: Arc<Kept>,
     pub(crate) roads: Roads,
     /// How each provider is, in their order.
-    healths: Vec<Mutex<Health>>,
+    healths: Vec<Arc<Mutex<Health>>>,
 }
 
 /// A call that was read: all that is known of it before it is known where it goes.
@@ -134,17 +134,17 @@ impl<W: World> Gateway<W> {
             purse: Arc::new(purse),
             recorder,
             keys,
-            healths: providers.iter().map(|_| Mutex::default()).collect(),
+            healths: providers.iter().map(|_| Arc::default()).collect(),
             providers,
             settings,
             book,
             budgets: RwLock::default(),
-            stopping: AtomicBool::new(false),
+            stopping: Arc::default(),
             drains: Arc::new(Semaphore::new(DRAINS_MAX)),
-            clamps: Clamps::default(),
+            clamps: Arc::default(),
             counting: Counting::default(),
-            overheads: Mutex::default(),
-            kept: Kept::default(),
+            overheads: Arc::default(),
+            kept: Arc::default(),
             roads: Roads::default(),
         }
     }
@@ -153,6 +153,27 @@ impl<W: World> Gateway<W> {
     #[must_use]
     pub fn with_routes(self, routes: Vec<almoner_policy::Route>, detours: Vec<(BudgetName, String)>) -> Self {
         Self { roads: Roads::new(routes, detours), ..self }
+    }
+
+    /// The same gateway in the place of another, whose calls go on: it shares what that one has learned of providers,
+    /// models and sessions, its places for those who read on, and whether it was told to stop.
+    #[must_use]
+    pub fn instead_of(self, old: &Self) -> Self {
+        let health = |name: &str| old.providers.iter().position(|provider| provider.name == name);
+        let known = |provider: &Provider<W::Upstream>| {
+            health(&provider.name).map(|at| Arc::clone(&old.healths[at])).unwrap_or_default()
+        };
+        Self {
+            healths: self.providers.iter().map(known).collect(),
+            stopping: Arc::clone(&old.stopping),
+            drains: Arc::clone(&old.drains),
+            clamps: Arc::clone(&old.clamps),
+            counting: old.counting.clone(),
+            overheads: Arc::clone(&old.overheads),
+            kept: Arc::clone(&old.kept),
+            roads: self.roads.instead_of(&old.roads),
+            ..self
+        }
     }
 
     /// Puts budgets in force for every call from now on. The ledger must know them before.

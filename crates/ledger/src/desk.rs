@@ -11,7 +11,9 @@
 //! out. A batch is [`Desk::begin`], any number of [`Desk::reserve`] and [`Desk::end`], [`Desk::attend`] and
 //! [`Desk::commit`]; what [`Desk::take_outbox`] gives may leave at once, before the commit as after it.
 
-use almoner_units::{AccountKey, Ask, Budget, CallId, Charge, Mode, Priority, Span, Timestamp};
+use std::collections::BTreeSet;
+
+use almoner_units::{AccountKey, Ask, Budget, BudgetName, CallId, Charge, Mode, Priority, Span, Timestamp};
 
 use crate::verdict::{ReserveError, SettleError};
 use crate::{
@@ -208,6 +210,8 @@ pub struct Desk<T, J> {
     outbox: Outbox<T>,
     /// When, on both clocks, it was last looked after what time alone brings.
     swept_at: Option<(Timestamp, Span)>,
+    /// The budgets that were removed since the process began, by which calls that have just come may still go.
+    retired: BTreeSet<BudgetName>,
 }
 
 impl<T, J: Journal> Desk<T, J> {
@@ -231,6 +235,7 @@ impl<T, J: Journal> Desk<T, J> {
             broken: None,
             outbox: Outbox::default(),
             swept_at: None,
+            retired: BTreeSet::new(),
         }
     }
 
@@ -385,6 +390,16 @@ impl<T, J: Journal> Desk<T, J> {
         self.write()
     }
 
+    /// Removes a budget, while calls go on that were begun under it: no call that waits, and none that still comes with
+    /// it in mind, is counted by it any more.
+    pub fn retire_budget(&mut self, name: &BudgetName, by: Who) {
+        let now = self.now();
+        let ledger = &self.ledger;
+        self.room.leave_out(|account| ledger.key_of(account).is_some_and(|key| key.budget == *name));
+        self.ledger.remove_budget(name, by, now);
+        self.retired.insert(name.clone());
+    }
+
     /// Cuts every call in flight on an account whose mode is `kill-running`.
     pub fn cut_calls_on(&mut self, key: &AccountKey, reason: &str) {
         let kills = |budget: &Budget| budget.name == key.budget && budget.mode == Mode::KillRunning;
@@ -409,8 +424,15 @@ impl<T, J: Journal> Desk<T, J> {
 
     /// The question with the numbers of its accounts, opened where they were not; `None` where a budget is gone.
     fn resolve(&mut self, question: &Question, now: Timestamp) -> Option<Reserve> {
-        let open = |key| self.ledger.open(key, &question.key, now);
-        let mut accounts: Vec<AccountId> = question.accounts.iter().map(open).collect::<Option<_>>()?;
+        let mut accounts = Vec::with_capacity(question.accounts.len());
+        for key in &question.accounts {
+            match self.ledger.open(key, &question.key, now) {
+                Some(account) => accounts.push(account),
+                // It was in force when the call came, and ended in order.
+                None if self.retired.contains(&key.budget) => {}
+                None => return None,
+            }
+        }
         // Two labels that overflowed may have become the same account.
         accounts.sort_unstable();
         accounts.dedup();

@@ -161,6 +161,16 @@ impl<T> WaitingRoom<T> {
         self.waiters.retain(|waiter| wanted(&waiter.ticket));
     }
 
+    /// Leaves accounts out of all calls that wait.
+    pub fn leave_out(&mut self, is_gone: impl Fn(AccountId) -> bool) {
+        for waiter in &mut self.waiters {
+            if waiter.call.accounts.iter().any(|account| is_gone(*account)) {
+                waiter.call.accounts =
+                    waiter.call.accounts.iter().copied().filter(|account| !is_gone(*account)).collect();
+            }
+        }
+    }
+
     /// How long until a call's patience or a level next changes, so that the room must be woken even if nothing ends.
     #[must_use]
     pub fn next_change(&self, now: Timestamp, steady: Span) -> Option<Span> {

@@ -9,6 +9,7 @@ pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod meter;
 pub(crate) mod prices;
+pub(crate) mod reload;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod usage;

@@ -27,6 +27,12 @@ fn print(status: &Status) {
     show::line(format!("state in {}, {} in the journal", status.state_dir, counted(status.journal_seq, "fact")));
     let config = status.config.as_ref().map_or("none", |config| &config.path);
     show::line(format!("configuration: {config}"));
+    if let Some(failed) = &status.reload_failed {
+        show::line(format!(
+            "configuration: last reload failed at {}, and changed nothing: {}",
+            failed.at, failed.message
+        ));
+    }
     if let Some(reason) = &status.closed {
         show::line(format!("CLOSED to new calls: {reason}"));
     }

@@ -16,6 +16,7 @@ mod passing;
 mod provider;
 mod raw;
 mod refusing;
+mod reload;
 mod routes;
 mod secure;
 mod server;

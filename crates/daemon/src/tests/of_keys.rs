@@ -304,7 +304,7 @@ async fn no_header_gives_a_call_another_key_team_or_user() {
         of.iter().for_each(|budget| desk.ledger.set_budget(budget.clone(), Who("a test".to_owned()), now));
     };
     server.keeper.operate(set).await.unwrap();
-    server.operations.gateway.set_budgets(budgets);
+    server.operations.gateway().set_budgets(budgets);
     for headers in hostile[1..].iter().map(|one| vec![hostile[0], *one]).chain([hostile.to_vec()]) {
         assert_eq!(call_with(&server.operations, &headers).await, 200);
     }

@@ -428,3 +428,31 @@ fn a_hold_lasts_from_when_it_is_made_however_long_its_call_has_waited() {
     desk.commit(false).unwrap();
     assert_eq!(desk.ledger.holds()[0].expires_at, Timestamp::from_ms(START + 620_010));
 }
+
+#[test]
+fn who_waits_for_a_budget_that_is_retired_goes_on_without_it_and_so_does_who_had_it_in_mind() {
+    let mut desk = desk(Mode::StopNew);
+    desk.begin(at(10));
+    desk.reserve(question(1, 80), "first");
+    desk.reserve(question(2, 80), "waits");
+    desk.attend();
+    desk.commit(false).unwrap();
+    assert_eq!(said(&mut desk), "first yes");
+    desk.begin(at(20));
+    desk.retire_budget(&"team".parse().unwrap(), Who("the configuration".to_owned()));
+    desk.reserve(question(3, 80), "late");
+    desk.attend();
+    desk.commit(false).unwrap();
+    assert_eq!(said(&mut desk), "late yes; waits yes");
+    desk.begin(at(30));
+    desk.end(id(1), End::Settled(cents(70)));
+    desk.commit(true).unwrap();
+    assert!(desk.ledger.views(at(30).wall).is_empty());
+    // One that was forgotten, as that of a key is which was revoked, lets nobody by.
+    let mut desk = self::desk(Mode::StopNew);
+    let now = desk.begin(at(10));
+    desk.ledger.forget_budget(&"team".parse().unwrap(), Who("test".to_owned()), now);
+    desk.reserve(question(1, 80), "revoked");
+    desk.commit(true).unwrap();
+    assert_eq!(said(&mut desk), "revoked bad question");
+}
