@@ -34,8 +34,9 @@ mod wire;
 pub use chain::Chain;
 pub use error::{AppendError, OpenError, ReadError};
 pub use history::{
-    BoundPart, CallRecord, Decision, History, HistoryError, HistoryEvent, KeyUsed, Outcome, OutcomeRecord,
-    ThrottleAction, ThrottleRecord, VerdictRecord,
+    BoundPart, CallRecord, Decision, DecisionAsk, DecisionRow, Event, EventKind, EventRecord, Events, History,
+    HistoryError, HistoryEvent, HistoryReader, Interrupt, KeyUsed, Outcome, OutcomeRecord, Recent, ThrottleAction,
+    ThrottleRecord, UsageAsk, UsageGroup, UsageSums, Usages, VerdictRecord,
 };
 pub use journal::{Journal, Recovered};
 pub use keys::{KeyChange, StoredKey, StoredSecret};

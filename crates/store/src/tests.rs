@@ -8,5 +8,6 @@ mod kill;
 mod repair;
 mod snapshots;
 mod tables;
+mod usage;
 mod wire;
 mod world;

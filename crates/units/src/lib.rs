@@ -5,6 +5,7 @@
 //! that its type names, so that no sum in the ledger can round; floats and text stop at the rim.
 
 mod ask;
+mod bucket;
 mod budget;
 mod charge;
 mod id;
@@ -21,6 +22,7 @@ mod usage;
 mod window;
 
 pub use ask::Ask;
+pub use bucket::{BucketError, BucketUnit, Buckets};
 pub use budget::{AccountKey, Budget, Mode, counts};
 pub use charge::Charge;
 pub use id::{BudgetName, CallId, NameError};

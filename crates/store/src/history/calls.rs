@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use almoner_ledger::AccountView;
-use almoner_units::{CallId, Charge, LabelValue, Meter, Span, Timestamp, Usage};
+use almoner_units::{CallId, Charge, LabelValue, Labels, Meter, Span, Timestamp, Usage};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Statement, ToSql, Transaction};
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +34,8 @@ impl<'batch> Writer<'batch> {
         Ok(Self { verdict, outcome, both: batch.prepare_cached(BOTH)? })
     }
 
-    pub(super) fn verdict(&mut self, verdict: &VerdictRecord) -> rusqlite::Result<()> {
-        bind_verdict(&mut self.verdict, verdict)?;
+    pub(super) fn verdict(&mut self, verdict: &VerdictRecord, labels: &str) -> rusqlite::Result<()> {
+        bind_verdict(&mut self.verdict, verdict, labels)?;
         self.verdict.raw_execute().map(drop)
     }
 
@@ -48,9 +48,14 @@ impl<'batch> Writer<'batch> {
     }
 
     /// Writes down a call that was decided and has ended since: one row instead of one that is changed at once.
-    pub(super) fn both(&mut self, verdict: &VerdictRecord, outcome: &OutcomeRecord) -> rusqlite::Result<()> {
+    pub(super) fn both(
+        &mut self,
+        verdict: &VerdictRecord,
+        labels: &str,
+        outcome: &OutcomeRecord,
+    ) -> rusqlite::Result<()> {
         bind_outcome(&mut self.both, outcome)?;
-        bind_verdict(&mut self.both, verdict)?;
+        bind_verdict(&mut self.both, verdict, labels)?;
         self.both.raw_execute().map(drop)
     }
 }
@@ -93,7 +98,7 @@ const BOTH: &str = "INSERT OR REPLACE INTO calls
 const OUTCOME_AT: usize = 19;
 
 /// Gives a statement the columns of a verdict, which are its first parameters.
-fn bind_verdict(insert: &mut Statement<'_>, verdict: &VerdictRecord) -> rusqlite::Result<()> {
+fn bind_verdict(insert: &mut Statement<'_>, verdict: &VerdictRecord, labels: &str) -> rusqlite::Result<()> {
     let label = |name: &str| verdict.labels.named(name).map(LabelValue::as_str);
     let part = |part: &BoundPart| PartWire {
         name: part.name.clone(),
@@ -107,7 +112,7 @@ fn bind_verdict(insert: &mut Statement<'_>, verdict: &VerdictRecord) -> rusqlite
         rusqlite::params![
             verdict.id.to_string(),
             clip(verdict.at.ms()),
-            labels_to_json(&verdict.labels).map_err(unwritable)?,
+            labels,
             label("session"),
             label("command"),
             verdict.provider,
@@ -318,6 +323,11 @@ fn charge_of(text: Option<&str>) -> Result<Charge, WireError> {
 
 fn list<T: for<'a> Deserialize<'a>>(text: Option<&str>) -> Result<Vec<T>, WireError> {
     Ok(text.map_or(Ok(Vec::new()), serde_json::from_str)?)
+}
+
+/// The labels of a call, as the columns have them.
+pub(super) fn labels_json(labels: &Labels) -> rusqlite::Result<String> {
+    labels_to_json(labels).map_err(unwritable)
 }
 
 fn json(value: &impl Serialize) -> rusqlite::Result<String> {

@@ -1,12 +1,9 @@
 //! What the calls of each key have used, for people who look at a list of keys.
 
-use std::path::Path;
-
 use almoner_units::Timestamp;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-use super::{History, count};
-use crate::error::ReadError;
+use super::count;
 
 /// What history knows of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,35 +25,17 @@ pub struct KeyUsed {
 }
 
 const USED: &str = "
-    SELECT json_extract(labels, '$.key') AS key,
-           max(at_ms),
-           sum(verdict = 'admitted'),
-           sum(verdict <> 'admitted'),
-           sum(coalesce(tokens, 0)),
-           sum(CASE WHEN outcome = 'assumed' THEN 0 ELSE coalesce(cost_nano, 0) END),
-           sum(CASE WHEN outcome = 'assumed' THEN coalesce(cost_nano, 0) ELSE 0 END)
-      FROM calls
-     WHERE verdict IS NOT NULL AND key IS NOT NULL AND (?1 IS NULL OR key = ?1)
+    SELECT key, max(last_ms), sum(calls), sum(refused), sum(tokens + assumed_tokens), sum(cost_nano), sum(assumed_nano)
+      FROM usage_minutes JOIN label_sets ON label_sets.id = label_set
+     WHERE key IS NOT NULL AND (?1 IS NULL OR key = ?1)
      GROUP BY key";
 
-impl History {
-    /// What is known of one key, or of all of them, from a history that another process may be writing.
-    ///
-    /// # Errors
-    /// [`ReadError`] where there is no readable history in `dir`.
-    pub fn keys_in(dir: &Path, key: Option<&str>) -> Result<Vec<KeyUsed>, ReadError> {
-        let path = dir.join("history.db");
-        let read = || {
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(&path, flags)?;
-            let mut rows = connection.prepare(USED)?;
-            rows.query_map([key], used)?.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(|source| ReadError::Sqlite { file: path.clone(), source })
-    }
+/// What is known of one key, or of all of them.
+pub(super) fn used(connection: &Connection, key: Option<&str>) -> rusqlite::Result<Vec<KeyUsed>> {
+    connection.prepare(USED)?.query_map([key], of_key)?.collect()
 }
 
-fn used(row: &rusqlite::Row<'_>) -> rusqlite::Result<KeyUsed> {
+fn of_key(row: &rusqlite::Row<'_>) -> rusqlite::Result<KeyUsed> {
     let number = |column| row.get::<_, i64>(column).map(count);
     Ok(KeyUsed {
         key: row.get(0)?,

@@ -12,6 +12,8 @@ pub enum HistoryEvent {
     Outcome(Box<OutcomeRecord>),
     /// A call was slowed, or an account changed its level.
     Throttle(Box<ThrottleRecord>),
+    /// Something happened that people or programs may want to hear of.
+    Event(Box<EventRecord>),
     /// What every account looks like; replaces what was said before.
     TokenBudget {
         /// The accounts.
@@ -140,6 +142,65 @@ words! {
         /// The account is at another level.
         LevelChanged = "level-changed",
     }
+}
+
+words! {
+    /// What an event is about.
+    EventKind {
+        /// A limit of an account is at another level.
+        LevelChanged = "level_changed",
+        /// A call waited for money that others held.
+        Waited = "waited",
+        /// A budget refused a call.
+        Refused = "refused",
+        /// A budget is new or has other limits.
+        BudgetSet = "budget_set",
+        /// A budget is gone.
+        BudgetRemoved = "budget_removed",
+        /// What an account had spent is forgotten.
+        BudgetReset = "budget_reset",
+        /// Usage that did not pass here was booked.
+        UsageAdded = "usage_added",
+        /// The truth about a call came late.
+        Corrected = "corrected",
+        /// A call cost more than was held for it.
+        Overrun = "overrun",
+        /// There is a new key.
+        KeyMade = "key_made",
+        /// A key has another secret.
+        KeyRotated = "key_rotated",
+        /// A key lets no further call in.
+        KeyRevoked = "key_revoked",
+        /// Calls that can go elsewhere leave this provider out.
+        ProviderDown = "provider_down",
+        /// A provider answers again.
+        ProviderUp = "provider_up",
+        /// Another configuration is in force.
+        ConfigReloaded = "config_reloaded",
+        /// A configuration was not taken; the one before it stays in force.
+        ConfigRefused = "config_refused",
+        /// The server began.
+        Started = "started",
+        /// The server was told to stop.
+        Stopping = "stopping",
+        /// A call was let go or refused.
+        CallDecided = "call_decided",
+        /// A call came to its end.
+        CallEnded = "call_ended",
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRecord {
+    /// When.
+    pub at: Timestamp,
+    /// What it is about.
+    pub kind: EventKind,
+    /// What happened, in words.
+    pub message: String,
+    /// The same for programs.
+    pub data: serde_json::Map<String, serde_json::Value>,
 }
 
 /// What a call came to.

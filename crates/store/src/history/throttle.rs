@@ -11,8 +11,9 @@ pub(super) fn record(batch: &Transaction<'_>, event: &ThrottleRecord) -> rusqlit
     batch
         .prepare_cached(
             "INSERT INTO throttle_events (at_ms, session_id, level, level_before, action, priority, budget, account,
-                                          meter, amount, charged, percent, window, reason, command, model, call_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                                          meter, amount, charged, percent, window, reason, command, model, call_id,
+                                          task, agent)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?
         .execute(rusqlite::params![
             clip(event.at.ms()),
@@ -32,6 +33,8 @@ pub(super) fn record(batch: &Transaction<'_>, event: &ThrottleRecord) -> rusqlit
             label("command"),
             label("model"),
             event.call.map(|id| id.to_string()),
+            label("task"),
+            label("agent"),
         ])
         .map(drop)
 }
