@@ -12,7 +12,7 @@ use crate::tree::{Kind, Node};
 
 /// The settings that are one value, each with its default as a person would write it. The file has them under this
 /// name, the environment as `ALMONER_` and the name in capitals.
-pub(crate) const SCALARS: [(&str, &str); 16] = [
+pub(crate) const SCALARS: [(&str, &str); 18] = [
     ("listen", "127.0.0.1:4141"),
     // The folder for state of the platform: it depends on the home of who runs us.
     ("state", ""),
@@ -31,6 +31,8 @@ pub(crate) const SCALARS: [(&str, &str); 16] = [
     ("receive_max", "60s"),
     ("header_bytes_max", "65536"),
     ("body_bytes_max", "33554432"),
+    ("bodies_bytes_max", "268435456"),
+    ("connections_max", "10000"),
 ];
 
 /// Variables that begin with `ALMONER_` and are not settings.

@@ -64,6 +64,8 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
         ["wait_max", "stream_idle_max", "provider_idle_max", "connect_max", "drain_max", "receive_max"].map(&mut span);
     let header_bytes_max = scalar(&layers, "header_bytes_max", value::count(1024..=1 << 20), report);
     let body_bytes_max = scalar(&layers, "body_bytes_max", value::count(1024..=1 << 30), report);
+    let bodies_bytes_max = scalar(&layers, "bodies_bytes_max", value::count(1024..=1 << 40), report);
+    let connections_max = scalar(&layers, "connections_max", value::count(1..=1 << 20), report);
     let strict = scalar(&layers, "strict", value::truth, report);
 
     let providers = providers(&layers, &around, report);
@@ -97,6 +99,8 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
         receive_max: receive_max?,
         header_bytes_max: header_bytes_max?.value,
         body_bytes_max: body_bytes_max?.value,
+        bodies_bytes_max: bodies_bytes_max?.value,
+        connections_max: connections_max?.value,
         file: sources.file.clone(),
         origins: Vec::new(),
         warnings: Vec::new(),

@@ -55,6 +55,10 @@ pub struct Settings {
     pub header_bytes_max: u64,
     /// The most bytes that the body of a request may have.
     pub body_bytes_max: u64,
+    /// The most bytes that the bodies of all requests at once may have.
+    pub bodies_bytes_max: u64,
+    /// The most connections that may be open at once.
+    pub connections_max: u64,
     /// The configuration file that was read, if there is one.
     pub file: Option<ConfigFile>,
     pub(crate) origins: Vec<Setting>,

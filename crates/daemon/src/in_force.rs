@@ -81,6 +81,7 @@ fn gateway_settings(settings: &Settings) -> GatewaySettings {
         wait_max: settings.wait_max,
         receive_max: settings.receive_max,
         body_bytes_max: settings.body_bytes_max,
+        bodies_bytes_max: settings.bodies_bytes_max,
         patience: Patience {
             client: settings.stream_idle_max,
             provider: settings.provider_idle_max,

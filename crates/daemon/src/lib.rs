@@ -10,6 +10,7 @@ mod configured;
 mod control;
 mod describe;
 mod explain;
+mod guests;
 mod in_force;
 mod keeper;
 mod key_operations;

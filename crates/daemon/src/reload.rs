@@ -129,12 +129,19 @@ fn within_reach(mut new: Settings, old: &Settings) -> (Settings, Vec<String>) {
         needs.push(format!("`state` is {} until then", old.state_dir.display()));
         new.state_dir.clone_from(&old.state_dir);
     }
+    if new.connections_max != old.connections_max {
+        needs.push(format!("`connections_max` is {} until then", old.connections_max));
+        new.connections_max = old.connections_max;
+    }
     if new.header_bytes_max != old.header_bytes_max {
         needs.push(format!("`header_bytes_max` is {} until then", old.header_bytes_max));
         new.header_bytes_max = old.header_bytes_max;
     }
     if new.receive_max != old.receive_max {
         needs.push("`receive_max` is as it was for the heads of requests until then".to_owned());
+    }
+    if new.stream_idle_max != old.stream_idle_max {
+        needs.push("`stream_idle_max` is as it was for the last bytes of answers until then".to_owned());
     }
     (new, needs)
 }
@@ -149,6 +156,7 @@ fn differences(old: &Settings, new: &Settings) -> Vec<String> {
     let kept_back = [
         ("listen", old.listen == new.listen),
         ("state", old.state_dir == new.state_dir),
+        ("connections_max", old.connections_max == new.connections_max),
         ("header_bytes_max", old.header_bytes_max == new.header_bytes_max),
     ];
     let is_kept_back = |key: &str| kept_back.contains(&(key, true));

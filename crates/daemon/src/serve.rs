@@ -21,6 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::activity::Activity;
+use crate::guests;
 use crate::in_force::{InForce, Place};
 use crate::keeper::Keeper;
 use crate::keys::{self, Keyring};
@@ -316,9 +317,18 @@ async fn run(
     let (drained, all_drained) = oneshot::channel();
     let in_force = operations.in_force.clone();
     let activity = operations.activity.clone();
+    let connections = usize::try_from(settings.connections_max).unwrap_or(usize::MAX);
+    let possible = guests::possible(connections);
+    if possible < connections {
+        say(format!(
+            "this process may open too few files for {connections} connections, so {possible} are taken at once"
+        ));
+    }
     let limits = Limits {
+        connections: possible,
         header_bytes: usize::try_from(settings.header_bytes_max).unwrap_or(usize::MAX).max(8192),
         header_time: Duration::from_millis(settings.receive_max.ms()),
+        unread_time: Duration::from_millis(settings.stream_idle_max.ms()),
     };
     let handle = move |request| {
         activity.note();

@@ -11,12 +11,14 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
+use crate::guests::{Answering, Arriving, Guests, Line, Seat};
 use crate::lanes::Lanes;
 
-/// How many connections may be open at once.
-const CONNECTIONS_MAX: u32 = 10_000;
+/// The body of a request as it comes in.
+pub(crate) type Asked = Arriving<Incoming>;
+
 /// How many connections may be open at once that came while the server drains.
 const LATE_MAX: usize = 256;
 /// How long to wait before taking the next connection after the operating system could give none.
@@ -25,8 +27,13 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// What the listener is told of the world.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    /// How many connections may be open at once.
+    pub(crate) connections: usize,
     pub(crate) header_bytes: usize,
+    /// How long the headers of a request may take, and how long a connection may be without one.
     pub(crate) header_time: Duration,
+    /// How long a client may leave an answer unread.
+    pub(crate) unread_time: Duration,
 }
 
 /// How far a server has come.
@@ -50,36 +57,35 @@ pub(crate) async fn serve<H, F>(
     mut phase: watch::Receiver<Phase>,
     drained: oneshot::Sender<()>,
 ) where
-    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Request<Asked>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<ClientBody>> + Send + 'static,
 {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
-    take(&listener, &lanes, &room, limits, &handle, &mut phase, Phase::Draining).await;
+    let guests = Guests::new(limits.connections);
+    take(&listener, &lanes, &guests, limits, &handle, &mut phase, Phase::Draining).await;
     let ended = async {
-        // Every place is free again once every connection has ended.
-        drop(room.acquire_many(CONNECTIONS_MAX).await);
+        guests.all_left().await;
         // Nobody hears it where the drain has ended without.
         let _ = drained.send(());
         std::future::pending::<()>().await;
     };
-    let late = Arc::new(Semaphore::new(LATE_MAX));
+    let late = Guests::new(LATE_MAX);
     tokio::select! {
         () = take(&listener, &lanes, &late, limits, &handle, &mut phase, Phase::Over) => {}
         () = ended => {}
     }
 }
 
-/// Takes connections while there is room, until the server comes so far.
+/// Takes connections until the server comes so far.
 async fn take<H, F>(
     listener: &TcpListener,
     lanes: &Lanes,
-    room: &Arc<Semaphore>,
+    guests: &Guests,
     limits: Limits,
     handle: &H,
     phase: &mut watch::Receiver<Phase>,
     until: Phase,
 ) where
-    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Request<Asked>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<ClientBody>> + Send + 'static,
 {
     loop {
@@ -90,32 +96,47 @@ async fn take<H, F>(
         match accepted {
             // A connection too many is closed at once: its client can try again, and those that run are not slowed.
             Ok((stream, _)) => {
-                if let (Ok(place), Ok(stream)) = (Arc::clone(room).try_acquire_owned(), stream.into_std()) {
-                    let (handle, phase) = (handle.clone(), phase.clone());
+                if let (Some(place), Ok(stream)) = (guests.admit().await, stream.into_std()) {
+                    let (handle, phase, seat) = (handle.clone(), phase.clone(), place.seat());
                     lanes.spawn(async move {
                         // Its lane must be the one that is told when there is something to read.
                         if let Ok(stream) = TcpStream::from_std(stream) {
-                            connection(stream, limits, handle, phase, until).await;
+                            tokio::select! {
+                                () = connection(stream, limits, handle, phase, until, Arc::clone(&seat)) => {}
+                                () = seat.must_leave() => {}
+                            }
                         }
                         drop(place);
                     });
                 }
             }
-            Err(_) => tokio::time::sleep(BACK_OFF).await,
+            Err(_) => {
+                // Mostly there is no descriptor left, and who keeps us waiting has one.
+                guests.make_room();
+                tokio::time::sleep(BACK_OFF).await;
+            }
         }
     }
 }
 
-async fn connection<H, F>(stream: TcpStream, limits: Limits, handle: H, mut phase: watch::Receiver<Phase>, until: Phase)
-where
-    H: Fn(Request<Incoming>) -> F + Send + 'static,
+async fn connection<H, F>(
+    stream: TcpStream,
+    limits: Limits,
+    handle: H,
+    mut phase: watch::Receiver<Phase>,
+    until: Phase,
+    seat: Arc<Seat>,
+) where
+    H: Fn(Request<Asked>) -> F + Send + 'static,
     F: Future<Output = Response<ClientBody>> + Send + 'static,
 {
     // Small events must leave as they come; where the option is refused they leave a little later.
     drop(stream.set_nodelay(true));
-    let service = service_fn(move |request| {
-        let answer = handle(request);
-        async move { Ok::<_, Infallible>(answer.await) }
+    let line = TokioIo::new(Line::new(stream, Arc::clone(&seat), limits.unread_time));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = handle(request.map(|body| Arriving::new(body, Arc::clone(&seat))));
+        let seat = Arc::clone(&seat);
+        async move { Ok::<_, Infallible>(answer.await.map(|body| Answering::new(body, seat))) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(limits.header_bytes);
@@ -124,7 +145,7 @@ where
     builder.half_close(false);
     // Who comes while the server drains has one answer to get.
     builder.keep_alive(until == Phase::Draining);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection(line, service);
     tokio::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => {}

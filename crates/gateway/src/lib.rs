@@ -15,6 +15,7 @@ mod exchange;
 mod guard;
 mod heed;
 mod http;
+mod inbox;
 mod journey;
 mod labels;
 mod models;

@@ -24,6 +24,8 @@ pub struct GatewaySettings {
     pub receive_max: Span,
     /// The most bytes of a request's body.
     pub body_bytes_max: u64,
+    /// The most bytes of the bodies of all requests at once; one body may always have its own most.
+    pub bodies_bytes_max: u64,
     /// How long an answer may take, and its parts.
     pub patience: Patience,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use almoner_policy::{Health, ModelPattern, Overheads, Price, PriceBook};
 use almoner_units::{AccountKey, Budget, BudgetName, LabelValue, Labels, Meter, Priority};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
@@ -21,6 +21,7 @@ use crate::counting::Counting;
 use crate::dialect::{self, Asks, Call, Dialect, Endpoint};
 use crate::heed::unheeded;
 use crate::http;
+use crate::inbox::{Inbox, Unreceived};
 use crate::journey::{self, Hop, Roads};
 use crate::labels::{Said, labels};
 use crate::models;
@@ -66,6 +67,9 @@ pub struct Gateway<W: World> {
     pub(crate) counting: Counting,
     pub(crate) overheads: Arc<Mutex<Overheads>>,
     pub(crate) kept: Arc<Kept>,
+    inbox: Arc<Inbox>,
+    /// How many large bodies may be read at once.
+    reading: Arc<Semaphore>,
     pub(crate) roads: Roads,
     /// How each provider is, in their order.
     healths: Vec<Arc<Mutex<Health>>>,
@@ -134,6 +138,8 @@ impl<W: World> Gateway<W> {
             purse: Arc::new(purse),
             recorder,
             keys,
+            inbox: Arc::new(Inbox::new(settings.bodies_bytes_max.max(settings.body_bytes_max))),
+            reading: Arc::new(Semaphore::new(readers())),
             healths: providers.iter().map(|_| Arc::default()).collect(),
             providers,
             settings,
@@ -171,6 +177,9 @@ impl<W: World> Gateway<W> {
             counting: old.counting.clone(),
             overheads: Arc::clone(&old.overheads),
             kept: Arc::clone(&old.kept),
+            // Where the room has another size, the bodies of calls that run stay in the old one.
+            inbox: if self.inbox.size() == old.inbox.size() { Arc::clone(&old.inbox) } else { self.inbox },
+            reading: Arc::clone(&old.reading),
             roads: self.roads.instead_of(&old.roads),
             ..self
         }
@@ -342,7 +351,7 @@ impl<W: World> Gateway<W> {
             return Err(Answer::Forbidden("send the body as it is, without `content-encoding`".to_owned()));
         }
         let body = self.receive(body).await?;
-        let call = read(endpoint, head, &body).await?;
+        let call = self.read_call(endpoint, head, &body).await?;
         Ok((call, body))
     }
 
@@ -353,14 +362,26 @@ impl<W: World> Gateway<W> {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let bytes_max = self.settings.body_bytes_max;
-        let limited = Limited::new(body, usize::try_from(bytes_max).unwrap_or(usize::MAX));
         let time = Duration::from_millis(self.settings.receive_max.ms());
-        match timeout(time, limited.collect()).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Answer::TooLarge { bytes_max }),
-            Ok(Err(error)) => Err(Answer::BrokeOff(error.to_string())),
+        match timeout(time, self.inbox.receive(body, bytes_max)).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(Unreceived::TooLarge)) => Err(Answer::TooLarge { bytes_max }),
+            Ok(Err(Unreceived::BrokeOff(why))) => Err(Answer::BrokeOff(why)),
+            Ok(Err(Unreceived::Crowded)) => Err(Answer::Crowded { after: A_MOMENT }),
             Err(_) => Err(Answer::TooSlow { within: self.settings.receive_max }),
         }
+    }
+
+    /// Reads what a request says. One with a large body is read on a thread beside the lanes: whoever shares a lane
+    /// with it should not wait for it. Nor shall such threads take every processor from the lanes.
+    async fn read_call(&self, endpoint: &'static Endpoint, head: &Parts, body: &Bytes) -> Result<Call, Answer> {
+        if body.len() < BODY_LARGE {
+            return read_here(endpoint, &head.uri, &head.headers, body);
+        }
+        let _turn = self.reading.acquire().await;
+        let (uri, headers, body) = (head.uri.clone(), head.headers.clone(), body.clone());
+        let reading = tokio::task::spawn_blocking(move || read_here(endpoint, &uri, &headers, &body));
+        reading.await.unwrap_or_else(|error| Err(Answer::Fault(format!("the request could not be read: {error}"))))
     }
 
     /// Where a call goes that takes no route.
@@ -463,15 +484,9 @@ impl<W: World> Gateway<W> {
     }
 }
 
-/// Reads what a request says. One with a large body is read on a thread beside the lanes: whoever shares a lane with it
-/// should not wait for it.
-async fn read(endpoint: &'static Endpoint, head: &Parts, body: &Bytes) -> Result<Call, Answer> {
-    if body.len() < BODY_LARGE {
-        return read_here(endpoint, &head.uri, &head.headers, body);
-    }
-    let (uri, headers, body) = (head.uri.clone(), head.headers.clone(), body.clone());
-    let reading = tokio::task::spawn_blocking(move || read_here(endpoint, &uri, &headers, &body));
-    reading.await.unwrap_or_else(|error| Err(Answer::Fault(format!("the request could not be read: {error}"))))
+/// How many threads may read large bodies: one processor stays with the lanes, where there is more than one.
+fn readers() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).saturating_sub(1).max(1)
 }
 
 fn read_here(endpoint: &'static Endpoint, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Call, Answer> {

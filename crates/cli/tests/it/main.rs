@@ -5,6 +5,7 @@
 //! gives up after a bounded number of looks.
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
+mod abuse;
 mod commands;
 mod exec;
 mod first;

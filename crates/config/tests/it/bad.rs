@@ -170,6 +170,8 @@ fn bad_values() {
     toml("wait_max = 30", "1:12", "this must be text, not a number");
     toml("wait_max = 1979-05-27", "1:12", "this must be text, not a date");
     toml("drain_max = \"0s\"", "1:13", "`0s` is out of range; a length of time is between 1ms and 100 years");
+    toml("connections_max = 0", "1:19", "`0` is no whole number from 1 to 1048576");
+    toml("bodies_bytes_max = 1", "1:20", "`1` is no whole number from 1024 to 1099511627776");
     toml("body_bytes_max = 1", "1:18", "`1` is no whole number from 1024 to 1073741824");
     toml("budgets = []", "1:1", "unknown key `budgets` in a configuration");
     toml("budget = []", "1:10", "this list of `budget` is empty; leave it out");

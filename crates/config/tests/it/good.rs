@@ -36,6 +36,7 @@ fn a_file_that_says_nothing_leaves_everything_as_it_is() {
         assert_eq!(settings.drain_max, Span::from_secs(30));
         assert_eq!(settings.receive_max, Span::from_secs(60));
         assert_eq!((settings.header_bytes_max, settings.body_bytes_max), (64 << 10, 32 << 20));
+        assert_eq!((settings.bodies_bytes_max, settings.connections_max), (256 << 20, 10_000));
         assert!(settings.prices.is_empty() && settings.warnings().is_empty());
         let names: Vec<&str> = settings.providers.iter().map(|provider| provider.name.as_str()).collect();
         assert_eq!(names, ["anthropic", "openai", "gemini", "ollama"]);
@@ -61,6 +62,8 @@ fn every_setting_of_one_value_is_read() {
         receive_max = "6s"
         header_bytes_max = 2048
         body_bytes_max = 4096
+        bodies_bytes_max = 8192
+        connections_max = 7
         "#,
     );
     assert_eq!(settings.listen.to_string(), "[::1]:9");
@@ -73,6 +76,7 @@ fn every_setting_of_one_value_is_read() {
     let spans = [settings.connect_max, settings.drain_max, settings.receive_max];
     assert_eq!(spans.map(Span::ms), [4000, 5000, 6000]);
     assert_eq!((settings.header_bytes_max, settings.body_bytes_max), (2048, 4096));
+    assert_eq!((settings.bodies_bytes_max, settings.connections_max), (8192, 7));
 }
 
 #[test]

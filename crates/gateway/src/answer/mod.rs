@@ -88,6 +88,11 @@ pub enum Answer {
         /// When to ask again, whoever answers then.
         after: Span,
     },
+    /// There is no room for the body, because too many large ones are here.
+    Crowded {
+        /// When to ask again.
+        after: Span,
+    },
     /// The provider sent the call elsewhere, where nothing here follows it.
     Elsewhere(String),
     /// The provider could not be reached.
@@ -144,7 +149,7 @@ impl Answer {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::LedgerClosed { .. } | Self::Stopping { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::LedgerClosed { .. } | Self::Stopping { .. } | Self::Crowded { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Elsewhere(_) | Self::Unreachable(_) => StatusCode::BAD_GATEWAY,
             Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Fault(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -169,6 +174,7 @@ impl Answer {
             Self::BrokeOff(_) => "broke_off",
             Self::LedgerClosed { .. } => "ledger_closed",
             Self::Stopping { .. } => "stopping",
+            Self::Crowded { .. } => "crowded",
             Self::Elsewhere(_) => "elsewhere",
             Self::Unreachable(_) => "unreachable",
             Self::TimedOut(_) => "timed_out",
@@ -201,6 +207,11 @@ impl Answer {
             Self::Stopping { after } => {
                 format!("no new call is let through, because the server was told to stop; try again in {after}")
             }
+            Self::Crowded { after } => {
+                format!(
+                    "there is no room for this body now, because too many large ones are here; try again in {after}"
+                )
+            }
             Self::Elsewhere(why) => {
                 format!("{why}, which is not followed; set the `base_url` in the config to where it really is")
             }
@@ -231,14 +242,17 @@ impl Answer {
     /// How long to wait, for those that time mends.
     const fn after(&self) -> Option<Span> {
         match self {
-            Self::SlowDown { after, .. } | Self::LedgerClosed { after, .. } | Self::Stopping { after } => Some(*after),
+            Self::SlowDown { after, .. }
+            | Self::LedgerClosed { after, .. }
+            | Self::Stopping { after }
+            | Self::Crowded { after } => Some(*after),
             _ => None,
         }
     }
 
     /// Whether the rest of the request is left unread, so that nothing more can be said on its connection.
     const fn hangs_up(&self) -> bool {
-        matches!(self, Self::TooSlow { .. } | Self::BrokeOff(_))
+        matches!(self, Self::TooSlow { .. } | Self::BrokeOff(_) | Self::Crowded { .. })
     }
 
     /// Whether asking again with the same words is in vain.
@@ -260,7 +274,7 @@ impl Answer {
     const fn fault(&self) -> Fault {
         match self {
             Self::Elsewhere(_) | Self::Unreachable(_) | Self::TimedOut(_) => Fault::Provider,
-            Self::LedgerClosed { .. } | Self::Stopping { .. } | Self::Fault(_) => Fault::Almoner,
+            Self::LedgerClosed { .. } | Self::Stopping { .. } | Self::Crowded { .. } | Self::Fault(_) => Fault::Almoner,
             _ => Fault::Client,
         }
     }

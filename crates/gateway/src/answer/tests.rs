@@ -105,6 +105,9 @@ fn each_answer_has_the_form_that_ends_or_slows_its_client() {
     let stopping = Answer::Stopping { after: Span::from_secs(1) };
     check(&stopping, Anthropic, "503 error api_error retry=- after=1 fault=almoner");
     check(&stopping, Chat, "503 api_error stopping retry=- after=1 fault=almoner");
+    let crowded = Answer::Crowded { after: Span::from_secs(1) };
+    check(&crowded, Anthropic, "503 error api_error retry=- after=1 fault=almoner");
+    check(&crowded, Chat, "503 api_error crowded retry=- after=1 fault=almoner");
     let slow = Answer::TooSlow { within: Span::from_secs(30) };
     check(&slow, Anthropic, "408 error timeout_error retry=- after=- fault=client");
     check(&slow, Chat, "408 invalid_request_error too_slow retry=- after=- fault=client");

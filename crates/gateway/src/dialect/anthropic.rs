@@ -64,6 +64,7 @@ const fn kind(answer: &Answer) -> &'static str {
         Answer::TimedOut(_) | Answer::TooSlow { .. } => "timeout_error",
         Answer::LedgerClosed { .. }
         | Answer::Stopping { .. }
+        | Answer::Crowded { .. }
         | Answer::Elsewhere(_)
         | Answer::Unreachable(_)
         | Answer::Fault(_) => "api_error",

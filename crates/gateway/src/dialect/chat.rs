@@ -70,6 +70,7 @@ const fn kind(answer: &Answer) -> (&'static str, &'static str) {
         Answer::Unauthorized(_) => ("authentication_error", "invalid_api_key"),
         Answer::LedgerClosed { .. }
         | Answer::Stopping { .. }
+        | Answer::Crowded { .. }
         | Answer::Elsewhere(_)
         | Answer::Unreachable(_)
         | Answer::TimedOut(_)

@@ -236,6 +236,7 @@ impl Bench {
             wait_max: second,
             receive_max: second,
             body_bytes_max: 1 << 20,
+            bodies_bytes_max: 1 << 20,
             patience: Patience {
                 client: second,
                 provider: Span::from_secs(5),
