@@ -81,7 +81,7 @@ impl Dialect {
             Self::OpenAiChat | Self::OpenAiCompletions => chat::count(sheet, reading),
             Self::OpenAiResponses => responses::count(sheet, reading),
             Self::OpenAiEmbeddings => embeddings::count(sheet, reading),
-            Self::Gemini => gemini::count(sheet, reading),
+            Self::Gemini => gemini::count(told, sheet, reading),
             Self::GeminiInteractions => interactions::count(sheet, reading),
             Self::Ollama => ollama::count(told, sheet, reading),
         }

@@ -8,7 +8,7 @@ use almoner_units::Usage;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::pick::{elements, pick, pick_in};
+use crate::pick::{elements, is_true, pick, pick_in};
 use crate::sheet::{Sheet, split_input};
 use crate::sieve::Sieve;
 use crate::told::{Told, update};
@@ -29,6 +29,9 @@ pub(crate) fn note(told: &mut Told, event: &[u8]) {
     update(&mut told.message_id, id);
     told.note_choices(candidates.filter(|all| ENDS.catches(all.get().as_bytes())), "finishReason");
     note_searches(told, candidates.filter(|all| SEARCHES.catches(all.get().as_bytes())));
+    if !told.wrote {
+        note_parts(told, candidates);
+    }
     note_block(told, feedback);
     told.note_error(error);
     note_usage(told, usage);
@@ -65,6 +68,22 @@ fn note_searches(told: &mut Told, candidates: Option<&RawValue>) {
     told.searches = told.searches.max(searches.min(most));
 }
 
+/// Notes whether an answer has said anything, and whether it has thought aloud: a part with a text that is not empty,
+/// or of another kind.
+fn note_parts(told: &mut Told, candidates: Option<&RawValue>) {
+    for candidate in elements(candidates) {
+        let Some([Some(content)]) = pick_in(candidate, ["content"], &mut told.faults) else { continue };
+        let parts = pick_in(content, ["parts"], &mut told.faults).and_then(|[parts]| parts);
+        for part in elements(parts) {
+            let Some([text, thought]) = pick_in(part, ["text", "thought"], &mut told.faults) else { continue };
+            let says = text.is_none_or(|text| text.get() != "\"\"");
+            let is_thought = is_true(thought);
+            told.wrote |= says && !is_thought;
+            told.thought |= says && is_thought;
+        }
+    }
+}
+
 fn note_block(told: &mut Told, feedback: Option<&RawValue>) {
     let block = feedback.and_then(|feedback| pick_in(feedback, ["blockReason"], &mut told.faults));
     told.note_stop(block.and_then(|[reason]| reason));
@@ -82,13 +101,17 @@ fn has_thoughts(told: &Told) -> bool {
     told.usage_text().is_some_and(|usage| THOUGHTS.catches(usage.as_bytes()))
 }
 
-pub(crate) fn count(sheet: &mut Sheet<'_>, reading: &mut Reading) {
+pub(crate) fn count(told: &Told, sheet: &mut Sheet<'_>, reading: &mut Reading) {
     let prompt = sheet.at("promptTokenCount");
     let cached = sheet.at_or_zero("cachedContentTokenCount");
     let (uncached, cache_read, _) = split_input(prompt, cached, Some(0), sheet.faults);
     let tools = sheet.at_or_zero("toolUsePromptTokenCount");
-    let answer = sheet.at_or_zero("candidatesTokenCount");
     let thoughts = sheet.at_or_zero("thoughtsTokenCount");
+    let answer = if sheet.has("candidatesTokenCount") {
+        sheet.at("candidatesTokenCount")
+    } else {
+        unsaid_answer(told, sheet, [prompt, tools, thoughts])
+    };
     reading.usage = Usage {
         input: sheet.sum(uncached, tools),
         cache_read,
@@ -100,6 +123,22 @@ pub(crate) fn count(sheet: &mut Sheet<'_>, reading: &mut Reading) {
     note_media(sheet, reading);
     reading.tool_use_prompt_tokens = tools.filter(|_| sheet.has("toolUsePromptTokenCount"));
     reading.service_tier = sheet.usage.get("serviceTier").and_then(Value::as_str).map(str::to_owned);
+}
+
+/// An answer whose tokens are not told. Google leaves a 0 out, and others leave out what they do not know: the total
+/// tells which it is, and without one nothing was billed only where nothing was said. What a broken stream told so far
+/// is a lower limit, and so is 0.
+fn unsaid_answer(told: &Told, sheet: &mut Sheet<'_>, others: [Option<u64>; 3]) -> Option<u64> {
+    let has_total = sheet.has("totalTokenCount");
+    let rest = if has_total {
+        let known = others.into_iter().try_fold(0, |sum, one| sheet.sum(Some(sum), one))?;
+        sheet.at("totalTokenCount")?.saturating_sub(known)
+    } else {
+        0
+    };
+    let thought_unsaid = told.thought && !has_total && !sheet.has("thoughtsTokenCount");
+    let is_unknown = told.finished && rest == 0 && (told.wrote || thought_unsaid);
+    (!is_unknown).then_some(rest)
 }
 
 /// Sound among the plain input, and whatever in the answer is no text, have prices of their own.

@@ -34,7 +34,7 @@ pub(crate) fn count(sheet: &mut Sheet<'_>, reading: &mut Reading) {
     let cached = sheet.at_or_zero("total_cached_tokens");
     let (uncached, cache_read, _) = split_input(all, cached, Some(0), sheet.faults);
     let tools = sheet.at_or_zero("total_tool_use_tokens");
-    let answer = sheet.at_or_zero("total_output_tokens");
+    let answer = sheet.at("total_output_tokens");
     let thoughts = sheet.at_or_zero("total_thought_tokens");
     reading.usage = Usage {
         input: sheet.sum(uncached, tools),

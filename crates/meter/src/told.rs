@@ -27,6 +27,10 @@ pub(crate) struct Told {
     pub(crate) finished: bool,
     /// Web searches that stand in the answer itself, where its usage does not tell them.
     pub(crate) searches: u64,
+    /// The answer has said something, where its usage may leave that out.
+    pub(crate) wrote: bool,
+    /// The same of thinking aloud.
+    pub(crate) thought: bool,
     /// The call makes no output, as an embedding does.
     pub(crate) no_output: bool,
     pub(crate) faults: Faults,

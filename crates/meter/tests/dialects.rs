@@ -410,6 +410,61 @@ fn a_gemini_stream_that_is_cut_or_blocked_says_so() {
 }
 
 #[test]
+fn what_no_other_dialect_says_of_its_tokens_is_unknown_too() {
+    let table = [
+        (AnthropicMessages, r#"{"type":"message","content":[],"stop_reason":"end_turn","usage":{"input_tokens":9}}"#),
+        (OpenAiChat, r#"{"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":9}}"#),
+        (OpenAiChat, r#"{"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":null}}"#),
+        (OpenAiCompletions, r#"{"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":9}}"#),
+        (OpenAiResponses, r#"{"status":"completed","usage":{"input_tokens":9}}"#),
+        (OpenAiResponses, r#"{"status":"completed","usage":{"input_tokens":9,"output_tokens":null}}"#),
+        (Ollama, r#"{"done":true,"done_reason":"stop","prompt_eval_count":9}"#),
+        (GeminiInteractions, r#"{"status":"completed","usage":{"total_input_tokens":9}}"#),
+    ];
+    for (dialect, body) in table {
+        let mut meter = Meter::new(dialect, Json);
+        meter.feed(body.as_bytes());
+        let usage = meter.finish().usage;
+        assert_eq!((usage.input, usage.output), (Some(9), None), "{dialect}: {body}");
+    }
+    let mut embeddings = Meter::new(OpenAiEmbeddings, Json);
+    embeddings.feed(br#"{"data":[{"embedding":[1]}],"usage":{"total_tokens":9}}"#);
+    assert_eq!(embeddings.finish().usage.input, None);
+}
+
+#[test]
+fn what_gemini_does_not_say_of_its_output_is_unknown_unless_nothing_came() {
+    let output = |parts: &str, usage: &str| {
+        let candidate = format!(r#"{{"content":{{"parts":[{parts}]}},"finishReason":"STOP"}}"#);
+        let body = format!(r#"{{"candidates":[{candidate}],"usageMetadata":{{"promptTokenCount":9{usage}}}}}"#);
+        let mut meter = Meter::new(Gemini, Json);
+        meter.feed(body.as_bytes());
+        meter.finish().usage.output
+    };
+    let (said, thought, tool) = (r#"{"text":"a"}"#, r#"{"text":"a","thought":true}"#, r#"{"functionCall":{}}"#);
+    let both = format!("{thought},{said}");
+    let table = [
+        (said, "", None),
+        (tool, "", None),
+        (thought, "", None),
+        (&both, r#","thoughtsTokenCount":3"#, None),
+        (said, r#","totalTokenCount":9"#, None),
+        (said, r#","candidatesTokenCount":null"#, None),
+        (said, r#","totalTokenCount":14"#, Some(5)),
+        (&both, r#","totalTokenCount":14,"thoughtsTokenCount":3"#, Some(5)),
+        (said, r#","totalTokenCount":15,"toolUsePromptTokenCount":4"#, Some(2)),
+        (said, r#","candidatesTokenCount":0"#, Some(0)),
+        (thought, r#","thoughtsTokenCount":3"#, Some(3)),
+        (thought, r#","totalTokenCount":9"#, Some(0)),
+        (r#"{"text":""}"#, "", Some(0)),
+        ("", "", Some(0)),
+    ];
+    for (parts, usage, expected) in table {
+        assert_eq!(output(parts, usage), expected, "{parts} {usage}");
+    }
+}
+
+#[test]
 fn a_gemini_error_is_told() {
     let error = r#"{"error":{"code":404,"message":"none such","status":"NOT_FOUND"}}"#;
     let read = "in - read - 5m - 1h - out - think - | - cut - usage=none error=-/404/NOT_FOUND/none such";
