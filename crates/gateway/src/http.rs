@@ -6,7 +6,7 @@ use hyper::http::request::Parts;
 
 use crate::dialect::{CredentialPlace, Dialect};
 use crate::route::split_key;
-use crate::who::is_ours;
+use crate::who::{KEY_PREFIX, is_ours};
 
 /// Headers that belong to one connection and never pass it.
 const HOP_BY_HOP: [&str; 10] = [
@@ -57,7 +57,7 @@ pub(crate) fn onward(from: &HeaderMap) -> HeaderMap {
     for (name, value) in from {
         let text = name.as_str();
         let ours = OURS.contains(&text) || text.starts_with("x-almoner-") || text.starts_with("x-forwarded-");
-        if !ours && !has_key(value) && !HOP_BY_HOP.contains(&text) && !named.contains(name) {
+        if !ours && !names_key(text) && !has_key(value) && !HOP_BY_HOP.contains(&text) && !named.contains(name) {
             to.append(name.clone(), value.clone());
         }
     }
@@ -81,6 +81,9 @@ pub(crate) fn clear_query(head: &mut Parts) {
         match place {
             _ if name.eq_ignore_ascii_case(FIELDS) => narrows = true,
             _ if names_key(&value) => moved.push((OUR_KEY, value)),
+            // Without a name, or packed once more, it is a key all the same: a good one, or nobody is let in.
+            _ if names_key(name) => moved.push((OUR_KEY, name.to_owned())),
+            _ if hides_key(pair) => moved.push((OUR_KEY, unpacked(pair))),
             Some(CredentialPlace::Bearer) => moved.push((header::AUTHORIZATION, format!("Bearer {value}"))),
             Some(place) => moved.push((place.header(), value)),
             None => kept.push(pair),
@@ -127,11 +130,45 @@ fn decoded(part: &str) -> String {
 
 /// Whether a value has one of our keys in it, whatever header a client thought was the place for it.
 pub(crate) fn has_key(value: &HeaderValue) -> bool {
-    names_key(&String::from_utf8_lossy(value.as_bytes()))
+    hides_key(&String::from_utf8_lossy(value.as_bytes()))
+}
+
+/// How often `%XX` may be written over `%XX` before nobody can mean it.
+const PACKED_MAX: usize = 8;
+
+/// Whether a text has one of our keys in it, however often it is packed in `%XX`. One that is packed deeper than
+/// anybody does is taken for one.
+fn hides_key(text: &str) -> bool {
+    let open = unpacked(text);
+    names_key(&open) || (open.contains('%') && decoded(&open) != open)
+}
+
+/// A text with its `%XX` undone until there are none.
+fn unpacked(text: &str) -> String {
+    let mut open = text.to_owned();
+    for _ in 0..PACKED_MAX {
+        if !open.contains('%') {
+            break;
+        }
+        open = decoded(&open);
+    }
+    open
 }
 
 fn names_key(text: &str) -> bool {
-    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(is_ours)
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(is_ours) || has_secret(text)
+}
+
+/// How many letters and digits after its beginning make a key of ours, also in the middle of a word.
+const SECRET_MIN: usize = 16;
+
+/// Whether a text has the secret of a key in it: its beginning, and enough behind it.
+pub(crate) fn has_secret(text: &str) -> bool {
+    let is_secret = |rest: &[u8]| rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count() >= SECRET_MIN;
+    let bytes = text.as_bytes();
+    bytes.windows(KEY_PREFIX.len()).enumerate().any(|(at, word)| {
+        word.eq_ignore_ascii_case(KEY_PREFIX.as_bytes()) && is_secret(&bytes[at + KEY_PREFIX.len()..])
+    })
 }
 
 /// The headers of a provider's answer that go back to the client.
@@ -246,6 +283,10 @@ mod tests {
             ("x-goog-fieldmask", "candidates"),
             ("x-title", "Bearer alm_secret"),
             ("x-shout", "ALM_SECRET"),
+            ("x-packed", "%2561lm_secret"),
+            ("x-glued", "xalm_0123456789abcdef"),
+            ("x-alm_0123456789abcdef", "1"),
+            ("alm_secret", "1"),
             ("x-app", "calm_reader"),
             ("anthropic-beta", "a,b"),
             ("accept-encoding", "gzip"),
@@ -261,9 +302,10 @@ mod tests {
         let (mut head, ()) = hyper::Request::post(uri).body(()).unwrap().into_parts();
         head.headers = headers(given);
         clear_query(&mut head);
-        let shown = head.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
-        assert!(!format!("{head:?}").contains("alm_") && !format!("{head:?}").contains("AIza"), "{head:?}");
-        (head.uri.to_string(), shown.collect())
+        let shown = head.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        head.headers.remove("x-almoner-key");
+        assert!(!names_key(&format!("{head:?}")) && !format!("{head:?}").contains("AIza"), "{head:?}");
+        (head.uri.to_string(), shown)
     }
 
     #[test]
@@ -280,9 +322,28 @@ mod tests {
         assert_eq!(moved("?access_token=AIza1", "authorization: Bearer AIza1"), path);
         assert_eq!(moved("?key=alm_1", "x-almoner-key: alm_1"), path);
         assert_eq!(moved("?any=%61lm_1", "x-almoner-key: alm_1"), path);
+        for (query, key) in [
+            ("?alm_1", "alm_1"),
+            ("?alm_1=", "alm_1"),
+            ("?alm_1=1", "alm_1"),
+            ("?%61lm_1", "alm_1"),
+            ("?%2561lm_1", "alm_1"),
+            ("?a=%252561lm_1", "a=alm_1"),
+            ("?x;alm_1", "x;alm_1"),
+            ("?ALM_1", "ALM_1"),
+            ("?xalm_0123456789abcdef", "xalm_0123456789abcdef"),
+        ] {
+            assert_eq!(moved(query, &format!("x-almoner-key: {key}")), path);
+        }
+        assert_eq!(cleared(&format!("{path}?%{}61", "25".repeat(20)), &[]).0, path, "nobody packs so deep");
         let (uri, headers) = cleared(&format!("/k/x{path}?key=AIza1"), &[("x-goog-api-key", "own")]);
         assert_eq!((uri, headers), (format!("/k/x{path}"), vec!["x-goog-api-key: own".to_owned()]));
-        for left in ["/v1/messages?beta=true&key=1", "/v1beta/models/m:countTokens?%zz=%", "/v1beta/models/m:x?"] {
+        for left in [
+            "/v1/messages?beta=true&key=1",
+            "/v1/messages?by=calm_reader&of=100%25",
+            "/v1beta/models/m:countTokens?%zz=%",
+            "/v1beta/models/m:x?",
+        ] {
             assert_eq!(cleared(left, &[]), (left.to_owned(), Vec::new()));
         }
     }

@@ -11,7 +11,7 @@ use crate::provider::Shown;
 use crate::route::PathKey;
 
 /// What every key of ours begins with, so that it is told apart from a provider's.
-const KEY_PREFIX: &str = "alm_";
+pub(crate) const KEY_PREFIX: &str = "alm_";
 
 /// Who asks.
 #[derive(Clone)]
@@ -54,20 +54,24 @@ pub(crate) fn who(
     keys: &impl Keys,
     is_required: bool,
 ) -> Result<Who, BadKey> {
-    let (mut own, mut shown) = (None, Shown::default());
+    let (mut own, mut shown, mut is_odd) = (None, Shown::default(), false);
     for place in Dialect::ALL.map(|dialect| dialect.tongue().credential.header()) {
-        match headers.get(&place) {
-            Some(value) if is_ours(secret(value)) => own = own.or(Some(secret(value))),
-            // One of ours in other words than those is still nothing to show to a provider.
-            Some(value) if !has_key(value) => shown.add(place, value),
-            Some(_) => {}
-            None => {}
+        // A second value may be the one that somebody on the way believed.
+        for value in headers.get_all(&place) {
+            match secret(value) {
+                key if is_ours(key) => own = own.or(Some(key)),
+                // One of ours in other words than those is nothing to show to a provider, and lets nobody in.
+                _ if has_key(value) || is_packed(value) => is_odd = true,
+                _ => shown.add(place.clone(), value),
+            }
         }
     }
     let beside = headers.get("x-almoner-key").map(secret).or_else(|| path_key.map(PathKey::reveal));
     let ours = beside.or(own);
     let key = match ours {
         Some(key) => keys.find(key).ok_or(BadKey::Unknown)?,
+        // Without its key a call would be nobody's, and have other budgets than its own.
+        None if is_odd => return Err(BadKey::Unknown),
         None if is_required => return Err(BadKey::Missing),
         None => Arc::new(KeyFacts::anyone()),
     };
@@ -78,6 +82,16 @@ pub(crate) fn who(
 /// nothing to show to a provider.
 pub(crate) fn is_ours(secret: &str) -> bool {
     secret.get(..KEY_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(KEY_PREFIX))
+}
+
+/// What the beginning of a key becomes in the user and the password of a `Basic` credential, by where it stands.
+const PACKED_PREFIX: [&str; 3] = ["YWxtX", "FsbV", "hbG1f"];
+
+/// Whether one of our keys is packed as the password of somebody.
+fn is_packed(value: &HeaderValue) -> bool {
+    let text = value.to_str().unwrap_or_default();
+    let (scheme, packed) = text.split_once(' ').unwrap_or_default();
+    scheme.eq_ignore_ascii_case("basic") && PACKED_PREFIX.iter().any(|prefix| packed.contains(prefix))
 }
 
 /// The secret in a header, with or without `Bearer`.
@@ -132,8 +146,16 @@ mod tests {
         );
         assert_eq!(check(&[("x-api-key", "sk-ant-api")]), Ok((true, false)));
         for odd in ["Token alm_good", "Basic alm_good", "alm_good,sk-ant", "sk-ant, alm_good"] {
-            assert!(!check(&[("authorization", odd)]).is_ok_and(|shown| shown.1), "{odd}");
+            assert_eq!(check(&[("authorization", odd)]), Err(BadKey::Unknown), "{odd}");
+            assert_eq!(check(&[("authorization", odd), ("x-api-key", "alm_good")]), Ok((false, false)), "{odd}");
         }
+        // `alm_good:`, `u:alm_good` and `me:alm_good`
+        for packed in
+            ["Basic YWxtX2dvb2Q6", "Basic dTphbG1fZ29vZA==", "Basic bWU6YWxtX2dvb2Q=", "basic eDphbG1fZ29vZA=="]
+        {
+            assert_eq!(check(&[("authorization", packed)]), Err(BadKey::Unknown), "{packed}");
+        }
+        assert_eq!(check(&[("authorization", "Basic bWU6cGFzc3dvcmQ=")]), Ok((false, true)));
         assert_eq!(check(&[]), Ok((false, false)));
     }
 
@@ -145,6 +167,21 @@ mod tests {
         }
         assert_eq!(check(&[("x-almoner-key", "nonsense")]), Err(BadKey::Unknown));
         assert_eq!(check(&[("x-almoner-key", "")]), Err(BadKey::Unknown));
+    }
+
+    #[test]
+    fn a_second_header_of_the_same_name_does_not_hide_our_key() {
+        for name in ["x-api-key", "authorization", "x-goog-api-key"] {
+            for (first, second) in [("sk-ant", "alm_good"), ("alm_good", "sk-ant"), ("alm_good", "alm_good")] {
+                let shown = check(&[(name, first), (name, second)]).unwrap();
+                assert_eq!(
+                    shown.0 || shown.1,
+                    name != "x-goog-api-key" && first != second,
+                    "{name}: {first}, {second}"
+                );
+            }
+            assert_eq!(check(&[(name, "sk-ant"), (name, "alm_bad")]), Err(BadKey::Unknown));
+        }
     }
 
     #[test]

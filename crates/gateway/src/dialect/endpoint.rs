@@ -9,6 +9,7 @@ use hyper::body::Bytes;
 
 use super::{Call, Dialect};
 use crate::body::{BadBody, Object, Value};
+use crate::http::has_secret;
 
 /// One route of a dialect: a path to which calls are posted, here and at its provider.
 pub struct Endpoint {
@@ -128,7 +129,9 @@ impl Request<'_> {
         let in_body = || self.root.get("model").and_then(Value::text);
         let wrong = || BadBody::wrong("model", "the name of a model, 1 to 256 characters long");
         let name = self.endpoint.model_in(self.path).map(Cow::from).or_else(in_body).ok_or_else(wrong)?;
-        let is_name = (1..=256).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+        // A name is shown, kept and sent on, and a key is not.
+        let is_name =
+            (1..=256).contains(&name.chars().count()) && !name.chars().any(char::is_control) && !has_secret(&name);
         if is_name { Ok(name.into_owned()) } else { Err(wrong()) }
     }
 }
