@@ -148,13 +148,13 @@ async fn decide<W: World>(
     report: &mut Report,
 ) -> Result<(Decision, Ask), Answer> {
     let bound = match bound_by_bytes(gateway, understood) {
-        Err(_) if understood.go_lean() => bound_by_bytes(gateway, understood),
+        Err(_) if gateway.go_lean(understood).await => bound_by_bytes(gateway, understood),
         told => told,
     }?;
     let mut ask = note(report, bound, understood.price.as_deref());
     let mut decision = reserve(gateway, question(gateway, understood, report.id, ask)).await?;
     // Doing without a tool that fills context windows helps more than any count, and asks nobody.
-    if matches!(decision, Decision::Tighten) && understood.go_lean() {
+    if matches!(decision, Decision::Tighten) && gateway.go_lean(understood).await {
         ask = note(report, bound_by_bytes(gateway, understood)?, understood.price.as_deref());
         decision = reserve(gateway, question(gateway, understood, report.id, ask)).await?;
     }

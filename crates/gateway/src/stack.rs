@@ -112,18 +112,6 @@ pub(crate) struct Understood {
 /// What is told of the tools that a call had to do without.
 const LEFT_OUT: &str = "tools.web_search";
 
-impl Understood {
-    /// Goes on without the tools that the call can do without; whether there were any.
-    pub(crate) fn go_lean(&mut self) -> bool {
-        let Some(body) = self.call.lean_body(&self.body) else { return false };
-        let path = self.endpoint.path_for(&self.call.model);
-        let Ok(mut call) = dialect::read(self.endpoint, &path, &self.head.headers, &body) else { return false };
-        call.dropped.push(LEFT_OUT);
-        (self.call, self.body) = (call, body);
-        true
-    }
-}
-
 impl<W: World> Gateway<W> {
     /// A gateway with no budgets yet.
     pub fn new(
@@ -332,6 +320,21 @@ impl<W: World> Gateway<W> {
             Ok(()) => Ok(understood),
             Err(answer) => Err(Box::new(Rejection { answer, of: Of::Call(understood) })),
         }
+    }
+
+    /// Goes on without the tools that the call can do without; whether there were any.
+    pub(crate) async fn go_lean(&self, understood: &mut Understood) -> bool {
+        let Some(body) = understood.call.lean_body(&understood.body) else { return false };
+        let read = self.read_call(understood.endpoint, &understood.head, &body).await;
+        let Ok(mut call) = read else { return false };
+        let at = self.purse.now();
+        let brought = call.bring(|model| self.price(understood.provider, model, at));
+        if brought.is_err() && understood.is_bounded {
+            return false;
+        }
+        call.dropped.push(LEFT_OUT);
+        (understood.call, understood.body) = (call, body);
+        true
     }
 
     /// Reads the call that a request makes.
