@@ -19,6 +19,7 @@ mod inbox;
 mod journey;
 mod labels;
 mod models;
+mod names;
 mod pipe;
 mod port;
 mod provider;

@@ -25,6 +25,7 @@ use crate::inbox::{Inbox, Unreceived};
 use crate::journey::{self, Hop, Roads};
 use crate::labels::{Said, labels};
 use crate::models;
+use crate::names::Names;
 use crate::pipe::full_body;
 use crate::port::{KeyFacts, Keys, Purse, Recorder, Upstream};
 use crate::provider::{Provider, Shown};
@@ -288,10 +289,10 @@ impl<W: World> Gateway<W> {
             Said { session: call.session.as_deref(), provider: &self.providers[provider].name, model: &call.model };
         let (labels, priority) = labels(&head.headers, &who.key, said);
         let all = self.budgets();
-        let by_book = book_name(&labels, price.as_ref());
-        let names = [by_book.as_ref(), Some(&labels)];
+        let is_ollama = self.providers[provider].dialects.contains(&Dialect::Ollama);
+        let names = Names::of(&labels, price.as_ref(), is_ollama);
         let counting = all.iter().chain(&who.key.budgets);
-        let counting: Vec<_> = counting.filter_map(|budget| Some((budget, counted_by(budget, &names)?))).collect();
+        let counting: Vec<_> = counting.filter_map(|budget| Some((budget, names.counted_by(budget)?))).collect();
         let accounts = counting.iter().map(|(budget, labels)| budget.account(labels)).collect();
         let hard = || counting.iter().map(|(budget, _)| *budget).filter(|budget| budget.mode.is_hard());
         let counts_dollars = |budget: &Budget| budget.limits.iter().any(|limit| limit.meter == Meter::Usd);
@@ -495,23 +496,6 @@ fn readers() -> usize {
 fn read_here(endpoint: &'static Endpoint, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Call, Answer> {
     let (_, path) = split_key(uri.path());
     dialect::read(endpoint, path, headers, body).map_err(Answer::BadBody)
-}
-
-/// The labels with the model's name in the price book, where the call uses another.
-fn book_name(labels: &Labels, price: Option<&Price>) -> Option<Labels> {
-    let name = price.map(Price::model).filter(|name| !name.is_empty())?;
-    if labels.named("model").is_some_and(|model| model.as_str() == name) {
-        return None;
-    }
-    let mut labels = labels.clone();
-    labels.set("model".parse().ok()?, name.parse().ok()?);
-    Some(labels)
-}
-
-/// By which of these labels a budget counts the call, the first that fits: a model has several names, and none of them
-/// is a way around a budget, or to an account of its own.
-fn counted_by<'l>(budget: &Budget, names: &[Option<&'l Labels>]) -> Option<&'l Labels> {
-    names.iter().flatten().copied().find(|labels| budget.counts(labels))
 }
 
 /// An answer of our own as a response.
