@@ -33,15 +33,15 @@ pub(crate) fn error(fault: &Fault) -> Reply {
 pub(crate) fn translate(request: &Value) -> Value {
     // A count may be asked about a whole request.
     let request = request.get("generateContentRequest").unwrap_or(request);
-    let config = &request["generationConfig"];
+    let config = named(request, "generationConfig");
     let mut prompt = json!({
         "model": crate::MODEL,
         "messages": each(&request["contents"]).map(message).collect::<Vec<_>>(),
-        "system": each(&request["systemInstruction"]["parts"]).map(block).collect::<Vec<_>>(),
-        "tools": each(&request["tools"]).flat_map(|tools| each(&tools["functionDeclarations"])).map(tool).collect::<Vec<_>>(),
+        "system": each(&named(request, "systemInstruction")["parts"]).map(block).collect::<Vec<_>>(),
+        "tools": each(&request["tools"]).flat_map(|tools| each(named(tools, "functionDeclarations"))).map(tool).collect::<Vec<_>>(),
     });
     for (ours, theirs) in [("max_tokens", "maxOutputTokens"), ("n", "candidateCount")] {
-        prompt[ours] = config[theirs].clone();
+        prompt[ours] = named(config, theirs).clone();
     }
     prompt
 }
@@ -52,7 +52,7 @@ fn message(content: &Value) -> Value {
 }
 
 fn block(part: &Value) -> Value {
-    let (call, response) = (&part["functionCall"], &part["functionResponse"]);
+    let (call, response) = (named(part, "functionCall"), named(part, "functionResponse"));
     if call.is_object() {
         return json!({ "type": "tool_use", "name": call["name"], "input": call["args"] });
     }
@@ -72,8 +72,23 @@ fn said(response: &Value) -> String {
 }
 
 fn tool(declared: &Value) -> Value {
-    let schema = ["parametersJsonSchema", "parameters"].iter().find_map(|name| declared.get(name));
+    let schema = ["parametersJsonSchema", "parameters"].map(|name| named(declared, name));
+    let schema = schema.into_iter().find(|schema| !schema.is_null());
     json!({ "name": declared["name"], "description": declared["description"], "input_schema": schema })
+}
+
+/// The member of this name, or of its other: Google reads `maxOutputTokens` and `max_output_tokens` alike.
+fn named<'v>(value: &'v Value, name: &str) -> &'v Value {
+    let snake = |name: &str| {
+        name.chars().fold(String::new(), |mut snake, letter| {
+            if letter.is_ascii_uppercase() {
+                snake.push('_');
+            }
+            snake.push(letter.to_ascii_lowercase());
+            snake
+        })
+    };
+    if value[name].is_null() { &value[snake(name).as_str()] } else { &value[name] }
 }
 
 /// The values of a list, or the one that stands in its place.

@@ -427,6 +427,25 @@ fn gemini_plays_a_tool_loop_and_counts() {
 }
 
 #[test]
+fn gemini_reads_both_names_of_a_member() {
+    let route = RehearsalRoute::GenerateContent(None);
+    let asked = |config: &str, cap: &str, tools: &str, declared: &str| {
+        let text = "tool: weather {}\nwords: 40";
+        let plain = json!({ "contents": [{ "parts": [{ "text": "words: 40" }] }], config: { cap: 5 } });
+        let calls = json!({
+            "contents": [{ "parts": [{ "text": text }] }],
+            tools: [{ declared: [{ "name": "weather" }] }],
+        });
+        let reason = body(&ask(route, &plain))["candidates"][0]["finishReason"].clone();
+        (reason, body(&ask(route, &calls))["candidates"][0]["content"]["parts"][0]["functionCall"]["name"].clone())
+    };
+    let camel = asked("generationConfig", "maxOutputTokens", "tools", "functionDeclarations");
+    assert_eq!(camel, (json!("MAX_TOKENS"), json!("weather")));
+    assert_eq!(asked("generation_config", "max_output_tokens", "tools", "function_declarations"), camel);
+    assert_eq!(asked("generation_config", "maxOutputTokens", "tools", "functionDeclarations"), camel);
+}
+
+#[test]
 fn gemini_fails_and_is_cut_in_its_own_form() {
     let ask =
         |prompt: &str, stream| ask(RehearsalRoute::GenerateContent(stream), &contents(&request(prompt, &json!({}))));
