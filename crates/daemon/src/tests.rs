@@ -83,12 +83,23 @@ async fn spent(operations: &Operations, key: &str) -> u64 {
     }
 }
 
+/// Looks once whether something is ready, and says whether it is not.
+fn poll_once<F: Future>(what: std::pin::Pin<&mut F>) -> bool {
+    what.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
 #[tokio::test]
 async fn who_hears_late_of_his_own_key_does_not_undo_the_budget_of_another() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(&settings(&dir)).await;
+    // Until it may go on the keeper takes nothing up, so that nobody hears at once.
+    let (go_on, held) = std::sync::mpsc::channel::<()>();
+    let mut holding = Box::pin(server.keeper.operate(move |_, _| held.recv().is_err()));
     let mut first = Box::pin(create_key(&server.operations, 60_000));
-    assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    for waits in [poll_once(holding.as_mut()), poll_once(first.as_mut())] {
+        assert!(waits);
+    }
+    drop(go_on);
     // The first key is made, and whoever asked for it has not heard of it when the second is.
     server.keeper.operate(|_, _| ()).await.unwrap();
     let (second, secret) = create_key(&server.operations, 60_000).await;
