@@ -277,8 +277,10 @@ fn refuse_crowd(in_force: &[Budget], budget: Option<&Budget>) -> Result<(), No> 
     let Some(budget) = budget else { return Ok(()) };
     let all: Vec<Budget> = in_force.iter().chain([budget]).cloned().collect();
     if most_touched(&all) > ACCOUNTS_MAX {
-        let why = "the budgets in force leave no room for one more: a call may touch at most 16";
-        return Err(no("too_many_budgets", why));
+        let why = format!("the budgets in force leave no room for one more: a call may touch at most {ACCOUNTS_MAX}");
+        let hint =
+            "merge some of them in the config, or make the key without limits of its own: those in force count it";
+        return Err(no_but("too_many_budgets", why, hint));
     }
     Ok(())
 }

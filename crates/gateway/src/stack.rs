@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use almoner_policy::{Health, ModelPattern, Overheads, Price, PriceBook};
+use almoner_policy::{ACCOUNTS_MAX, Health, ModelPattern, Overheads, Price, PriceBook};
 use almoner_units::{AccountKey, Budget, BudgetName, LabelValue, Labels, Meter, Priority};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
@@ -445,7 +445,18 @@ impl<W: World> Gateway<W> {
 
     /// Refuses what no budget's numbers need be asked about.
     fn check_policy(&self, understood: &Understood) -> Result<(), Answer> {
-        let Understood { call, price, .. } = understood;
+        let Understood { call, price, accounts, .. } = understood;
+        if accounts.len() > ACCOUNTS_MAX {
+            let mut names: Vec<&str> = accounts.iter().map(|account| account.budget.as_str()).collect();
+            names.sort_unstable();
+            let message = format!(
+                "{} budgets count this call, and at most {ACCOUNTS_MAX} may: {}; merge some of them in the config, or make \
+                 the key without limits of its own",
+                names.len(),
+                names.join(", ")
+            );
+            return Err(Answer::Policy { code: "too_many_budgets", message });
+        }
         if price.is_none() && understood.is_priced && understood.endpoint.asks == Asks::Answer {
             let near = self.book.nearest(&call.model).join(", ");
             let hint = if near.is_empty() { String::new() } else { format!("; the nearest known are {near}") };

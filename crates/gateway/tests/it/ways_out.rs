@@ -381,3 +381,20 @@ async fn no_more_answers_are_waited_for_without_their_clients_than_there_is_room
     }
     assert_eq!(bench.ends(), ["assumed"]);
 }
+
+#[tokio::test]
+async fn a_call_that_too_many_budgets_count_is_refused_by_their_names() {
+    let budgets = |number: usize| (0..number).map(|at| budget(&format!("b{at:02}"), "$1", Mode::StopNew)).collect();
+    let bench = Bench::new(budgets(17));
+    let refused = bench.messages("").await;
+    assert_eq!(refused.status(), 403);
+    let said: serde_json::Value = serde_json::from_str(&read(refused).await.0).unwrap();
+    assert_eq!(said["error"]["almoner"]["code"], "too_many_budgets", "{said}");
+    let message = said["error"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("17 budgets count this call") && message.contains("b00, b01") && message.contains("merge")
+    );
+    let bench = Bench::new(budgets(16));
+    bench.answers(200, &[("content-type", "application/json")], "{}");
+    assert_eq!(bench.messages("").await.status(), 200);
+}
