@@ -8,6 +8,7 @@ mod bound;
 mod cost;
 mod defaults;
 mod health;
+pub mod pace;
 mod pattern;
 mod prices;
 #[cfg(test)]

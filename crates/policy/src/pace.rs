@@ -1,0 +1,226 @@
+//! A pace: how many requests and tokens may go to one place in a minute.
+//!
+//! It promises that in no 60 s more than R requests are let go nor more than T tokens are used, and errs to the safe
+//! side everywhere: what went counts by the whole second, and a second longer than a minute, because two calls need not
+//! be equally long on their way. A call that may go and has not been sent counts as well, so that calls that are held
+//! up elsewhere and go all at once are no burst. Tokens are set aside until the answer is in, at what the call can use;
+//! then what it did use counts for a minute. No bucket and no GCRA: both let twice as much pass in some minute.
+//!
+//! Time is an argument, on a clock that nobody sets back. A check looks at two sums; the ring takes a kilobyte.
+
+mod room;
+mod rule;
+#[cfg(test)]
+mod tests;
+
+pub use room::{Asked, Grant, Order, PacedBy, Paces, Slow, WaiterId};
+pub use rule::{PaceRule, Rates};
+
+use almoner_units::{Span, Timestamp};
+
+/// How long a second's slot counts: the second itself, the minute after it, and one second for the way.
+const SLOTS: usize = 62;
+const SLOTS_U64: u64 = SLOTS as u64;
+const SLOT_MS: u64 = 1000;
+
+/// Requests and tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Requests.
+    pub requests: u64,
+    /// Tokens.
+    pub tokens: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    requests: u32,
+    tokens: u64,
+}
+
+/// What went in each second that still counts.
+#[derive(Clone, Debug)]
+struct Ring {
+    newest: u64,
+    requests: u64,
+    tokens: u64,
+    slots: [Slot; SLOTS],
+}
+
+impl Ring {
+    const fn new() -> Self {
+        Self { newest: 0, requests: 0, tokens: 0, slots: [Slot { requests: 0, tokens: 0 }; SLOTS] }
+    }
+
+    /// Lets every second that has passed by count no longer.
+    fn advance(&mut self, now: Timestamp) {
+        let newest = now.ms() / SLOT_MS;
+        let passed = newest.saturating_sub(self.newest).min(SLOTS_U64);
+        for number in newest - passed + 1..=newest {
+            let gone = std::mem::take(&mut self.slots[index(number)]);
+            self.requests -= u64::from(gone.requests);
+            self.tokens = self.tokens.saturating_sub(gone.tokens);
+        }
+        self.newest = self.newest.max(newest);
+    }
+
+    fn add(&mut self, requests: u32, tokens: u64, now: Timestamp) {
+        self.advance(now);
+        let slot = &mut self.slots[index(self.newest)];
+        let more = requests.min(u32::MAX - slot.requests);
+        slot.requests += more;
+        self.requests += u64::from(more);
+        // A sum that cannot be counted is counted as the most that can.
+        let more = tokens.min(u64::MAX / 128 - slot.tokens);
+        slot.tokens += more;
+        self.tokens += more;
+    }
+
+    /// The first instant at which no more than `most` of what is counted now still counts.
+    fn falls_to(&self, most: u64, count: impl Fn(&Slot) -> u64, all: u64) -> Timestamp {
+        let mut left = all;
+        for number in (self.newest + 1).saturating_sub(SLOTS_U64)..=self.newest {
+            if left <= most {
+                break;
+            }
+            left = left.saturating_sub(count(&self.slots[index(number)]));
+            if left <= most {
+                return Timestamp::from_ms((number + SLOTS_U64) * SLOT_MS);
+            }
+        }
+        Timestamp::from_ms(self.newest * SLOT_MS)
+    }
+}
+
+/// Where the slot of a second lies.
+fn index(number: u64) -> usize {
+    // A remainder of 62 fits every usize.
+    #[allow(clippy::cast_possible_truncation)]
+    let index = (number % SLOTS_U64) as usize;
+    index
+}
+
+/// Why a pace lets a call not go yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Short {
+    /// As many requests went as may.
+    Requests {
+        /// How many may go in a minute.
+        of: u64,
+    },
+    /// As many tokens are used or set aside as may be.
+    Tokens {
+        /// How many may be used in a minute.
+        of: u64,
+    },
+}
+
+/// How much may go to one place in a minute, and what has gone there.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    rates: Rates,
+    ring: Ring,
+    /// The requests that may go and have not been sent, and the tokens of those that are not answered.
+    open: Load,
+}
+
+impl Pace {
+    /// A pace at which nothing has gone yet.
+    #[must_use]
+    pub const fn new(rates: Rates) -> Self {
+        Self { rates, ring: Ring::new(), open: Load { requests: 0, tokens: 0 } }
+    }
+
+    /// How much may go in a minute.
+    #[must_use]
+    pub const fn rates(&self) -> Rates {
+        self.rates
+    }
+
+    /// Whether nothing that went or may go counts any more.
+    pub fn is_idle(&mut self, now: Timestamp) -> bool {
+        self.used(now) == Load::default()
+    }
+
+    /// What counts now.
+    pub fn used(&mut self, now: Timestamp) -> Load {
+        self.ring.advance(now);
+        Load {
+            requests: self.ring.requests + self.open.requests,
+            tokens: self.ring.tokens.saturating_add(self.open.tokens),
+        }
+    }
+
+    /// Whether a call that can use so many tokens may go. One that is larger than the whole pace may once nothing else
+    /// counts, so that it is never starved.
+    ///
+    /// # Errors
+    /// [`Short`] where it may not.
+    pub fn fits(&mut self, tokens: u64, now: Timestamp) -> Result<(), Short> {
+        let used = self.used(now);
+        if let Some(of) = self.rates.rpm.filter(|rpm| used.requests >= *rpm) {
+            return Err(Short::Requests { of });
+        }
+        let fits = |tpm: u64| used.tokens == 0 || used.tokens.saturating_add(tokens) <= tpm;
+        match self.rates.tpm {
+            Some(of) if !fits(of) => Err(Short::Tokens { of }),
+            _ => Ok(()),
+        }
+    }
+
+    /// When it may go, if nothing else goes and nobody gives anything back; `None` where that depends on answers.
+    pub fn opens_at(&mut self, tokens: u64, now: Timestamp) -> Option<Timestamp> {
+        Some(self.requests_open_at(now)?.max(self.tokens_open_at(tokens, now)?))
+    }
+
+    /// When another request may go.
+    fn requests_open_at(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let used = self.used(now);
+        let Some(rpm) = self.rates.rpm.filter(|rpm| used.requests >= *rpm) else { return Some(now) };
+        let most = rpm.checked_sub(self.open.requests + 1)?;
+        Some(self.ring.falls_to(most, |slot| u64::from(slot.requests), self.ring.requests))
+    }
+
+    /// When so many tokens fit.
+    fn tokens_open_at(&mut self, tokens: u64, now: Timestamp) -> Option<Timestamp> {
+        let used = self.used(now).tokens;
+        let Some(tpm) = self.rates.tpm.filter(|tpm| used > 0 && used.saturating_add(tokens) > *tpm) else {
+            return Some(now);
+        };
+        // What is larger than all of it waits until nothing counts.
+        let most = tpm.saturating_sub(tokens).checked_sub(self.open.tokens)?;
+        Some(self.ring.falls_to(most, |slot| slot.tokens, self.ring.tokens))
+    }
+
+    /// A call may go that can use so many tokens.
+    pub fn begin(&mut self, tokens: u64) {
+        self.open.requests += 1;
+        self.open.tokens = self.open.tokens.saturating_add(tokens);
+    }
+
+    /// It goes.
+    pub fn sent(&mut self, now: Timestamp) {
+        self.open.requests -= 1;
+        self.ring.add(1, 0, now);
+    }
+
+    /// It does not go after all.
+    pub fn give_back(&mut self, tokens: u64) {
+        self.open.requests -= 1;
+        self.open.tokens = self.open.tokens.saturating_sub(tokens);
+    }
+
+    /// What it can use is less than was thought.
+    pub fn lower(&mut self, from: u64, to: u64) {
+        self.open.tokens = self.open.tokens.saturating_sub(from.saturating_sub(to));
+    }
+
+    /// It was answered, and used so many of the tokens that it could.
+    pub fn settle(&mut self, tokens: u64, used: u64, now: Timestamp) {
+        self.open.tokens = self.open.tokens.saturating_sub(tokens);
+        self.ring.add(0, used, now);
+    }
+}
+
+/// How long something lasts that counts, at most.
+pub const COUNTS_MAX: Span = Span::from_ms(SLOTS_U64 * SLOT_MS);

@@ -1,0 +1,377 @@
+//! Every pace, and the room where calls wait for them.
+//!
+//! A call goes once all of its paces let it, and takes of all at once. Who waits goes in order of priority, then by
+//! turns among keys, by turns among the sessions of a key, and then by age. Every ten seconds of waiting raise a call by
+//! one step of priority, so that the least urgent is not starved. A pace that the first in line waits for is kept for
+//! it; its other paces are not, so that who waits for its own keeps nobody out of the provider's.
+//!
+//! The room is bounded, also for each key, and so is every wait. Who cannot go within its time is told so at once.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+
+use almoner_units::{Labels, Priority, Span, Timestamp};
+
+use super::{COUNTS_MAX, Load, Pace, PaceRule, Rates, Short};
+
+/// How long a wait raises a call by one step.
+const AGEING: Span = Span::from_secs(10);
+/// The most paces that are known at once; what is beyond shares one for each rule.
+const PACES_MAX: usize = 20_000;
+/// How often those are looked for at most at which nothing goes, once there are as many.
+const SWEPT_EVERY: Span = Span::from_secs(1);
+/// The most groups of calls whose turns are remembered.
+const TURNS_MAX: usize = 4_096;
+/// Which part of the room one key may fill.
+const PART_OF_ONE: usize = 4;
+
+/// A call that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WaiterId(u64);
+
+/// What a call asks of its paces.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    /// Its paces, from [`Paces::touched`].
+    pub paces: Vec<u64>,
+    /// The most tokens that it can use.
+    pub tokens: u64,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Its key and its session, each of which has its turn.
+    pub groups: [String; 2],
+}
+
+/// A call that may go, until it is sent and answered, or gives it back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    paces: Vec<u64>,
+    tokens: u64,
+}
+
+impl Grant {
+    /// The most tokens that it can use.
+    #[must_use]
+    pub const fn tokens(&self) -> u64 {
+        self.tokens
+    }
+}
+
+/// The pace that a call waits for or waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacedBy {
+    /// Its name.
+    pub pace: String,
+    /// What of it is used up.
+    pub short: Short,
+}
+
+/// A call that may not go within its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slow {
+    /// What it waits for; `None` where the room is full.
+    pub by: Option<PacedBy>,
+    /// How long until it may go, as far as that is known.
+    pub after: Span,
+}
+
+/// What a pace says to a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It may go.
+    Goes(Grant),
+    /// It waits.
+    Waits(WaiterId),
+    /// It may not go within its time.
+    Slow(Slow),
+}
+
+#[derive(Debug)]
+struct Known {
+    name: String,
+    pace: Pace,
+}
+
+#[derive(Debug)]
+struct Waiter<T> {
+    id: WaiterId,
+    order: Order,
+    since: Timestamp,
+    until: Timestamp,
+    /// What it was last short of.
+    by: Option<PacedBy>,
+    ticket: T,
+}
+
+/// Every pace, and who waits for them.
+#[derive(Debug)]
+pub struct Paces<T> {
+    rules: Vec<PaceRule>,
+    known: HashMap<u64, Known>,
+    by_name: HashMap<String, u64>,
+    waiters: Vec<Waiter<T>>,
+    most: usize,
+    /// When the paces at which nothing goes were last looked for.
+    swept: Option<Timestamp>,
+    /// When each group last had its turn.
+    turns: HashMap<String, u64>,
+    counter: u64,
+    next: Option<Timestamp>,
+}
+
+/// An answer to who waited: that it may go, and how long it waited for what; or that it may not.
+type Answered<T> = (T, Result<(Grant, Span, Option<PacedBy>), Slow>);
+
+impl<T> Paces<T> {
+    /// Paces by these rules, with a room for so many calls.
+    #[must_use]
+    pub fn new(rules: Vec<PaceRule>, most: usize) -> Self {
+        Self {
+            rules,
+            known: HashMap::new(),
+            by_name: HashMap::new(),
+            waiters: Vec::new(),
+            most,
+            swept: None,
+            turns: HashMap::new(),
+            counter: 0,
+            next: None,
+        }
+    }
+
+    /// The paces of a call with these labels, and of whoever holds its key.
+    pub fn touched(&mut self, labels: &Labels, own: Option<&PaceRule>, now: Timestamp) -> Vec<u64> {
+        let named =
+            self.rules.iter().chain(own).filter_map(|rule| Some((rule.pace_of(labels)?, rule.rates, &rule.name)));
+        let named: Vec<_> = named.map(|(name, rates, rule)| (name, rates, rule.clone())).collect();
+        named.into_iter().map(|(name, rates, rule)| self.open(name, &rule, rates, now)).collect()
+    }
+
+    fn open(&mut self, name: String, rule: &str, rates: Rates, now: Timestamp) -> u64 {
+        if let Some(id) = self.by_name.get(&name) {
+            let known = self.known.get_mut(id).filter(|known| known.pace.rates() != rates);
+            // A key whose own pace was changed has the new one from now on.
+            known.into_iter().for_each(|known| known.pace.rates = rates);
+            return *id;
+        }
+        if self.known.len() >= PACES_MAX && self.swept.is_none_or(|then| now.since(then) >= SWEPT_EVERY) {
+            self.swept = Some(now);
+            self.sweep(now);
+        }
+        let name = if self.known.len() >= PACES_MAX { format!("{rule} [others]") } else { name };
+        if let Some(id) = self.by_name.get(&name) {
+            return *id;
+        }
+        self.counter += 1;
+        self.by_name.insert(name.clone(), self.counter);
+        self.known.insert(self.counter, Known { name, pace: Pace::new(rates) });
+        self.counter
+    }
+
+    /// Forgets the paces at which nothing goes.
+    fn sweep(&mut self, now: Timestamp) {
+        let awaited: HashSet<u64> = self.waiters.iter().flat_map(|waiter| waiter.order.paces.iter().copied()).collect();
+        self.known.retain(|id, known| awaited.contains(id) || !known.pace.is_idle(now));
+        self.by_name.retain(|_, id| self.known.contains_key(id));
+    }
+
+    /// Asks for a call: it may go, waits until `until`, or is refused.
+    pub fn ask(&mut self, order: Order, ticket: T, now: Timestamp, until: Timestamp) -> (Asked, Vec<Answered<T>>) {
+        let first = if self.waiters.is_empty() { self.take(&order, now) } else { None };
+        let by = match first {
+            Some(Ok(grant)) => return (Asked::Goes(grant), Vec::new()),
+            Some(Err(by)) => Some(by),
+            None => self.short(&order, now),
+        };
+        if let Some(slow) = self.cannot_wait(&order, by.as_ref(), now, until) {
+            return (Asked::Slow(slow), Vec::new());
+        }
+        self.counter += 1;
+        let id = WaiterId(self.counter);
+        self.waiters.push(Waiter { id, order, since: now, until, by, ticket });
+        (Asked::Waits(id), self.wake(now))
+    }
+
+    /// Why a call had better not wait.
+    fn cannot_wait(&mut self, order: &Order, by: Option<&PacedBy>, now: Timestamp, until: Timestamp) -> Option<Slow> {
+        let of_its_key = self.waiters.iter().filter(|waiter| waiter.order.groups[0] == order.groups[0]).count();
+        if self.waiters.len() >= self.most || of_its_key >= self.most.div_ceil(PART_OF_ONE) {
+            return Some(Slow { by: None, after: self.after(order, now) });
+        }
+        let by = by?;
+        (until <= now || self.waits_in_vain(order, now, until))
+            .then(|| Slow { by: Some(by.clone()), after: self.after(order, now) })
+    }
+
+    /// Whether no request of it can go before its time is up. Tokens may be given back at any moment, and a request that
+    /// was not sent; one that went has gone.
+    fn waits_in_vain(&mut self, order: &Order, now: Timestamp, until: Timestamp) -> bool {
+        let is_late = |known: &mut Known| known.pace.requests_open_at(now).is_some_and(|at| at > until);
+        order.paces.iter().any(|id| self.known.get_mut(id).is_some_and(is_late))
+    }
+
+    /// How long until a call may go, if nobody else does.
+    fn after(&mut self, order: &Order, now: Timestamp) -> Span {
+        let opens = |known: &mut Known| known.pace.opens_at(order.tokens, now).unwrap_or_else(|| now.after(COUNTS_MAX));
+        let at = order.paces.iter().filter_map(|id| self.known.get_mut(id).map(opens)).max();
+        at.map_or(Span::from_secs(1), |at| at.since(now)).max(Span::from_secs(1))
+    }
+
+    /// What stands in the way of a call.
+    fn short(&mut self, order: &Order, now: Timestamp) -> Option<PacedBy> {
+        order.paces.iter().find_map(|id| {
+            let known = self.known.get_mut(id)?;
+            let short = known.pace.fits(order.tokens, now).err()?;
+            Some(PacedBy { pace: known.name.clone(), short })
+        })
+    }
+
+    /// Lets a call go, where all its paces do.
+    fn take(&mut self, order: &Order, now: Timestamp) -> Option<Result<Grant, PacedBy>> {
+        if let Some(by) = self.short(order, now) {
+            return Some(Err(by));
+        }
+        for id in &order.paces {
+            self.known.get_mut(id).into_iter().for_each(|known| known.pace.begin(order.tokens));
+        }
+        self.note_turn(order);
+        Some(Ok(Grant { paces: order.paces.clone(), tokens: order.tokens }))
+    }
+
+    fn note_turn(&mut self, order: &Order) {
+        self.counter += 1;
+        if self.turns.len() >= TURNS_MAX {
+            let oldest = self.counter.saturating_sub(TURNS_MAX as u64 / 2);
+            self.turns.retain(|_, turn| *turn > oldest);
+        }
+        for group in [key_of(order), session_of(order)] {
+            self.turns.insert(group, self.counter);
+        }
+    }
+
+    /// Lets go who may, and tells whose time is up.
+    pub fn wake(&mut self, now: Timestamp) -> Vec<Answered<T>> {
+        let mut answered = Vec::new();
+        let mut kept: HashSet<u64> = HashSet::new();
+        self.next = None;
+        while let Some(at) = self.first(&kept, now) {
+            let order = self.waiters[at].order.clone();
+            match self.take(&order, now) {
+                Some(Ok(grant)) => {
+                    let waiter = self.waiters.swap_remove(at);
+                    answered.push((waiter.ticket, Ok((grant, now.since(waiter.since), waiter.by))));
+                }
+                _ => {
+                    let opens = self.keep(&order, &mut kept, now);
+                    self.next = [self.next, opens].into_iter().flatten().min();
+                    self.waiters[at].by = self.short(&order, now);
+                }
+            }
+        }
+        for at in (0..self.waiters.len()).rev().filter(|at| self.waiters[*at].until <= now).collect::<Vec<_>>() {
+            let waiter = self.waiters.swap_remove(at);
+            let slow = Slow { after: self.after(&waiter.order, now), by: waiter.by };
+            answered.push((waiter.ticket, Err(slow)));
+        }
+        self.next = self.waiters.iter().map(|waiter| waiter.until).chain(self.next).min();
+        answered
+    }
+
+    /// Keeps the paces for a call that it is short of, and gives when they open.
+    fn keep(&mut self, order: &Order, kept: &mut HashSet<u64>, now: Timestamp) -> Option<Timestamp> {
+        let mut opens = None;
+        for id in &order.paces {
+            let Some(known) = self.known.get_mut(id) else { continue };
+            if known.pace.fits(order.tokens, now).is_err() {
+                kept.insert(*id);
+                opens = known.pace.opens_at(order.tokens, now).max(opens);
+            }
+        }
+        opens
+    }
+
+    /// The first in line of those who need no pace that is kept.
+    fn first(&self, kept: &HashSet<u64>, now: Timestamp) -> Option<usize> {
+        let is_free = |waiter: &Waiter<T>| !waiter.order.paces.iter().any(|id| kept.contains(id));
+        let line = self.waiters.iter().enumerate().filter(|(_, waiter)| is_free(waiter));
+        line.min_by_key(|(_, waiter)| self.place(waiter, now)).map(|(at, _)| at)
+    }
+
+    /// Where a call stands in line.
+    fn place(&self, waiter: &Waiter<T>, now: Timestamp) -> (Reverse<u64>, u64, u64, Timestamp, WaiterId) {
+        let turn = |group: &str| self.turns.get(group).copied().unwrap_or(0);
+        let urgency = waiter.order.priority as u64 + now.since(waiter.since).ms() / AGEING.ms();
+        let (key, session) = (turn(&key_of(&waiter.order)), turn(&session_of(&waiter.order)));
+        (Reverse(urgency), key, session, waiter.since, waiter.id)
+    }
+
+    /// When it is next worth waking, even if nothing is given back.
+    #[must_use]
+    pub const fn next_change(&self) -> Option<Timestamp> {
+        self.next
+    }
+
+    /// Takes out who waits no more; whether it was there.
+    pub fn leave(&mut self, id: WaiterId) -> bool {
+        let before = self.waiters.len();
+        self.waiters.retain(|waiter| waiter.id != id);
+        self.waiters.len() < before
+    }
+
+    /// How many calls wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// A call goes.
+    pub fn sent(&mut self, grant: &Grant, now: Timestamp) {
+        self.each(grant, |pace| pace.sent(now));
+    }
+
+    /// It does not go after all.
+    pub fn give_back(&mut self, grant: &Grant) {
+        self.each(grant, |pace| pace.give_back(grant.tokens));
+    }
+
+    /// What it can use is less than was thought.
+    pub fn lower(&mut self, grant: &mut Grant, tokens: u64) {
+        let to = tokens.min(grant.tokens);
+        self.each(grant, |pace| pace.lower(grant.tokens, to));
+        grant.tokens = to;
+    }
+
+    /// It was answered, and used so many tokens.
+    pub fn settle(&mut self, grant: &Grant, used: u64, now: Timestamp) {
+        self.each(grant, |pace| pace.settle(grant.tokens, used, now));
+    }
+
+    fn each(&mut self, grant: &Grant, mut what: impl FnMut(&mut Pace)) {
+        for id in &grant.paces {
+            // A pace that something goes at is never forgotten.
+            self.known.get_mut(id).into_iter().for_each(|known| what(&mut known.pace));
+        }
+    }
+
+    /// Every pace at which something goes or somebody waits: its name, rates, what counts now, and who waits for it.
+    pub fn look(&mut self, now: Timestamp) -> Vec<(String, Rates, Load, usize)> {
+        let waiting =
+            |id: u64, waiters: &[Waiter<T>]| waiters.iter().filter(|waiter| waiter.order.paces.contains(&id)).count();
+        let look = |(id, known): (&u64, &mut Known)| {
+            let waiting = waiting(*id, &self.waiters);
+            (known.name.clone(), known.pace.rates(), known.pace.used(now), waiting)
+        };
+        let mut all: Vec<_> = self.known.iter_mut().map(look).collect();
+        all.sort_by(|one, other| one.0.cmp(&other.0));
+        all
+    }
+}
+
+fn key_of(order: &Order) -> String {
+    format!("key {}", order.groups[0])
+}
+
+fn session_of(order: &Order) -> String {
+    let [key, session] = &order.groups;
+    format!("session {key} {session}")
+}

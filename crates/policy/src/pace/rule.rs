@@ -1,0 +1,57 @@
+//! Which calls go at which pace, as a config or a key says it.
+
+use almoner_units::{LabelName, Labels, counts};
+
+/// How much may go in a minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Requests, from 1 on.
+    pub rpm: Option<u64>,
+    /// Tokens, from 1 on.
+    pub tpm: Option<u64>,
+}
+
+impl Rates {
+    /// Whether anything may go, however much.
+    #[must_use]
+    pub const fn is_free(&self) -> bool {
+        self.rpm.is_none() && self.tpm.is_none()
+    }
+}
+
+impl std::fmt::Display for Rates {
+    /// `50 requests/min, 40000 tokens/min`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.rpm, self.tpm) {
+            (None, None) => f.write_str("no limit"),
+            (Some(rpm), None) => write!(f, "{rpm} requests/min"),
+            (None, Some(tpm)) => write!(f, "{tpm} tokens/min"),
+            (Some(rpm), Some(tpm)) => write!(f, "{rpm} requests/min, {tpm} tokens/min"),
+        }
+    }
+}
+
+/// A pace for some calls, or for each of some groups of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaceRule {
+    /// What it is called.
+    pub name: String,
+    /// The labels that its calls have, each with its value.
+    pub filter: Vec<(LabelName, String)>,
+    /// The labels by each combination of whose values it is another pace.
+    pub per: Vec<LabelName>,
+    /// How much may go in a minute.
+    pub rates: Rates,
+}
+
+impl PaceRule {
+    /// The name of the pace at which a call with these labels goes by this rule: `each agent [agent=claude]`.
+    pub(super) fn pace_of(&self, labels: &Labels) -> Option<String> {
+        if !counts(&self.filter, labels) {
+            return None;
+        }
+        let value = |name: &LabelName| labels.get(name).map_or("none", |value| value.as_str());
+        let per: Vec<String> = self.per.iter().map(|name| format!("{name}={}", value(name))).collect();
+        Some(if per.is_empty() { self.name.clone() } else { format!("{} [{}]", self.name, per.join(", ")) })
+    }
+}
