@@ -21,7 +21,7 @@ pub use config::{ConfigInfo, ReloadFailed, Reloaded};
 pub use decision::{DecisionInfo, DecisionQuery};
 pub use event::{EVENT_KINDS, EventInfo, EventQuery};
 pub use key::{KeyChangeInfo, KeyInfo, KeyUse, NewKey, ShownKey};
-pub use provider::ProviderInfo;
+pub use provider::{PaceInfo, ProviderInfo};
 pub use throttle::{ThrottleNumbers, ThrottleStats};
 pub use usage::{UsageQuery, UsageRow};
 pub use wire::{Failure, Reply, Request, Status, UsedTokens, read_line, write_line};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountInfo, CallInfo, ConfigInfo, DecisionInfo, DecisionQuery, EventInfo, EventQuery, HoldInfo, KeyInfo,
-    KeySummary, NewKey, ProviderInfo, ReloadFailed, Reloaded, ShownKey, ThrottleStats, UsageQuery, UsageRow,
+    KeySummary, NewKey, PaceInfo, ProviderInfo, ReloadFailed, Reloaded, ShownKey, ThrottleStats, UsageQuery, UsageRow,
 };
 
 /// The most bytes that a line may have.
@@ -270,6 +270,9 @@ pub struct Status {
     /// How every provider is.
     #[serde(default)]
     pub providers: Vec<ProviderInfo>,
+    /// The paces at which calls went since the server began, at most a thousand.
+    #[serde(default)]
+    pub paces: Vec<PaceInfo>,
     /// Every account.
     pub accounts: Vec<AccountInfo>,
 }

@@ -130,7 +130,7 @@ fn wanted(node: &Node) -> Result<String, Fault> {
     value::parsed::<LabelValue>(node).map(|value| value.to_string())
 }
 
-fn per(node: &Node, report: &mut Report) -> Option<Vec<LabelName>> {
+pub(crate) fn per(node: &Node, report: &mut Report) -> Option<Vec<LabelName>> {
     let mut labels: Vec<LabelName> = Vec::new();
     for item in value::one_or_many(node) {
         let label = report.take(value::text(item).and_then(|name| label(name, &item.place)))?;

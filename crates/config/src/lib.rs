@@ -12,6 +12,7 @@ mod layers;
 mod load;
 mod mask;
 mod nearest;
+mod pace;
 mod place;
 mod price;
 mod problem;

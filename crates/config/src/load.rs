@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use almoner_policy::default_budgets;
+use almoner_policy::pace::PaceRule;
 use almoner_units::Zone;
 
 use crate::advice;
 use crate::budget::{self, Placed};
 use crate::fields::{Fields, refuse_twins};
 use crate::layers::{Env, Found, Layers, Origin, SCALARS};
+use crate::pace;
 use crate::price::{self, UserPrice};
 use crate::problem::{ConfigErrors, Fault, Report};
 use crate::provider::{self, Around, Provider};
@@ -22,7 +24,7 @@ use crate::tree::{Kind, Node};
 use crate::value;
 
 /// The tables that a file may have many of.
-const TABLES: [&str; 4] = ["provider", "price", "budget", "route"];
+const TABLES: [&str; 5] = ["provider", "price", "budget", "route", "pace"];
 
 /// The settings that the sources make together.
 ///
@@ -70,6 +72,7 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
 
     let providers = providers(&layers, &around, report);
     let prices = prices(&layers, report);
+    let paces = paces(&layers, &providers, report);
     let placed = placed(&layers, report);
     let mut routes = routes(&layers, &providers, report);
     routes.extend(route::implied(&placed, &routes, &providers, report));
@@ -88,6 +91,7 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
         budgets: budgets?,
         routes: routes.into_iter().map(|placed| placed.route).collect(),
         detours,
+        paces,
         max_output: max_output?,
         default_output: default_output?,
         strict: strict?.value,
@@ -277,6 +281,13 @@ fn routes(layers: &Layers<'_>, providers: &[Provider], report: &mut Report) -> V
     let routes = nodes.iter().filter_map(|node| route::route(node, providers, report)).collect();
     refuse_twins(nodes, "route named", &["name"], report);
     routes
+}
+
+fn paces(layers: &Layers<'_>, providers: &[Provider], report: &mut Report) -> Vec<PaceRule> {
+    let nodes = tables(layers, "pace", report);
+    let paces = nodes.iter().filter_map(|node| pace::pace(node, providers, report)).collect();
+    refuse_twins(nodes, "pace named", &["name"], report);
+    paces
 }
 
 fn placed(layers: &Layers<'_>, report: &mut Report) -> Vec<Placed> {

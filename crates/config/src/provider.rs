@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use almoner_policy::ModelPattern;
+use almoner_policy::pace::Rates;
 
 use crate::address::Address;
 use crate::fields::Fields;
 use crate::layers::{Env, Origin};
+use crate::pace;
 use crate::problem::{Fault, Report};
 use crate::secret::{KeyFile, KeyFrom, Secret};
 use crate::tree::{Kind, Node};
@@ -105,6 +107,8 @@ pub struct Provider {
     pub service_tier: Option<DefaultTier>,
     /// Whether calls that do not say where they run are billed at the surcharge for one region; `None`: not said.
     pub region_premium: Option<bool>,
+    /// How much may go to it in a minute, as far as that is known.
+    pub rates: Rates,
 }
 
 /// What stands around the providers and decides about them.
@@ -116,7 +120,8 @@ pub(crate) struct Around<'a> {
     pub(crate) read_key: fn(&Path) -> std::io::Result<KeyFile>,
 }
 
-const KEYS: [&str; 8] = ["name", "dialects", "base_url", "key", "models", "free", "service_tier", "region_premium"];
+const KEYS: [&str; 10] =
+    ["name", "dialects", "base_url", "key", "models", "free", "service_tier", "region_premium", "rpm", "tpm"];
 
 /// The providers that are known without a file, where each is reached, and the variable that holds its key.
 const BUILT_IN: [(&str, &str, &str, &[DialectName]); 4] = [
@@ -174,6 +179,7 @@ fn built_in(
         free: *name == OLLAMA,
         service_tier: None,
         region_premium: None,
+        rates: Rates::default(),
     })
 }
 
@@ -209,6 +215,7 @@ fn provider(node: &Node, around: &Around<'_>, report: &mut Report) -> Option<Pro
     let premium = premium.map_or(Some(None), |premium| premium.map(Some));
     let tier = fields.get("service_tier").map(|node| report.take(value::choice(node, "service tier", &TIERS)));
     let tier = tier.map_or(Some(None), |tier| tier.map(Some));
+    let rates = pace::rates(&fields, report);
     let (name, (key, from)) = (name?, key?);
     let shown = [
         ("base_url", url.clone()),
@@ -218,6 +225,8 @@ fn provider(node: &Node, around: &Around<'_>, report: &mut Report) -> Option<Pro
         ("free", free.map(|free| free.to_string())),
         ("service_tier", tier.map(|tier| tier.map_or("not known", DefaultTier::name).to_owned())),
         ("region_premium", premium.map(|premium| premium.map_or("not known".to_owned(), |truth| truth.to_string()))),
+        ("rpm", rates.map(|rates| pace::shown(rates.rpm))),
+        ("tpm", rates.map(|rates| pace::shown(rates.tpm))),
     ];
     for (key, shown) in shown {
         let origin = fields.get(key).map_or(Origin::Default, |node| Origin::File(report.texts.locate(&node.place)));
@@ -232,6 +241,7 @@ fn provider(node: &Node, around: &Around<'_>, report: &mut Report) -> Option<Pro
         free: free?,
         service_tier: tier?,
         region_premium: premium?,
+        rates: rates?,
     })
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use almoner_policy::Route;
+use almoner_policy::pace::PaceRule;
 use almoner_units::{Budget, BudgetName, Span};
 
 use crate::layers::Setting;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub routes: Vec<Route>,
     /// For each budget that has one, the name of the route that the calls take which it refuses.
     pub detours: Vec<(BudgetName, String)>,
+    /// The paces at which calls go, beside those of the providers; names are unique.
+    pub paces: Vec<PaceRule>,
     /// The most output that one call is let to have, in tokens.
     pub max_output: u64,
     /// The output that is reserved for a call which asks for none, in tokens; not above `max_output`.

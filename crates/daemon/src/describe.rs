@@ -1,6 +1,7 @@
 //! The ledger's facts in the form in which they travel.
 
-use almoner_api::{AccountInfo, BudgetInfo, CallInfo, HoldInfo, LimitInfo, ProviderInfo};
+use almoner_api::{AccountInfo, BudgetInfo, CallInfo, HoldInfo, LimitInfo, PaceInfo, ProviderInfo};
+use almoner_gateway::PaceView;
 use almoner_ledger::{AccountView, Hold, LimitView};
 use almoner_policy::Health;
 use almoner_store::{BoundPart, CallRecord, OutcomeRecord, VerdictRecord};
@@ -98,6 +99,18 @@ pub(crate) fn provider(name: &str, health: &Health) -> ProviderInfo {
         down_since: health.down_since().map(|at| at.to_string()),
         failed_at: failure.map(|(at, _)| at.to_string()),
         failed_because: failure.map(|(_, why)| why.to_owned()),
+    }
+}
+
+/// A pace, with what went at it in the last minute.
+pub(crate) fn pace(view: PaceView) -> PaceInfo {
+    PaceInfo {
+        pace: view.pace,
+        rpm: view.rates.rpm,
+        tpm: view.rates.tpm,
+        requests: view.used.requests,
+        tokens: view.used.tokens,
+        waiting: view.waiting as u64,
     }
 }
 

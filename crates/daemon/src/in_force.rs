@@ -13,7 +13,7 @@ use almoner_units::Span;
 use crate::configured::config_info;
 use crate::keeper::Keeper;
 use crate::keys::Keyring;
-use crate::providers::{price_book, providers};
+use crate::providers::{paces, price_book, providers};
 use crate::recorder::Recorder;
 use crate::upstream::{NoWay, Way};
 use crate::world::RealWorld;
@@ -54,7 +54,8 @@ impl InForce {
         let credentials = with_credential.map(|provider| provider.name.clone()).collect();
         let ways = providers.iter().map(|provider| (provider.base_url.clone(), provider.way.clone())).collect();
         let gateway = Gateway::new(keeper, recorder, keyring, providers, gateway_settings(&settings), book.clone())
-            .with_routes(settings.routes.clone(), settings.detours.clone());
+            .with_routes(settings.routes.clone(), settings.detours.clone())
+            .with_paces(paces(&settings));
         let gateway = match before {
             Some(before) => gateway.instead_of(&before.gateway),
             None => gateway,

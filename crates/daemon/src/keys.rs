@@ -205,6 +205,7 @@ impl Keyring {
             priority_max: key.priority_max,
             models: key.models.iter().map(|text| ModelPattern::new(text)).collect(),
             budgets: budget(&key).into_iter().collect(),
+            pace: None,
         };
         let held = Arc::new(Held { stored: Arc::new(key), facts: Arc::new(facts) });
         let mut ring = self.write();

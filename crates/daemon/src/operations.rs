@@ -25,6 +25,9 @@ use crate::reload::Reloading;
 use crate::world::RealWorld;
 use crate::{booked, clock, describe, explain, over};
 
+/// How many paces are shown at most, those with the most calls first.
+const PACES_SHOWN: usize = 1_000;
+
 /// What the server says of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct About {
@@ -142,6 +145,7 @@ impl Operations {
         let reload_failed = self.reloading.failed();
         let providers =
             in_force.gateway.healths().iter().map(|(name, health)| describe::provider(name, health)).collect();
+        let paces = in_force.gateway.paces().into_iter().take(PACES_SHOWN).map(describe::pace).collect();
         let status = self.at_desk(move |desk, now| {
             let assumed = desk.journal.assumed_list().unwrap_or_default();
             let (seq, head) = desk.journal.head();
@@ -163,6 +167,7 @@ impl Operations {
                 journal_head: head.to_string(),
                 price_version: in_force.book.version().to_owned(),
                 providers,
+                paces,
                 accounts: accounts(desk, now, &reasons),
             }
         });

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use almoner_config::{Credential as Configured, DefaultTier, DialectName, Settings};
 use almoner_gateway::dialect::Dialect;
-use almoner_gateway::{Credential, Pinned, Provider};
+use almoner_gateway::{Credential, Pinned, Provider, provider_pace};
+use almoner_policy::pace::PaceRule;
 use almoner_policy::{PriceBook, Tier, UserPrice};
 use almoner_rehearsal::{INPUT_PRICE, MODEL, OUTPUT_PRICE};
 
@@ -44,6 +45,12 @@ pub(crate) fn providers(
 ) -> Result<Vec<Provider<Way>>, NoWay> {
     let configured = settings.providers.iter().map(|provider| configured(provider, settings, book, known));
     std::iter::once(Ok(rehearsal())).chain(configured).collect()
+}
+
+/// The paces of the providers, and those beside them.
+pub(crate) fn paces(settings: &Settings) -> Vec<PaceRule> {
+    let providers = settings.providers.iter().filter_map(|provider| provider_pace(&provider.name, provider.rates));
+    providers.chain(settings.paces.iter().cloned()).collect()
 }
 
 fn rehearsal() -> Provider<Way> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use almoner_gateway::{Decision, DeskError, End, Purse, Question};
-use almoner_units::{Budget, CallId, Timestamp};
+use almoner_units::{Budget, CallId, Span, Timestamp};
 
 use crate::keeper::Keeper;
 use crate::serve::{self, ServeError};
@@ -32,6 +32,10 @@ impl Purse for Keeper {
 
     fn now(&self) -> Timestamp {
         clock::read().wall
+    }
+
+    fn steady(&self) -> Span {
+        clock::read().steady
     }
 
     async fn reserve(&self, question: Question) -> Result<Decision, DeskError> {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use almoner_api::KeySummary;
-use almoner_gateway::{Outcome as CallOutcome, Report, StopNote, Verdict};
+use almoner_gateway::{Outcome as CallOutcome, Paced, Report, StopNote, Verdict};
 use almoner_ledger::{AccountView, Entry, Fact, Ledger};
 use almoner_store::{
     BoundPart, Decision, History, HistoryEvent, Outcome, OutcomeRecord, ThrottleAction, ThrottleRecord, VerdictRecord,
@@ -222,6 +222,7 @@ fn verdict(report: Report) -> VerdictRecord {
     };
     let reason = std::iter::once(reason(&report))
         .chain(report.stop.iter().flat_map(on_its_way))
+        .chain(report.paced.iter().map(paced))
         .chain(report.warnings)
         .collect::<Vec<_>>()
         .join("; ");
@@ -255,6 +256,11 @@ fn reason(report: &Report) -> String {
         Verdict::Refused(_) => said().to_owned(),
         Verdict::Rejected(code) => format!("{code}: {}", said()),
     }
+}
+
+/// How long a call waited for a pace.
+fn paced(paced: &Paced) -> String {
+    format!("paced {} by pace `{}`", paced.waited, paced.pace)
 }
 
 /// How a call came to a stop of its route.
@@ -365,6 +371,7 @@ mod tests {
             verdict: Verdict::Unbudgeted,
             seen: Vec::new(),
             waited: almoner_units::Span::default(),
+            paced: Vec::new(),
             bound: Vec::new(),
             ask: None,
             price_version: "1".to_owned(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almoner_ledger::{Refusal, RefusalReason, ReleaseReason};
+use almoner_policy::pace::Slow;
 use almoner_policy::{Bound, BoundSettings, Price, Unboundable, bound};
 use almoner_units::{Ask, CallId, Passage, Span, Timestamp, passage};
 use tokio::time::timeout;
@@ -14,6 +15,7 @@ use crate::dialect::Asks;
 use crate::exchange;
 use crate::guard::HoldGuard;
 use crate::journey::{Stop, Trouble};
+use crate::pacing::{Gate, KEPT_MAX, Known, Pass};
 use crate::port::{Admitted, Decision, DeskError, End, Fullness, Keys, Purse, Question, Recorder, Refused};
 use crate::report::{Outcome, Report, Said, Verdict};
 use crate::stack::{Gateway, Understood, World, whole};
@@ -25,12 +27,17 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long a client is told to wait where nobody knows better.
 pub(crate) const A_MOMENT: Span = Span::from_secs(5);
 
+/// What is told of a call whose key ended while it waited.
+const ENDED: &str = "this key ended while its call waited for its turn; nothing was spent";
+
 /// A call that may go.
 pub(crate) struct Going<W: World> {
     pub(crate) understood: Box<Understood>,
     pub(crate) report: Arc<Report>,
     /// Its hold, for calls that touch a budget.
     pub(crate) held: Option<Held<W>>,
+    /// Its place at the pace of its provider, for calls that go at one.
+    pub(crate) pass: Option<Pass>,
 }
 
 /// The hold of a call that may go.
@@ -45,14 +52,14 @@ pub(crate) struct Held<W: World> {
 pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, mut understood: Box<Understood>) -> Stop {
     let id = gateway.purse.new_call();
     let mut report = gateway.report(id, &understood);
-    let held = match is_good_still(&gateway, &understood) {
-        true => hold(&gateway, &mut understood, &mut report).await,
+    let entered = match is_good_still(&gateway, &understood) {
+        true => enter(&gateway, &mut understood, &mut report).await,
         // Its body took its time, or the stop before this one did.
         false => Err(Answer::Unauthorized("this key ended while its call came in; nothing was spent".to_owned())),
     };
     report.stop = understood.hop.as_ref().map(|hop| hop.note.clone());
-    let held = match held {
-        Ok(held) => held,
+    let (held, pass) = match entered {
+        Ok(entered) => entered,
         Err(answer) => return turn_down(&gateway, &understood, report, &answer),
     };
     let report = Arc::new(report);
@@ -61,7 +68,7 @@ pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, mut understood: Box<
     }
     match (&understood.hop, held) {
         (Some(hop), Some(held)) if hop.leaves_at(held.admitted.admission.level) => leave(&gateway, report, held),
-        (_, held) => exchange::exchange(gateway, Going { understood, report, held }).await,
+        (_, held) => exchange::exchange(gateway, Going { understood, report, held, pass }).await,
     }
 }
 
@@ -94,6 +101,67 @@ fn leave<W: World>(gateway: &Gateway<W>, report: Arc<Report>, mut held: Held<W>)
     Stop::Setback(Box::new(trouble))
 }
 
+/// Takes a place at the call's paces, and sets money aside for it.
+async fn enter<W: World>(
+    gateway: &Arc<Gateway<W>>,
+    understood: &mut Understood,
+    report: &mut Report,
+) -> Result<(Option<Held<W>>, Option<Pass>), Answer> {
+    let Some(gate) = gate(gateway, understood) else { return Ok((hold(gateway, understood, report).await?, None)) };
+    let mut pass = Some(turn(gateway, &gate, understood, report).await?);
+    let held = {
+        let holding = hold(gateway, understood, report);
+        tokio::pin!(holding);
+        tokio::select! {
+            biased;
+            held = &mut holding => held?,
+            () = tokio::time::sleep(KEPT_MAX) => {
+                // It waits for money, and others could go meanwhile.
+                pass = None;
+                holding.await?
+            }
+        }
+    };
+    let mut pass = match pass {
+        Some(pass) => pass,
+        // Now it holds money, but it has waited before, and is soon the first in line.
+        None => turn(gateway, &gate, understood, report).await?,
+    };
+    gate.fit(&mut pass, held.as_ref().map(|held| held.admitted.admission.cap));
+    Ok((held, Some(pass)))
+}
+
+/// The gate of a call. Where its route leads on from a provider that has no room, it goes on and does not wait.
+fn gate<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Option<Gate> {
+    if understood.endpoint.asks != Asks::Answer {
+        return None;
+    }
+    let leads_on = understood.hop.as_ref().is_some_and(|hop| hop.leads_on_from_a_crowd());
+    let wait_max = if leads_on { Span::default() } else { gateway.settings.wait_max };
+    let known = Known {
+        provider: &gateway.providers[understood.provider].name,
+        default_output: gateway.settings.default_output,
+        wait_max,
+    };
+    gateway.pacing.gate(&gateway.paces, understood, known)
+}
+
+/// Waits for the call's turn.
+async fn turn<W: World>(
+    gateway: &Gateway<W>,
+    gate: &Gate,
+    understood: &Understood,
+    report: &mut Report,
+) -> Result<Pass, Answer> {
+    let (pass, paced) = gate.pass().await.map_err(|Slow { by, after }| Answer::Paced { by, after })?;
+    let has_waited = paced.is_some();
+    report.paced.extend(paced);
+    if has_waited && !is_good_still(gateway, understood) {
+        return Err(Answer::Unauthorized(ENDED.to_owned()));
+    }
+    Ok(pass)
+}
+
 /// Sets money aside for the call; `None` where it needs none: it touches no budget, or only counts.
 async fn hold<W: World>(
     gateway: &Arc<Gateway<W>>,
@@ -115,8 +183,7 @@ async fn hold<W: World>(
                 if admitted.waited > Span::default() && !is_good_still(gateway, understood) =>
             {
                 (report.seen, report.waited) = (admitted.seen, admitted.waited);
-                let why = "this key ended while its call waited for its turn; nothing was spent";
-                return Err(Answer::Unauthorized(why.to_owned()));
+                return Err(Answer::Unauthorized(ENDED.to_owned()));
             }
             Decision::Admitted(admitted) => {
                 return admit(gateway, understood, report, *admitted, ask, guard).map(Some);

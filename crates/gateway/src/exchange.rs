@@ -25,6 +25,7 @@ use crate::guard::{DROPPED, HoldGuard};
 use crate::http;
 use crate::journey::{Stop, Trouble, plain};
 use crate::models;
+use crate::pacing::Pass;
 use crate::pipe::{client_body, full_body};
 use crate::port::{End, Fullness, Purse, Recorder, Upstream, UpstreamError};
 use crate::provider::authorise;
@@ -69,7 +70,7 @@ struct Running<W: World> {
 impl<W: World> Running<W> {
     /// Boxed, because it is handed on from step to step, and every step would have room for a copy of it.
     fn new(gateway: Arc<Gateway<W>>, going: Going<W>, leaving: Leaving) -> Box<Self> {
-        let Going { understood, report, held } = going;
+        let Going { understood, report, held, pass } = going;
         let (uncut, never_cut) = oneshot::channel();
         let (mut cut, mut fullness, mut cap, mut clamped, mut guard) =
             (never_cut, Fullness::default(), None, false, None);
@@ -82,6 +83,7 @@ impl<W: World> Running<W> {
         let account = Account {
             gateway: Arc::clone(&gateway),
             guard,
+            pass,
             amount,
             clamped,
             report,
@@ -100,6 +102,7 @@ impl<W: World> Running<W> {
             Err(answer) => return self.fail(&answer, End::Released(ReleaseReason::NeverSent), Some(Setback::Unfit)),
         };
         self.account.guard.iter_mut().for_each(HoldGuard::sent);
+        self.account.pass.iter_mut().for_each(Pass::sent);
         let sent = self.send(request).await;
         self.note_health(&sent);
         match sent {
@@ -405,6 +408,8 @@ async fn read_whole(mut meter: Decoder, body: Bytes) -> Result<Reading, JoinErro
 struct Account<W: World> {
     gateway: Arc<Gateway<W>>,
     guard: Option<HoldGuard<W::Purse>>,
+    /// Its place at the pace of its provider.
+    pass: Option<Pass>,
     /// What is held.
     amount: Charge,
     /// Whether its budget gave it less output than it could have had.
@@ -476,6 +481,12 @@ impl<W: World> Account<W> {
                 outcome.note = overrun_cause(&over, belied).to_owned();
                 self.learn(charge);
             }
+        }
+        match (self.pass.take(), reading, &bill.end) {
+            (Some(pass), Some(reading), _) => pass.answered(reading),
+            (Some(pass), None, End::Released(_)) => pass.refused(),
+            // Unknown means spent.
+            (pass, ..) => drop(pass),
         }
         if let Some(guard) = &mut self.guard {
             guard.end(bill.end);

@@ -91,7 +91,11 @@ impl Trouble {
             },
         );
         Self {
-            setback: refusal.map_or(Setback::Unfit, |refusal| Setback::Exhausted(refusal.level)),
+            setback: match (refusal, answer) {
+                (Some(refusal), _) => Setback::Exhausted(refusal.level),
+                (None, Answer::Paced { .. }) => Setback::RateLimited,
+                (None, _) => Setback::Unfit,
+            },
             why,
             call: Some(call),
             budget: refusal.map(|refusal| refusal.account.budget.clone()),
@@ -149,6 +153,11 @@ impl Hop {
     pub(crate) fn goes_on(&self, trouble: &Trouble) -> bool {
         let is_sent_on = trouble.budget.as_ref().is_some_and(|budget| self.detours.contains(budget));
         is_sent_on || self.trail.leads_on(&self.targets, &self.met, trouble.setback)
+    }
+
+    /// Whether another stop waits for what this one's provider has no room for just now.
+    pub(crate) fn leads_on_from_a_crowd(&self) -> bool {
+        self.trail.leads_on(&self.targets, &self.met, Setback::RateLimited)
     }
 
     /// How long an answer may take to begin, where another stop waits for its delay.

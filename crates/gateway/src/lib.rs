@@ -20,6 +20,7 @@ mod journey;
 mod labels;
 mod models;
 mod names;
+mod pacing;
 mod pipe;
 mod port;
 mod provider;
@@ -36,6 +37,7 @@ mod told_limits;
 mod who;
 
 pub use http::Hosts;
+pub use pacing::{PaceView, Paced, provider_pace};
 pub use port::{
     Admitted, Decision, DeskError, End, KeyFacts, Keys, Purse, Question, Recorder, Refused, Upstream, UpstreamError,
 };

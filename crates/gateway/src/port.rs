@@ -8,6 +8,7 @@ use std::sync::Arc;
 use almoner_ledger::{AccountView, Admission, LimitView};
 pub use almoner_ledger::{DeskError, End, Question, Refused};
 use almoner_policy::ModelPattern;
+use almoner_policy::pace::PaceRule;
 use almoner_units::{AccountKey, Budget, CallId, Charge, Labels, Level, Priority, Span, Timestamp};
 use hyper::body::Bytes;
 use hyper::{Request, Response};
@@ -71,6 +72,9 @@ pub trait Purse: Send + Sync + 'static {
     /// Ledger time.
     fn now(&self) -> Timestamp;
 
+    /// A clock that nobody sets: what goes in a minute is told by it.
+    fn steady(&self) -> Span;
+
     /// Asks whether a call may go, and waits for its turn where it would fit but for the calls in flight. When this
     /// says yes, the hold is durable.
     fn reserve(&self, question: Question) -> impl Future<Output = Result<Decision, DeskError>> + Send;
@@ -93,13 +97,21 @@ pub struct KeyFacts {
     pub models: Vec<ModelPattern>,
     /// The budgets that count its calls and nobody else's, beside those in force for everybody.
     pub budgets: Vec<Budget>,
+    /// The pace at which its calls go, beside those of everybody.
+    pub pace: Option<PaceRule>,
 }
 
 impl KeyFacts {
     /// Whoever reaches the loopback port without a key of ours.
     #[must_use]
     pub fn anyone() -> Self {
-        Self { labels: Labels::new(), priority_max: Priority::High, models: Vec::new(), budgets: Vec::new() }
+        Self {
+            labels: Labels::new(),
+            priority_max: Priority::High,
+            models: Vec::new(),
+            budgets: Vec::new(),
+            pace: None,
+        }
     }
 
     /// Whether it may use a model that is asked for by `name` and that the price book knows as `known_as`.

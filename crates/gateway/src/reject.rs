@@ -105,6 +105,7 @@ fn unread<W: World>(gateway: &Gateway<W>, id: CallId, endpoint: &Endpoint, label
         verdict: Verdict::Unbudgeted,
         seen: Vec::new(),
         waited: Span::default(),
+        paced: Vec::new(),
         bound: Vec::new(),
         ask: None,
         price_version: gateway.book.version().to_owned(),

@@ -1,5 +1,6 @@
 //! What the gateway reports of each call it decided: numbers and labels, never prompts or answers.
 
+use crate::pacing::Paced;
 use almoner_ledger::{AccountView, Refusal};
 use almoner_units::{Ask, BudgetName, CallId, Charge, Labels, NanoUsd, Priority, Span, Timestamp, Usage};
 
@@ -26,6 +27,8 @@ pub struct Report {
     pub seen: Vec<AccountView>,
     /// How long it waited for its turn.
     pub waited: Span,
+    /// Which paces it waited for, and for how long each.
+    pub paced: Vec<Paced>,
     /// The bound, part by part.
     pub bound: Vec<(String, u64)>,
     /// What it asked of the ledger.

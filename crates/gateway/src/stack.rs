@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
+use almoner_policy::pace::PaceRule;
 use almoner_policy::{ACCOUNTS_MAX, Health, ModelPattern, Overheads, Price, PriceBook};
-use almoner_units::{AccountKey, Budget, BudgetName, LabelValue, Labels, Meter, Priority};
+use almoner_units::{AccountKey, Budget, BudgetName, LabelValue, Labels, Meter, Priority, Timestamp};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
 use hyper::http::request::Parts;
@@ -26,6 +27,7 @@ use crate::journey::{self, Hop, Roads};
 use crate::labels::{Said, labels};
 use crate::models;
 use crate::names::Names;
+use crate::pacing::Pacing;
 use crate::pipe::full_body;
 use crate::port::{KeyFacts, Keys, Purse, Recorder, Upstream};
 use crate::provider::{Provider, Shown};
@@ -72,6 +74,9 @@ pub struct Gateway<W: World> {
     /// How many large bodies may be read at once.
     reading: Arc<Semaphore>,
     pub(crate) roads: Roads,
+    pub(crate) pacing: Arc<Pacing>,
+    /// Which calls go at which pace.
+    pub(crate) paces: Vec<PaceRule>,
     /// How each provider is, in their order.
     healths: Vec<Arc<Mutex<Health>>>,
 }
@@ -123,8 +128,13 @@ impl<W: World> Gateway<W> {
         settings: GatewaySettings,
         book: PriceBook,
     ) -> Self {
+        let purse = Arc::new(purse);
         Self {
-            purse: Arc::new(purse),
+            pacing: Arc::new(Pacing::new({
+                let purse = Arc::clone(&purse);
+                move || Timestamp::from_ms(purse.steady().ms())
+            })),
+            purse,
             recorder,
             keys,
             inbox: Arc::new(Inbox::new(settings.bodies_bytes_max.max(settings.body_bytes_max))),
@@ -141,6 +151,7 @@ impl<W: World> Gateway<W> {
             overheads: Arc::default(),
             kept: Arc::default(),
             roads: Roads::default(),
+            paces: Vec::new(),
         }
     }
 
@@ -170,8 +181,15 @@ impl<W: World> Gateway<W> {
             inbox: if self.inbox.size() == old.inbox.size() { Arc::clone(&old.inbox) } else { self.inbox },
             reading: Arc::clone(&old.reading),
             roads: self.roads.instead_of(&old.roads),
+            pacing: Arc::clone(&old.pacing),
             ..self
         }
+    }
+
+    /// The same gateway with the paces at which calls go.
+    #[must_use]
+    pub fn with_paces(self, paces: Vec<PaceRule>) -> Self {
+        Self { paces, ..self }
     }
 
     /// Puts budgets in force for every call from now on. The ledger must know them before.
@@ -487,6 +505,7 @@ impl<W: World> Gateway<W> {
             verdict: Verdict::Unbudgeted,
             seen: Vec::new(),
             waited: almoner_units::Span::default(),
+            paced: Vec::new(),
             bound: Vec::new(),
             ask: None,
             price_version: self.book.version().to_owned(),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use almoner_api::{ProviderInfo, Reply, Request, Status};
+use almoner_api::{PaceInfo, ProviderInfo, Reply, Request, Status};
 use almoner_units::counted;
 
 use crate::args::Common;
@@ -45,6 +45,7 @@ fn print(status: &Status) {
     causes("spent beyond holds", &status.overrun_nano, show::dollars);
     causes("unbounded", &status.unbounded, |calls| counted(calls, "call"));
     status.providers.iter().filter_map(health).for_each(show::line);
+    status.paces.iter().filter_map(pace).for_each(show::line);
     let over = status.accounts.iter().filter(|account| account.over_because.is_some()).count() as u64;
     if over > 0 {
         show::line(format!("{} over a limit, marked OVER below", counted(over, "account")));
@@ -60,6 +61,18 @@ fn health(provider: &ProviderInfo) -> Option<String> {
         Some(since) => format!("provider `{name}` is DOWN since {since}; last at {at}: {why}"),
         None => format!("provider `{name}` is up; it last failed at {at}: {why}"),
     })
+}
+
+/// A pace at which something went in the last minute, or that somebody waits for.
+fn pace(pace: &PaceInfo) -> Option<String> {
+    if (pace.requests, pace.tokens, pace.waiting) == (0, 0, 0) {
+        return None;
+    }
+    let of = |used: u64, most: Option<u64>, what| most.map(|most| format!("{used} of {most} {what}"));
+    let parts = [of(pace.requests, pace.rpm, "requests"), of(pace.tokens, pace.tpm, "tokens")];
+    let used = parts.into_iter().flatten().collect::<Vec<_>>().join(" and ");
+    let waiting = if pace.waiting > 0 { format!(", {} waiting", counted(pace.waiting, "call")) } else { String::new() };
+    Some(format!("pace `{}`: {used} of the last minute{waiting}", pace.pace))
 }
 
 /// What should read 0, and what brought it about where it does not.

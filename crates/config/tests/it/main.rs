@@ -4,6 +4,7 @@ mod bad;
 mod book;
 mod good;
 mod hostile;
+mod paces;
 mod routes;
 mod system;
 

@@ -19,6 +19,7 @@ pub(crate) use tell::{tell_route, warn};
 pub use usage_filter::UsageFilter;
 
 use almoner_ledger::Refusal;
+use almoner_policy::pace::PacedBy;
 use almoner_units::{CallId, Span};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -37,6 +38,13 @@ pub enum Answer {
     SlowDown {
         /// The account that decided; `None` where the queue itself is full.
         refusal: Option<Box<Refusal>>,
+        /// How long to wait.
+        after: Span,
+    },
+    /// The call goes later: as much as may go in a minute has gone.
+    Paced {
+        /// What it waits for; `None` where the room is full.
+        by: Option<PacedBy>,
         /// How long to wait.
         after: Span,
     },
@@ -139,7 +147,7 @@ impl Answer {
     pub const fn status(&self, dialect: Dialect) -> StatusCode {
         match self {
             Self::NoMoney(_) | Self::CutShort { .. } | Self::Stopped(_) => dialect.tongue().no_money,
-            Self::SlowDown { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::SlowDown { .. } | Self::Paced { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Policy { .. } => dialect.tongue().policy,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::BadBody(_) | Self::BrokeOff(_) => StatusCode::BAD_REQUEST,
@@ -162,6 +170,7 @@ impl Answer {
         match self {
             Self::NoMoney(_) => "no_money",
             Self::SlowDown { .. } => "slow_down",
+            Self::Paced { .. } => "paced",
             Self::CutShort { .. } => "cut_short",
             Self::Stopped(_) => "stopped",
             Self::Policy { code, .. } => code,
@@ -191,6 +200,7 @@ impl Answer {
             Self::SlowDown { refusal: None, after } => {
                 format!("too many calls are waiting for their turn; try again in {after}")
             }
+            Self::Paced { by, after } => said::paced(by.as_ref(), *after),
             Self::CutShort { refusal, cap } => said::cut_short(refusal, *cap),
             Self::Stopped(why) => format!("this answer was stopped: {why}; what it may have cost stays charged"),
             Self::Policy { message, .. } | Self::Unauthorized(message) | Self::Forbidden(message) => message.clone(),
@@ -243,6 +253,7 @@ impl Answer {
     const fn after(&self) -> Option<Span> {
         match self {
             Self::SlowDown { after, .. }
+            | Self::Paced { after, .. }
             | Self::LedgerClosed { after, .. }
             | Self::Stopping { after }
             | Self::Crowded { after } => Some(*after),

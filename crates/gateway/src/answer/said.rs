@@ -1,6 +1,7 @@
 //! The sentences, for the person who reads them at the end of a command line.
 
 use almoner_ledger::{Refusal, RefusalReason};
+use almoner_policy::pace::{PacedBy, Short};
 use almoner_units::{Limit, Priority, Span, Window};
 
 /// Why a call may not go.
@@ -41,6 +42,18 @@ pub(super) fn cut_short(refusal: &Refusal, cap: u64) -> String {
         refusal.limit,
         suggestion(refusal)
     )
+}
+
+/// Why a call goes later, though there is money.
+pub(super) fn paced(by: Option<&PacedBy>, after: Span) -> String {
+    let Some(PacedBy { pace, short }) = by else {
+        return format!("too many calls are waiting for their turn; try again in {after}");
+    };
+    let full = match short {
+        Short::Requests { of } => format!("the {of} requests of this minute have gone"),
+        Short::Tokens { of } => format!("the {of} tokens of this minute are used or set aside for calls on their way"),
+    };
+    format!("pace `{pace}`: {full}; try again in {after}")
 }
 
 fn short(refusal: &Refusal) -> String {

@@ -55,7 +55,7 @@ fn error(wrong: &Wrong<'_>) -> serde_json::Value {
 const fn kind(answer: &Answer) -> &'static str {
     match answer {
         Answer::NoMoney(_) | Answer::CutShort { .. } | Answer::Stopped(_) => "billing_error",
-        Answer::SlowDown { .. } => "rate_limit_error",
+        Answer::SlowDown { .. } | Answer::Paced { .. } => "rate_limit_error",
         Answer::Policy { .. } | Answer::Forbidden(_) => "permission_error",
         Answer::BadBody(_) | Answer::BrokeOff(_) => "invalid_request_error",
         Answer::Unauthorized(_) => "authentication_error",

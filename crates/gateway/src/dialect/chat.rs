@@ -60,7 +60,7 @@ const fn kind(answer: &Answer) -> (&'static str, &'static str) {
         Answer::NoMoney(_) | Answer::CutShort { .. } | Answer::Stopped(_) => {
             ("insufficient_quota", "insufficient_quota")
         }
-        Answer::SlowDown { .. } => ("rate_limit_exceeded", "rate_limit_exceeded"),
+        Answer::SlowDown { .. } | Answer::Paced { .. } => ("rate_limit_exceeded", "rate_limit_exceeded"),
         Answer::Policy { .. } | Answer::Forbidden(_) => ("permission_error", answer.code()),
         Answer::BadBody(_)
         | Answer::BrokeOff(_)

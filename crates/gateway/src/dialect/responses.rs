@@ -74,7 +74,7 @@ const fn kind(answer: &Answer) -> (&'static str, &'static str) {
         Answer::NoMoney(_) | Answer::CutShort { .. } | Answer::Stopped(_) => {
             ("usage_limit_reached", "insufficient_quota")
         }
-        Answer::SlowDown { .. } => ("rate_limit_exceeded", "rate_limit_exceeded"),
+        Answer::SlowDown { .. } | Answer::Paced { .. } => ("rate_limit_exceeded", "rate_limit_exceeded"),
         Answer::Policy { .. }
         | Answer::BadBody(_)
         | Answer::BrokeOff(_)

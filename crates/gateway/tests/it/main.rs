@@ -11,6 +11,7 @@ mod gemini;
 mod models;
 mod names;
 mod ollama;
+mod pace;
 mod pinned;
 mod recorded;
 mod responses;

@@ -14,6 +14,7 @@ use almoner_gateway::{
     UpstreamError, World,
 };
 use almoner_ledger::{Ledger, Patience as Waits, Reserve, Verdict, Who};
+use almoner_policy::pace::PaceRule;
 use almoner_policy::{PriceBook, Route};
 use almoner_units::{Budget, BudgetName, CallId, LevelMarks, Mode, Span, Timestamp};
 use http_body_util::channel::{Channel, Sender};
@@ -44,6 +45,7 @@ pub(crate) struct State {
     pub(crate) keys: HashMap<String, Arc<KeyFacts>>,
     script: VecDeque<Script>,
     ids: u16,
+    began: Option<tokio::time::Instant>,
 }
 
 #[derive(Clone, Default)]
@@ -71,6 +73,12 @@ impl Purse for Shared {
 
     fn now(&self) -> Timestamp {
         NOW
+    }
+
+    fn steady(&self) -> Span {
+        let now = tokio::time::Instant::now();
+        let began = *self.state().began.get_or_insert(now);
+        Span::from_ms(now.duration_since(began).as_millis().try_into().unwrap())
     }
 
     async fn reserve(&self, question: Question) -> Result<Decision, DeskError> {
@@ -203,17 +211,30 @@ impl Bench {
 
     /// One in whose config the providers' accounts are described so.
     pub(crate) fn at(pinned: Pinned, budgets: Vec<Budget>) -> Self {
-        Self::with(pinned, budgets, Vec::new(), Vec::new())
+        Self::with(pinned, budgets, Vec::new(), Vec::new(), Span::from_secs(1))
     }
 
     /// One with routes, and with those of the calls that budgets refuse. It has a free provider for them, `local`, and
     /// one without a key, `other`.
     pub(crate) fn routed(budgets: Vec<Budget>, routes: Vec<Route>, detours: &[(&str, &str)]) -> Self {
         let detours = detours.iter().map(|(budget, route)| (budget.parse().unwrap(), (*route).to_owned())).collect();
-        Self::with(Pinned::default(), budgets, routes, detours)
+        Self::with(Pinned::default(), budgets, routes, detours, Span::from_secs(1))
     }
 
-    fn with(pinned: Pinned, budgets: Vec<Budget>, routes: Vec<Route>, detours: Vec<(BudgetName, String)>) -> Self {
+    /// One whose calls go at these paces, and may wait two minutes for their turn.
+    pub(crate) fn paced(budgets: Vec<Budget>, routes: Vec<Route>, rules: Vec<PaceRule>) -> Self {
+        let Self { shared, gateway } = Self::with(Pinned::default(), budgets, routes, Vec::new(), Span::from_secs(120));
+        let gateway = Arc::into_inner(gateway).expect("nobody else has it yet").with_paces(rules);
+        Self { shared, gateway: Arc::new(gateway) }
+    }
+
+    fn with(
+        pinned: Pinned,
+        budgets: Vec<Budget>,
+        routes: Vec<Route>,
+        detours: Vec<(BudgetName, String)>,
+        wait_max: Span,
+    ) -> Self {
         let shared = Shared::default();
         budgets.iter().for_each(|budget| shared.state().ledger.set_budget(budget.clone(), Who("test".into()), NOW));
         let provider = |name: &str, dialects| Provider {
@@ -233,7 +254,7 @@ impl Bench {
             hosts: Hosts::default(),
             require_key: false,
             strict: false,
-            wait_max: second,
+            wait_max,
             receive_max: second,
             body_bytes_max: 1 << 20,
             bodies_bytes_max: 1 << 20,

@@ -1,9 +1,9 @@
 //! Every pace, and the room where calls wait for them.
 //!
 //! A call goes once all of its paces let it, and takes of all at once. Who waits goes in order of priority, then by
-//! turns among keys, by turns among the sessions of a key, and then by age. Every ten seconds of waiting raise a call by
-//! one step of priority, so that the least urgent is not starved. A pace that the first in line waits for is kept for
-//! it; its other paces are not, so that who waits for its own keeps nobody out of the provider's.
+//! turns among keys, by turns among the sessions of a key, and then by age. Every ten seconds of waiting raise a call
+//! by one step of priority, so that the least urgent is not starved. A pace that the first in line is short of is kept
+//! for it; its other paces are not, so that who waits for its own keeps nobody out of the provider's.
 //!
 //! The room is bounded, also for each key, and so is every wait. Who cannot go within its time is told so at once.
 
@@ -106,7 +106,6 @@ struct Waiter<T> {
 /// Every pace, and who waits for them.
 #[derive(Debug)]
 pub struct Paces<T> {
-    rules: Vec<PaceRule>,
     known: HashMap<u64, Known>,
     by_name: HashMap<String, u64>,
     waiters: Vec<Waiter<T>>,
@@ -123,11 +122,10 @@ pub struct Paces<T> {
 type Answered<T> = (T, Result<(Grant, Span, Option<PacedBy>), Slow>);
 
 impl<T> Paces<T> {
-    /// Paces by these rules, with a room for so many calls.
+    /// No pace yet, and a room for so many calls.
     #[must_use]
-    pub fn new(rules: Vec<PaceRule>, most: usize) -> Self {
+    pub fn new(most: usize) -> Self {
         Self {
-            rules,
             known: HashMap::new(),
             by_name: HashMap::new(),
             waiters: Vec::new(),
@@ -139,32 +137,33 @@ impl<T> Paces<T> {
         }
     }
 
-    /// The paces of a call with these labels, and of whoever holds its key.
-    pub fn touched(&mut self, labels: &Labels, own: Option<&PaceRule>, now: Timestamp) -> Vec<u64> {
-        let named =
-            self.rules.iter().chain(own).filter_map(|rule| Some((rule.pace_of(labels)?, rule.rates, &rule.name)));
-        let named: Vec<_> = named.map(|(name, rates, rule)| (name, rates, rule.clone())).collect();
-        named.into_iter().map(|(name, rates, rule)| self.open(name, &rule, rates, now)).collect()
+    /// The paces of a call with these labels, by these rules. A pace whose rates were changed has the new ones from now
+    /// on, with what went at it.
+    pub fn touched<'r>(
+        &mut self,
+        rules: impl Iterator<Item = &'r PaceRule>,
+        labels: &Labels,
+        now: Timestamp,
+    ) -> Vec<u64> {
+        rules.filter_map(|rule| Some(self.open(rule.pace_of(labels)?, rule, now))).collect()
     }
 
-    fn open(&mut self, name: String, rule: &str, rates: Rates, now: Timestamp) -> u64 {
+    fn open(&mut self, name: String, rule: &PaceRule, now: Timestamp) -> u64 {
         if let Some(id) = self.by_name.get(&name) {
-            let known = self.known.get_mut(id).filter(|known| known.pace.rates() != rates);
-            // A key whose own pace was changed has the new one from now on.
-            known.into_iter().for_each(|known| known.pace.rates = rates);
+            self.known.get_mut(id).into_iter().for_each(|known| known.pace.rates = rule.rates);
             return *id;
         }
         if self.known.len() >= PACES_MAX && self.swept.is_none_or(|then| now.since(then) >= SWEPT_EVERY) {
             self.swept = Some(now);
             self.sweep(now);
         }
-        let name = if self.known.len() >= PACES_MAX { format!("{rule} [others]") } else { name };
+        let name = if self.known.len() >= PACES_MAX { format!("{} [others]", rule.name) } else { name };
         if let Some(id) = self.by_name.get(&name) {
             return *id;
         }
         self.counter += 1;
         self.by_name.insert(name.clone(), self.counter);
-        self.known.insert(self.counter, Known { name, pace: Pace::new(rates) });
+        self.known.insert(self.counter, Known { name, pace: Pace::new(rule.rates) });
         self.counter
     }
 
@@ -203,8 +202,8 @@ impl<T> Paces<T> {
             .then(|| Slow { by: Some(by.clone()), after: self.after(order, now) })
     }
 
-    /// Whether no request of it can go before its time is up. Tokens may be given back at any moment, and a request that
-    /// was not sent; one that went has gone.
+    /// Whether no request of it can go before its time is up. Tokens may be given back at any moment, and a request
+    /// that was not sent; one that went has gone.
     fn waits_in_vain(&mut self, order: &Order, now: Timestamp, until: Timestamp) -> bool {
         let is_late = |known: &mut Known| known.pace.requests_open_at(now).is_some_and(|at| at > until);
         order.paces.iter().any(|id| self.known.get_mut(id).is_some_and(is_late))
@@ -353,16 +352,18 @@ impl<T> Paces<T> {
         }
     }
 
-    /// Every pace at which something goes or somebody waits: its name, rates, what counts now, and who waits for it.
+    /// Every pace: its name, its rates, what counts now, and how many wait for it; the busiest first.
     pub fn look(&mut self, now: Timestamp) -> Vec<(String, Rates, Load, usize)> {
-        let waiting =
-            |id: u64, waiters: &[Waiter<T>]| waiters.iter().filter(|waiter| waiter.order.paces.contains(&id)).count();
+        let mut waiting: HashMap<u64, usize> = HashMap::new();
+        for id in self.waiters.iter().flat_map(|waiter| &waiter.order.paces) {
+            *waiting.entry(*id).or_default() += 1;
+        }
         let look = |(id, known): (&u64, &mut Known)| {
-            let waiting = waiting(*id, &self.waiters);
+            let waiting = waiting.get(id).copied().unwrap_or(0);
             (known.name.clone(), known.pace.rates(), known.pace.used(now), waiting)
         };
         let mut all: Vec<_> = self.known.iter_mut().map(look).collect();
-        all.sort_by(|one, other| one.0.cmp(&other.0));
+        all.sort_by(|one, other| (other.3, other.2.requests).cmp(&(one.3, one.2.requests)).then(one.0.cmp(&other.0)));
         all
     }
 }

@@ -298,7 +298,7 @@ impl Room {
             rates,
         };
         let rules = vec![rule("all", &[], all), rule("each", &["key"], each)];
-        Self { paces: Paces::new(rules.clone(), most), rules, wait_max: Span::from_secs(600) }
+        Self { paces: Paces::new(most), rules, wait_max: Span::from_secs(600) }
     }
 
     #[track_caller]
@@ -311,7 +311,7 @@ impl Room {
                     let mut labels = Labels::new();
                     labels.set("key".parse().unwrap(), words[3].parse().unwrap());
                     let order = Order {
-                        paces: self.paces.touched(&labels, None, now),
+                        paces: self.paces.touched(self.rules.iter(), &labels, now),
                         tokens: words[6].parse().unwrap(),
                         priority: Priority::ALL.into_iter().find(|known| known.name() == words[5]).unwrap(),
                         groups: [words[3].to_owned(), words[4].to_owned()],
@@ -414,7 +414,7 @@ fn the_room_is_bounded_and_no_key_fills_it() {
     let mut room = Room::new(rates(1, 0), rates(0, 0), 4);
     room.check("0 in a k s normal 0 goes\n 1 in b k s normal 0 waits");
     let order = |key: &str, room: &mut Room| Order {
-        paces: room.paces.touched(&Labels::new(), None, at("1")),
+        paces: room.paces.touched(room.rules.iter(), &Labels::new(), at("1")),
         groups: [key.to_owned(), String::new()],
         ..Order::default()
     };
@@ -435,7 +435,7 @@ fn who_cannot_go_within_its_time_is_told_at_once_and_who_could_when_its_time_is_
     let mut room = Room::new(rates(1, 100), rates(0, 0), 100);
     room.wait_max = Span::from_secs(30);
     let order = |tokens, room: &mut Room| Order {
-        paces: room.paces.touched(&Labels::new(), None, at("0")),
+        paces: room.paces.touched(room.rules.iter(), &Labels::new(), at("0")),
         tokens,
         ..Order::default()
     };
@@ -462,7 +462,7 @@ fn paces_that_nothing_goes_at_are_forgotten_and_who_is_beyond_the_bound_shares_o
     let mut labels = Labels::new();
     for number in 0..25_000u32 {
         labels.set("key".parse().unwrap(), format!("k{number}").parse().unwrap());
-        let order = Order { paces: room.paces.touched(&labels, None, at("0")), ..Order::default() };
+        let order = Order { paces: room.paces.touched(room.rules.iter(), &labels, at("0")), ..Order::default() };
         let (asked, _) = room.paces.ask(order, String::new(), at("0"), at("0"));
         if let Asked::Goes(grant) = asked {
             room.paces.sent(&grant, at("0"));
@@ -470,7 +470,7 @@ fn paces_that_nothing_goes_at_are_forgotten_and_who_is_beyond_the_bound_shares_o
     }
     assert!(room.paces.look(at("0")).len() <= 20_002, "{}", room.paces.look(at("0")).len());
     labels.set("key".parse().unwrap(), "late".parse().unwrap());
-    room.paces.touched(&labels, None, at("100"));
+    room.paces.touched(room.rules.iter(), &labels, at("100"));
     assert!(room.paces.look(at("100")).len() <= 3);
     assert!(room.rules.len() == 2);
 }
