@@ -35,6 +35,8 @@ pub struct UsedTokens {
 pub enum Request {
     /// How things stand.
     Status,
+    /// All that can be counted, as the page that Prometheus reads.
+    Metrics,
     /// Every account, or those of one budget.
     Budgets {
         /// The budget, by name.
@@ -165,6 +167,11 @@ pub enum Reply {
     },
     /// What came of reading the configuration again.
     Reloaded(Box<Reloaded>),
+    /// All that can be counted.
+    Metrics {
+        /// The page that Prometheus reads.
+        text: String,
+    },
     /// What is known of a call.
     Call(Box<CallInfo>),
     /// Holds.

@@ -45,6 +45,9 @@ pub(crate) enum Command {
     /// Have the server read its configuration again. Calls that run go on as they began.
     #[command(after_help = examples::RELOAD)]
     Reload,
+    /// Print the page that Prometheus reads.
+    #[command(after_help = examples::METRICS)]
+    Metrics,
     /// Show and change budgets.
     #[command(after_help = examples::BUDGETS)]
     #[command(subcommand)]

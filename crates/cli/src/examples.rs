@@ -18,6 +18,9 @@ pub(crate) const STATUS: &str = r#"Examples:
 pub(crate) const RELOAD: &str = r"Examples:
   almoner config check && almoner reload
   almoner reload --json";
+pub(crate) const METRICS: &str = r"Examples:
+  almoner metrics
+  almoner metrics | grep ^almoner_overrun_usd_total     # should read 0";
 pub(crate) const BUDGETS: &str = r"Examples:
   almoner budgets list
   almoner budgets set team '$10 / day' '1M tokens / day'";

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Serve(serve) => commands::serve::run(&cli.common, &serve),
         Command::Exec(exec) => commands::exec::run(&cli.common, &exec),
         Command::Status => commands::status::run(&cli.common),
+        Command::Metrics => commands::metrics::run(&cli.common),
         Command::Reload => commands::reload::run(&cli.common),
         Command::Budgets(budgets) => commands::budgets::run(&cli.common, budgets),
         Command::Keys(keys) => commands::keys::run(&cli.common, keys),

@@ -26,6 +26,12 @@ fn steady() -> Span {
     Span::from_ms(part(now.tv_sec).saturating_mul(1000).saturating_add(part(now.tv_nsec) / 1_000_000))
 }
 
+/// A moment of a clock that nobody sets, from which a short time can be measured.
+#[allow(clippy::disallowed_methods)]
+pub(crate) fn moment() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 /// Random bytes from the operating system.
 ///
 /// # Panics

@@ -32,8 +32,8 @@ const WAITING_MAX: usize = 4096;
 /// How often the tray is looked into while calls run.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Is told what has just become durable.
-type Events = Box<dyn FnMut(&[Entry], &Ledger) + Send>;
+/// Is told what has just become durable, and how long that took where calls waited for it.
+type Events = Box<dyn FnMut(&[Entry], &Ledger, Option<Duration>) + Send>;
 /// What is done on the keeper's thread for an operation of the control interface.
 type Operation = Box<dyn FnOnce(&mut Desk, Timestamp) + Send>;
 
@@ -91,7 +91,7 @@ impl Keeper {
     pub(crate) fn start(
         ledger: Ledger,
         journal: Journal,
-        events: impl FnMut(&[Entry], &Ledger) + Send + 'static,
+        events: impl FnMut(&[Entry], &Ledger, Option<Duration>) + Send + 'static,
         failed: impl FnOnce(&str) + Send + 'static,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (queue, requests) = channel();
@@ -266,10 +266,12 @@ impl Shell {
             self.desk.keep_waiting(|ticket| !ticket.reply.is_closed());
             self.desk.attend();
             // A no need not wait for the disk.
-            self.say();
+            self.say(None);
+            let began = clock::moment();
             self.desk.commit(stop)?;
+            let took = began.elapsed();
             self.closed.store(self.desk.closed().is_some(), Ordering::Relaxed);
-            self.say();
+            self.say(Some(took));
             if stop {
                 // Whoever could not be told in this last batch has sent nothing.
                 return self.desk.commit(true);
@@ -299,11 +301,11 @@ impl Shell {
         }
     }
 
-    /// Says what may be said by now.
-    fn say(&mut self) {
+    /// Says what may be said by now; what lasts since the last time took so long.
+    fn say(&mut self, took: Option<Duration>) {
         let outbox = self.desk.take_outbox();
         if !outbox.written.is_empty() {
-            (self.events)(&outbox.written, &self.desk.ledger);
+            (self.events)(&outbox.written, &self.desk.ledger, took);
         }
         for (ticket, answer) in outbox.answers {
             let Ticket { reply, key } = ticket;

@@ -133,6 +133,11 @@ pub(crate) fn budget(key: &StoredKey) -> Option<Budget> {
     })
 }
 
+/// Whether the budget of a key may be called so.
+pub(crate) fn is_name_of_own(budget: &str) -> bool {
+    BUDGETS.iter().any(|before| budget.starts_with(before))
+}
+
 /// The id of the key whose own budget this is.
 pub(crate) fn owner(budget: &Budget) -> Option<&str> {
     let id = BUDGETS.iter().find_map(|before| budget.name.as_str().strip_prefix(before))?;

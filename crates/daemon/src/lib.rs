@@ -17,6 +17,7 @@ mod key_operations;
 mod keys;
 mod known_bad;
 mod lanes;
+mod metrics;
 mod offline;
 mod operations;
 mod over;

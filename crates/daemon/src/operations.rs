@@ -23,7 +23,7 @@ use crate::over::{Overs, Reasons};
 use crate::recorder::Recorder;
 use crate::reload::Reloading;
 use crate::world::RealWorld;
-use crate::{booked, clock, describe, explain, over};
+use crate::{booked, clock, describe, explain, metrics, over};
 
 /// How many paces are shown at most, those with the most calls first.
 const PACES_SHOWN: usize = 1_000;
@@ -34,6 +34,7 @@ pub(crate) struct About {
     pub(crate) version: &'static str,
     pub(crate) listen: String,
     pub(crate) state_dir: PathBuf,
+    pub(crate) started: Timestamp,
 }
 
 /// The operations, and all they need.
@@ -65,12 +66,16 @@ pub(crate) fn no_but(code: &str, message: impl std::fmt::Display, hint: impl std
 impl Operations {
     /// Does one operation.
     pub(crate) async fn run(&self, request: Request) -> Reply {
-        self.activity.note();
+        // Who looks again and again for numbers does not use it.
+        if request != Request::Metrics {
+            self.activity.note();
+        }
         let done = match request {
             Request::CreateKey(_) if self.gateway().is_stopping() => {
                 Err(no("stopping", "the server was told to stop and takes no new call; ask again when it has ended"))
             }
             Request::Status => self.status().await,
+            Request::Metrics => self.metrics().await.map(|text| Reply::Metrics { text }),
             Request::Budgets { budget } => self.budgets(budget).await,
             Request::SetBudget { budget, limits, mode, by } => {
                 self.noting("`budgets set` lowered its limit", self.set_budget(budget, limits, mode, by)).await
@@ -172,6 +177,34 @@ impl Operations {
             }
         });
         Ok(Reply::Status(Box::new(status.await?)))
+    }
+
+    /// All that can be counted, as the page that Prometheus reads.
+    pub(crate) async fn metrics(&self) -> Result<String, No> {
+        let books = self.at_desk(|desk, now| {
+            let assumed = desk.journal.assumed_list().unwrap_or_default();
+            metrics::Books {
+                views: desk.ledger.views(now),
+                budgets: desk.ledger.budgets().cloned().collect(),
+                open_holds: desk.ledger.holds().len() as u64,
+                waiting: desk.waiting() as u64,
+                assumed_holds: assumed.len() as u64,
+                assumed_nano: assumed.iter().map(|assumed| assumed.hold.amount.usd().get()).sum(),
+                facts: desk.journal.head().0,
+                is_closed: desk.closed().is_some(),
+            }
+        });
+        let (mut books, in_force) = (books.await?, self.in_force.now());
+        books.is_closed |= in_force.gateway.is_stopping();
+        let around = metrics::Around {
+            version: self.about.version,
+            in_force: &in_force,
+            started: self.about.started,
+            keys: self.keyring.all().len() as u64,
+            history_dropped: self.recorder.dropped(),
+            is_reload_failed: self.reloading.failed().is_some(),
+        };
+        Ok(metrics::page(&self.recorder.metrics, &books, &around))
     }
 
     async fn budgets(&self, budget: Option<String>) -> Result<Reply, No> {

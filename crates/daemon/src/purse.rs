@@ -21,7 +21,7 @@ pub fn open_purse(
 ) -> Result<impl Purse, ServeError> {
     prepare_state_dir(state_dir)?;
     let (journal, ledger) = serve::open_in(state_dir, budgets)?;
-    let (keeper, _) = Keeper::start(ledger, journal, move |entries, _| committed(entries.len()), serve::die)?;
+    let (keeper, _) = Keeper::start(ledger, journal, move |entries, _, _| committed(entries.len()), serve::die)?;
     Ok(keeper)
 }
 

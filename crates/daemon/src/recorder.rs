@@ -20,6 +20,8 @@ use almoner_store::{
 };
 use almoner_units::{Charge, Labels, Meter, Timestamp};
 
+use crate::metrics::Metrics;
+
 /// How many events may wait to be written.
 const QUEUE_MAX: usize = 65_536;
 /// How many are written in one transaction.
@@ -44,6 +46,7 @@ enum News {
 pub(crate) struct Recorder {
     queue: SyncSender<News>,
     sums: Arc<Sums>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// What `status` shows of the calls since the server began.
@@ -68,7 +71,7 @@ impl Recorder {
         let (queue, events) = sync_channel(QUEUE_MAX);
         let thread =
             std::thread::Builder::new().name("recorder".to_owned()).spawn(move || write_all(history, &events))?;
-        Ok((Self { queue, sums: Arc::default() }, thread))
+        Ok((Self { queue, sums: Arc::default(), metrics: Arc::default() }, thread))
     }
 
     pub(crate) fn put(&self, event: HistoryEvent) {
@@ -79,6 +82,18 @@ impl Recorder {
         if let Err(TrySendError::Full(_)) = self.queue.try_send(news) {
             self.sums.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// The journal has made so many facts last, in so long where calls waited for it.
+    pub(crate) fn committed(&self, facts: usize, took: Option<Duration>) {
+        if let Some(took) = took {
+            self.metrics.commits.note(took, facts);
+        }
+    }
+
+    /// How much of what was told never came to history.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.sums.dropped.load(Ordering::Relaxed)
     }
 
     pub(crate) fn causes(&self) -> Causes {
@@ -154,6 +169,7 @@ impl almoner_gateway::Recorder for Recorder {
 
     fn ended(&self, report: Arc<Report>, outcome: CallOutcome) {
         self.add_up(&report, &outcome);
+        self.metrics.ended(&report, &outcome);
         if word(&outcome).is_some() {
             self.tell(News::Ended(report, Box::new(outcome)));
         }

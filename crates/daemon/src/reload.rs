@@ -61,11 +61,13 @@ impl Operations {
         match &done {
             Ok(reloaded) => {
                 self.reloading.note(None);
+                self.recorder.metrics.reloaded(true, clock::read().wall.ms());
                 said(reloaded, &by).into_iter().for_each(|line| self.reloading.say(line));
             }
             Err(failure) => {
                 let failed = ReloadFailed { at: clock::read().wall.to_string(), message: failure.message.clone() };
                 self.reloading.note(Some(failed));
+                self.recorder.metrics.reloaded(false, 0);
                 self.reloading.say(format!(
                     "the configuration was not reloaded for {by}; the one before stays in force: {}",
                     failure.message

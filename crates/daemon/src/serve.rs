@@ -138,7 +138,8 @@ pub fn serve(settings: &Settings, options: &Options, say: &mut dyn FnMut(String)
     let (keeper, keeping) = Keeper::start(
         ledger,
         journal,
-        move |entries, ledger| {
+        move |entries, ledger, took| {
+            facts.committed(entries.len(), took);
             facts.facts(entries, ledger);
             news.store(true, Ordering::Relaxed);
         },
@@ -363,7 +364,12 @@ pub(crate) async fn join(
     listen: SocketAddr,
     reloading: Reloading,
 ) -> Result<Operations, ServeError> {
-    let about = About { version: options.version, listen: listen.to_string(), state_dir: settings.state_dir.clone() };
+    let about = About {
+        version: options.version,
+        listen: listen.to_string(),
+        state_dir: settings.state_dir.clone(),
+        started: clock::read().wall,
+    };
     let asked = keeper.operate(|desk, _| (desk.journal.keys_all(), by_name(lasting_budgets(desk)))).await;
     let (keys, budgets) = asked.map_err(|error| std::io::Error::other(error.to_string()))?;
     let keyring = Keyring::default();

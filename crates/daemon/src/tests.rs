@@ -21,17 +21,17 @@ use crate::serve::{Options, join, open, open_history};
 
 mod of_keys;
 
-struct Server {
-    operations: Arc<Operations>,
-    keeper: Keeper,
+pub(crate) struct Server {
+    pub(crate) operations: Arc<Operations>,
+    pub(crate) keeper: Keeper,
     keeping: std::thread::JoinHandle<()>,
 }
 
-fn settings(dir: &tempfile::TempDir) -> Settings {
+pub(crate) fn settings(dir: &tempfile::TempDir) -> Settings {
     almoner_config::load(&Sources::empty(dir.path())).unwrap()
 }
 
-async fn start(settings: &Settings) -> Server {
+pub(crate) async fn start(settings: &Settings) -> Server {
     let settings_again = settings.clone();
     start_with(settings, Arc::new(move |_| Ok(settings_again.clone()))).await
 }
@@ -40,7 +40,9 @@ async fn start(settings: &Settings) -> Server {
 async fn start_with(settings: &Settings, reread: Reread) -> Server {
     let (journal, ledger) = open(settings).unwrap();
     let (recorder, _) = open_history(settings, &mut |_| {}).unwrap();
-    let (keeper, keeping) = Keeper::start(ledger, journal, |_, _| {}, |_| {}).unwrap();
+    let facts = recorder.clone();
+    let committed = move |entries: &[_], _: &_, took| facts.committed(entries.len(), took);
+    let (keeper, keeping) = Keeper::start(ledger, journal, committed, |_| {}).unwrap();
     let reloading = Reloading::new(Arc::clone(&reread), tokio::sync::mpsc::unbounded_channel().0);
     let options = Options { version: "test", idle_exit: None, reread };
     let listen = "127.0.0.1:4141".parse().unwrap();
@@ -63,7 +65,7 @@ async fn call(operations: &Operations, key: &str) -> hyper::StatusCode {
 }
 
 /// The same, with these headers.
-async fn call_with(operations: &Operations, headers: &[(&str, &str)]) -> hyper::StatusCode {
+pub(crate) async fn call_with(operations: &Operations, headers: &[(&str, &str)]) -> hyper::StatusCode {
     let body = r#"{"model":"rehearsal","max_tokens":10,"messages":[{"role":"user","content":"hi"}]}"#;
     let request = hyper::Request::post("/v1/messages");
     let request = request.header("host", "localhost").header("content-type", "application/json");
@@ -239,7 +241,7 @@ async fn a_keeper_whose_ledger_breaks_a_promise_ends_the_process() {
     let (journal, ledger) = open(&settings(&dir)).unwrap();
     let (failed, told) = std::sync::mpsc::channel();
     let (keeper, keeping) =
-        Keeper::start(ledger, journal, |_, _| {}, move |why| failed.send(why.to_owned()).unwrap()).unwrap();
+        Keeper::start(ledger, journal, |_, _, _| {}, move |why| failed.send(why.to_owned()).unwrap()).unwrap();
     let ran = keeper.operate(|_, _| -> () { panic!("a promise of the ledger") }).await;
     assert!(matches!(ran, Err(NotDone::Stopping)));
     keeping.join().unwrap();

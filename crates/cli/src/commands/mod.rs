@@ -8,6 +8,7 @@ pub(crate) mod holds;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod meter;
+pub(crate) mod metrics;
 pub(crate) mod prices;
 pub(crate) mod reload;
 pub(crate) mod serve;
