@@ -18,6 +18,12 @@ pub struct NewKey {
     pub mode: Option<String>,
     /// Patterns of the models that it may use; empty: every model.
     pub models: Vec<String>,
+    /// How many requests may go with it in a minute; none: as many as others let go.
+    #[serde(default)]
+    pub rpm: Option<u64>,
+    /// How many tokens may be used with it in a minute.
+    #[serde(default)]
+    pub tpm: Option<u64>,
     /// The highest priority that its calls may have; none: the usual one.
     pub priority_max: Option<String>,
     /// When it ends by itself: a span such as `90d`, a date, or `never`.
@@ -70,6 +76,12 @@ pub struct KeyInfo {
     pub labels: Vec<(String, String)>,
     /// The models that it may use, as patterns; empty: every model.
     pub models: Vec<String>,
+    /// How many requests may go with it in a minute.
+    #[serde(default)]
+    pub rpm: Option<u64>,
+    /// How many tokens may be used with it in a minute.
+    #[serde(default)]
+    pub tpm: Option<u64>,
     /// The highest priority that its calls may have.
     pub priority_max: String,
     /// When it was made, RFC 3339.

@@ -238,12 +238,12 @@ pub(crate) struct CreateKey {
     /// What it is for, in words.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) note: String,
-    /// Requests a minute; not there yet.
-    #[arg(long, hide = true)]
-    pub(crate) rpm: Option<String>,
-    /// Tokens a minute; not there yet.
-    #[arg(long, hide = true)]
-    pub(crate) tpm: Option<String>,
+    /// How many requests may go with it in a minute; calls beyond them wait for their turn.
+    #[arg(long, value_name = "REQUESTS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rpm: Option<u64>,
+    /// How many tokens may be used with it in a minute.
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) tpm: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

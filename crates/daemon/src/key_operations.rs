@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use almoner_api::{AccountInfo, KeyChangeInfo, KeyInfo, KeySummary, KeyUse, NewKey, Reply, ShownKey};
 use almoner_ledger::Who;
+use almoner_policy::pace::Rates;
 use almoner_policy::{ACCOUNTS_MAX, most_touched};
 use almoner_store::{History, KeyUsed, StoredKey};
 use almoner_units::{Budget, BudgetName, Labels, Limit, Priority, Span, Timestamp};
@@ -187,6 +188,15 @@ impl Operations {
     }
 }
 
+/// What may go in a minute: at least one.
+fn rate(name: &str, rate: Option<u64>) -> Result<Option<u64>, No> {
+    if rate == Some(0) {
+        let message = format!("`{name}` is 0, so that no call would ever go; end the key by `almoner keys revoke`");
+        return Err(no("bad_pace", message));
+    }
+    Ok(rate)
+}
+
 /// What a key is to be, read and checked.
 fn wanted(new: NewKey, now: Timestamp) -> Result<Wanted, No> {
     if let Some(name) = &new.name {
@@ -206,6 +216,7 @@ fn wanted(new: NewKey, now: Timestamp) -> Result<Wanted, No> {
         limits,
         mode: new.mode.map(|word| parse_mode(&word)).transpose()?.unwrap_or_default(),
         models: models(new.models)?,
+        rates: Rates { rpm: rate("rpm", new.rpm)?, tpm: rate("tpm", new.tpm)? },
         priority_max: priority.transpose()?.unwrap_or(Priority::High),
         expires_at: expires_at(&new.expires, now)?,
         note: new.note,
@@ -350,6 +361,8 @@ fn info(key: &StoredKey, account: Option<AccountInfo>, used: Option<&KeyUsed>, n
         state: state.to_owned(),
         labels: key.labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
         models: key.models.clone(),
+        rpm: key.rpm,
+        tpm: key.tpm,
         priority_max: key.priority_max.to_string(),
         created_at: text(key.created_at),
         expires_at: key.expires_at.map(text),

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use almoner_gateway::KeyFacts;
 use almoner_policy::ModelPattern;
+use almoner_policy::pace::{PaceRule, Rates};
 use almoner_store::{KeyChange, StoredKey, StoredSecret};
 use almoner_units::{
     Budget, BudgetName, LabelName, LabelValue, Labels, LevelMarks, Limit, Mode, Priority, Span, Timestamp,
@@ -39,6 +40,7 @@ pub(crate) struct Wanted {
     pub(crate) limits: Vec<Limit>,
     pub(crate) mode: Mode,
     pub(crate) models: Vec<String>,
+    pub(crate) rates: Rates,
     pub(crate) priority_max: Priority,
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) note: String,
@@ -65,6 +67,8 @@ pub(crate) fn make(wanted: Wanted, now: Timestamp) -> Option<NewKey> {
         limits: wanted.limits,
         mode: wanted.mode,
         models: wanted.models,
+        rpm: wanted.rates.rpm,
+        tpm: wanted.rates.tpm,
         priority_max: wanted.priority_max,
         created_at: now,
         expires_at: wanted.expires_at,
@@ -136,6 +140,13 @@ pub(crate) fn budget(key: &StoredKey) -> Option<Budget> {
 /// Whether the budget of a key may be called so.
 pub(crate) fn is_name_of_own(budget: &str) -> bool {
     BUDGETS.iter().any(|before| budget.starts_with(before))
+}
+
+/// The pace at which the calls of a key go, where it has one of its own.
+fn pace(key: &StoredKey) -> Option<PaceRule> {
+    let rates = Rates { rpm: key.rpm, tpm: key.tpm };
+    let name = format!("{}{}", BUDGETS[0], key.id);
+    (!rates.is_free()).then(|| PaceRule { name, filter: Vec::new(), per: Vec::new(), rates })
 }
 
 /// The id of the key whose own budget this is.
@@ -210,7 +221,7 @@ impl Keyring {
             priority_max: key.priority_max,
             models: key.models.iter().map(|text| ModelPattern::new(text)).collect(),
             budgets: budget(&key).into_iter().collect(),
-            pace: None,
+            pace: pace(&key),
         };
         let held = Arc::new(Held { stored: Arc::new(key), facts: Arc::new(facts) });
         let mut ring = self.write();
@@ -288,6 +299,7 @@ mod tests {
             limits: vec!["$5 / day".parse().unwrap()],
             mode: Mode::StopNew,
             models: Vec::new(),
+            rates: Rates { rpm: Some(60), tpm: None },
             priority_max: Priority::High,
             expires_at,
             note: "a\u{1b}b".to_owned(),
@@ -303,7 +315,9 @@ mod tests {
         let (good, old) = (key(None, Some(now.after(MINUTE))), key(None, Some(Timestamp::from_ms(1))));
         ring.put(good.stored.clone());
         ring.put(old.stored.clone());
-        assert_eq!(ring.find(&good.secret).unwrap().labels, good.stored.labels);
+        let found = ring.find(&good.secret).unwrap();
+        assert_eq!(found.labels, good.stored.labels);
+        assert_eq!(found.pace.as_ref().unwrap().name, format!("key {}", good.stored.id));
         let upper = good.secret.to_ascii_uppercase();
         for none in [&good.stored.id, &old.secret, &upper, &good.secret[..35], &format!("{} ", good.secret), ""] {
             assert_eq!(ring.find(none), None, "{none}");

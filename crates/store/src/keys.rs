@@ -41,6 +41,10 @@ pub struct StoredKey {
     pub mode: Mode,
     /// The patterns of the models that it may use; empty: every model.
     pub models: Vec<String>,
+    /// How many requests may go with it in a minute.
+    pub rpm: Option<u64>,
+    /// How many tokens may be used with it in a minute.
+    pub tpm: Option<u64>,
     /// The highest priority that its calls may have.
     pub priority_max: Priority,
     /// When it was made.
@@ -185,6 +189,8 @@ fn open_short_lived((id, digest, labels, expires_at_ms, created_at_ms, note, sea
             limits: Vec::new(),
             mode: Mode::default(),
             models: Vec::new(),
+            rpm: None,
+            tpm: None,
             priority_max: Priority::High,
             created_at: instant(created_at_ms)?,
             expires_at: Some(instant(expires_at_ms)?),

@@ -28,13 +28,6 @@ pub(crate) fn run(common: &Common, command: Keys) -> Outcome {
 }
 
 fn new_key(create: CreateKey) -> Result<NewKey, Failed> {
-    for (flag, given) in [("--rpm", create.rpm), ("--tpm", create.tpm)] {
-        if given.is_some() {
-            let why = format!("`{flag}` is not there yet: nothing would hold a key to its pace");
-            let instead = "limit it by --budget '1000 requests / sliding 1h' or '100k tokens / sliding 1h'";
-            return Err(Failed::new("not_there_yet", why).hint(instead));
-        }
-    }
     let mut labels = labels(&create.label)?;
     for (name, value) in [("team", create.team), ("user", create.user)] {
         labels.extend(value.map(|value| (name.to_owned(), value)));
@@ -48,6 +41,8 @@ fn new_key(create: CreateKey) -> Result<NewKey, Failed> {
         limits: create.budget,
         mode: create.mode,
         models: create.model,
+        rpm: create.rpm,
+        tpm: create.tpm,
         priority_max: create.priority_max,
         expires: create.expires,
         note: create.note,
@@ -143,6 +138,13 @@ fn show_one(common: &Common, key: String) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// `60 requests and 100000 tokens in a minute`
+fn pace(key: &KeyInfo) -> String {
+    let parts = [key.rpm.map(|rpm| counted(rpm, "request")), key.tpm.map(|tpm| counted(tpm, "token"))];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "none of its own".to_owned() } else { format!("{} in a minute", parts.join(" and ")) }
+}
+
 /// All that is known of a key, a line each.
 fn facts(key: &KeyInfo) -> Vec<String> {
     let list = |items: &[String], none: &str| if items.is_empty() { none.to_owned() } else { items.join(", ") };
@@ -153,6 +155,7 @@ fn facts(key: &KeyInfo) -> Vec<String> {
         format!("  id: {}", key.id),
         format!("  labels: {}", list(&labels, "none")),
         format!("  models: {}", list(&key.models, "every model")),
+        format!("  pace: {}", pace(key)),
         format!("  priority: at most {}", key.priority_max),
     ];
     match &key.account {

@@ -74,14 +74,16 @@ async fn a_key_is_shown_once_alone_and_then_its_use_is_told() {
 }
 
 #[test]
-fn what_nobody_keeps_yet_is_refused_by_name() {
+fn a_key_has_a_pace_and_none_that_lets_nothing_go() {
     let world = World::new(ROOMY);
     let server = world.serve();
     for flag in ["--rpm", "--tpm"] {
-        let said = world.fails(&["keys", "create", "ci", flag, "60"]);
-        assert!(said.contains(&format!("`{flag}` is not there yet")) && said.contains("--budget"), "{said}");
+        world.fails(&["keys", "create", "ci", flag, "0"]);
     }
     assert!(world.ok(&["keys", "list", "--all"]).contains("there are no keys"));
+    world.ok(&["keys", "create", "slow", "--rpm", "60", "--tpm", "100000"]);
+    let facts = world.ok(&["keys", "show", "slow"]);
+    assert!(facts.contains("pace: 60 requests and 100000 tokens in a minute"), "{facts}");
     let said = world.fails(&["keys", "show", "alm_something"]);
     assert!(said.contains("no key is named"), "{said}");
     server.stop();

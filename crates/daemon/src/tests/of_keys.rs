@@ -150,6 +150,8 @@ async fn what_cannot_be_a_key_is_refused_by_name_and_nothing_is_made() {
         (NewKey { models: vec!["a b".to_owned()], ..named("x") }, "bad_model"),
         (NewKey { models: vec![String::new()], ..named("x") }, "bad_model"),
         (NewKey { priority_max: Some("urgent".to_owned()), ..named("x") }, "bad_priority"),
+        (NewKey { rpm: Some(0), ..named("x") }, "bad_pace"),
+        (NewKey { tpm: Some(0), ..named("x") }, "bad_pace"),
         (NewKey { expires: "soon".to_owned(), ..named("x") }, "bad_date"),
         (NewKey { expires: "2001-01-01".to_owned(), ..named("x") }, "bad_date"),
     ];

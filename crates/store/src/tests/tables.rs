@@ -88,6 +88,8 @@ fn key(id: &str) -> StoredKey {
         limits: vec!["$5 / day in Europe/Berlin".parse().unwrap(), "100k tokens / sliding 1h".parse().unwrap()],
         mode: Mode::KillRunning,
         models: vec!["claude-*".to_owned()],
+        rpm: Some(60),
+        tpm: None,
         priority_max: Priority::Critical,
         created_at: START,
         expires_at: Some(START.after(Span::from_secs(3600))),

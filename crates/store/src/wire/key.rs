@@ -18,6 +18,10 @@ pub(crate) struct StoredKeyWire {
     limits: Vec<LimitWire>,
     mode: String,
     models: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rpm: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tpm: Option<u64>,
     priority_max: String,
     created: u64,
     expires: Option<u64>,
@@ -54,6 +58,8 @@ impl From<&StoredKey> for StoredKeyWire {
             limits: key.limits.iter().map(Into::into).collect(),
             mode: key.mode.name().to_owned(),
             models: key.models.clone(),
+            rpm: key.rpm,
+            tpm: key.tpm,
             priority_max: key.priority_max.name().to_owned(),
             created: key.created_at.ms(),
             expires: key.expires_at.map(Timestamp::ms),
@@ -78,6 +84,8 @@ impl StoredKeyWire {
             limits: self.limits.into_iter().map(Limit::try_from).collect::<Result<_, _>>()?,
             mode: mode(&self.mode)?,
             models: self.models,
+            rpm: self.rpm,
+            tpm: self.tpm,
             priority_max: priority(&self.priority_max)?,
             created_at: Timestamp::from_ms(self.created),
             expires_at: self.expires.map(Timestamp::from_ms),
