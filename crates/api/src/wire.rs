@@ -274,6 +274,9 @@ pub struct Status {
     pub journal_head: String,
     /// The version of the price book in force.
     pub price_version: String,
+    /// How much news history has lost since the server began, because it could not be written; should be 0.
+    #[serde(default)]
+    pub history_lost: u64,
     /// How every provider is.
     #[serde(default)]
     pub providers: Vec<ProviderInfo>,

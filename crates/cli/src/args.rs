@@ -56,10 +56,15 @@ pub(crate) enum Command {
     #[command(after_help = examples::KEYS)]
     #[command(subcommand)]
     Keys(Keys),
-    /// Book usage that did not pass Almoner.
+    /// Show what calls consumed, by labels and by time, or book what did not pass Almoner.
     #[command(after_help = examples::USAGE)]
-    #[command(subcommand)]
     Usage(Usage),
+    /// Show what was said to calls, the newest first.
+    #[command(after_help = examples::DECISIONS)]
+    Decisions(Decisions),
+    /// Show what happened: levels, refusals, changed budgets and keys, providers that are down.
+    #[command(after_help = examples::EVENTS)]
+    Events(Events),
     /// Show what was decided about a call, and from which numbers.
     #[command(after_help = examples::EXPLAIN)]
     Explain {
@@ -246,8 +251,80 @@ pub(crate) struct CreateKey {
     pub(crate) tpm: Option<u64>,
 }
 
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Usage {
+    #[command(subcommand)]
+    pub(crate) change: Option<ChangeUsage>,
+    #[command(flatten)]
+    pub(crate) show: ShowUsage,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShowUsage {
+    /// A label whose values get rows of their own, such as session; may be given again.
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) by: Vec<String>,
+    /// A row for each minute, hour, day or month.
+    #[arg(long, value_name = "UNIT")]
+    pub(crate) bucket: Option<String>,
+    /// The zone in which hours, days and months begin, such as Europe/Berlin. By default UTC.
+    #[arg(long)]
+    pub(crate) zone: Option<String>,
+    /// From when: so long ago, such as 7d, or a date or an instant. By default all that is known.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+    /// Until when, likewise. By default until now.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) until: Option<String>,
+    /// Only calls with this label, such as session=abc; may be given again.
+    #[arg(long, value_name = "LABEL=VALUE")]
+    pub(crate) label: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Decisions {
+    /// Only these: admitted, slow-down, refused, rejected or booked; may be given again.
+    #[arg(long = "only", value_name = "DECISION")]
+    pub(crate) decisions: Vec<String>,
+    /// Only those that this budget decided.
+    #[arg(long)]
+    pub(crate) budget: Option<String>,
+    /// Only calls with this label, such as session=abc; may be given again.
+    #[arg(long, value_name = "LABEL=VALUE")]
+    pub(crate) label: Vec<String>,
+    /// From when: so long ago, such as 7d, or a date or an instant.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+    /// Until when, likewise.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) until: Option<String>,
+    /// How many at most, up to 1000.
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    pub(crate) limit: u32,
+    /// Go on where an answer before this one ended.
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Events {
+    /// Only this kind, such as refused or level_changed; may be given again.
+    #[arg(long)]
+    pub(crate) kind: Vec<String>,
+    /// Those behind the event of this number, the oldest first. By default the latest.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) after: Option<u64>,
+    /// How many at most, up to 1000.
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    pub(crate) limit: u32,
+    /// Wait for more, and show each as it happens; with --json one object a line.
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
 #[derive(Debug, Subcommand)]
-pub(crate) enum Usage {
+pub(crate) enum ChangeUsage {
     /// Count usage on every budget that its labels touch.
     #[command(after_help = examples::USAGE_ADD)]
     Add {

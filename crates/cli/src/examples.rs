@@ -44,7 +44,17 @@ pub(crate) const KEYS_REVOKE: &str = r"Examples:
   almoner keys revoke ci
   almoner keys revoke ci --kill";
 pub(crate) const USAGE: &str = r#"Examples:
+  almoner usage --by session --since 7d
+  almoner usage --by model --by team --bucket day --zone Europe/Berlin
   almoner usage add --cost '$1.20' --label session=worker_1 --reason "ran outside""#;
+pub(crate) const DECISIONS: &str = r"Examples:
+  almoner decisions
+  almoner decisions --only refused --only slow-down --since 1d
+  almoner decisions --label session=abc --json";
+pub(crate) const EVENTS: &str = r"Examples:
+  almoner events
+  almoner events --follow --kind refused --kind level_changed
+  almoner events --after 1795500000000 --json";
 pub(crate) const EXPLAIN: &str = r"Examples:
   almoner explain 01a20955-985f-7f09-8c96-dcc8be37073e
   almoner explain 01a20955-985f-7f09-8c96-dcc8be37073e --json";
@@ -137,6 +147,6 @@ mod tests {
     fn every_command_shows_examples_that_can_be_typed() {
         let mut cli = Cli::command();
         cli.build();
-        assert_eq!(check(&cli, "almoner"), 31);
+        assert_eq!(check(&cli, "almoner"), 33);
     }
 }

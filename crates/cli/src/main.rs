@@ -28,6 +28,8 @@ fn main() -> ExitCode {
         Command::Budgets(budgets) => commands::budgets::run(&cli.common, budgets),
         Command::Keys(keys) => commands::keys::run(&cli.common, keys),
         Command::Usage(usage) => commands::usage::run(&cli.common, usage),
+        Command::Decisions(decisions) => commands::decisions::run(&cli.common, decisions),
+        Command::Events(events) => commands::events::run(&cli.common, events),
         Command::Explain { id } => commands::explain::run(&cli.common, id),
         Command::Holds(args::Holds::List) => commands::holds::list(&cli.common),
         Command::Correct(correct) => commands::holds::correct(&cli.common, correct),

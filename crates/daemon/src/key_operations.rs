@@ -9,7 +9,7 @@ use almoner_api::{AccountInfo, KeyChangeInfo, KeyInfo, KeySummary, KeyUse, NewKe
 use almoner_ledger::Who;
 use almoner_policy::pace::Rates;
 use almoner_policy::{ACCOUNTS_MAX, most_touched};
-use almoner_store::{History, KeyUsed, StoredKey};
+use almoner_store::{EventKind, KeyUsed, StoredKey};
 use almoner_units::{Budget, BudgetName, Labels, Limit, Priority, Span, Timestamp};
 
 use crate::keeper::Desk;
@@ -29,6 +29,7 @@ impl Operations {
     pub(crate) async fn create_key(&self, new: NewKey) -> Result<Reply, No> {
         let now = clock::read().wall;
         let by = new.by.clone();
+        let made_by = by.clone();
         let made = keys::make(wanted(new, now)?, now).ok_or_else(|| no("fault", "a key could not be named"))?;
         let (keyring, stored, place) = (self.keyring.clone(), made.stored.clone(), self.in_force.clone());
         self.at_desk(move |desk, at| {
@@ -49,13 +50,14 @@ impl Operations {
             Ok(())
         })
         .await??;
+        self.tell_of_key(EventKind::KeyMade, &made.stored, "was made", &made_by);
         Ok(self.show(made.stored, made.secret, None))
     }
 
     /// Gives a key another secret.
     pub(crate) async fn rotate_key(&self, name: String, grace_ms: u64, by: String) -> Result<Reply, No> {
         let now = clock::read().wall;
-        let keyring = self.keyring.clone();
+        let (keyring, rotated_by) = (self.keyring.clone(), by.clone());
         let (stored, secret, until) = self
             .at_desk(move |desk, _| {
                 let mut stored = good(&keyring, &name, now)?;
@@ -65,7 +67,15 @@ impl Operations {
                 Ok::<_, No>((stored, secret, until))
             })
             .await??;
+        self.tell_of_key(EventKind::KeyRotated, &stored, "has another secret", &rotated_by);
         Ok(self.show(stored, secret, until))
+    }
+
+    /// Tells whoever listens what was done to a key.
+    fn tell_of_key(&self, kind: EventKind, key: &StoredKey, what: &str, by: &str) {
+        let called = key.name.as_ref().unwrap_or(&key.id);
+        let data = serde_json::json!({ "key": key.id, "name": key.name, "by": by });
+        self.recorder.happened(kind, format!("key {called} {what}, by {by}"), data);
     }
 
     /// A key with its secret, and what there is to know for whoever uses it.
@@ -94,7 +104,7 @@ impl Operations {
     /// Ends a key: it lets no further call in, here or after a start. Its budget is forgotten a little later.
     pub(crate) async fn revoke_key(&self, name: String, kill: bool, by: String) -> Result<Reply, No> {
         let now = clock::read().wall;
-        let keyring = self.keyring.clone();
+        let (keyring, revoked_by) = (self.keyring.clone(), by.clone());
         let stored = self
             .at_desk(move |desk, _| {
                 let mut stored = good(&keyring, &name, now)?;
@@ -107,6 +117,7 @@ impl Operations {
                 Ok::<_, No>(stored)
             })
             .await??;
+        self.tell_of_key(EventKind::KeyRevoked, &stored, "lets no further call in", &revoked_by);
         let called = stored.name.as_ref().unwrap_or(&stored.id);
         if kill {
             self.keeper.cut(&stored.id, &format!("the key `{called}` was revoked"));
@@ -137,9 +148,7 @@ impl Operations {
 
     /// What history knows of one key, or of all; nothing where it was lost.
     async fn used(&self, key: Option<String>) -> HashMap<String, KeyUsed> {
-        let state = self.about.state_dir.clone();
-        let looked = tokio::task::spawn_blocking(move || History::keys_in(&state, key.as_deref())).await;
-        let used = looked.ok().and_then(Result::ok).unwrap_or_default();
+        let used = self.history.look(move |reader| reader.keys(key.as_deref())).await.unwrap_or_default();
         used.into_iter().map(|used| (used.key.clone(), used)).collect()
     }
 

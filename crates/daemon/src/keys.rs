@@ -156,6 +156,11 @@ pub(crate) fn owner(budget: &Budget) -> Option<&str> {
     (label.as_str() == "key" && value == id && budget.per.is_empty()).then_some(id)
 }
 
+/// Whether a budget has the name of one that belongs to a key.
+pub(crate) fn is_own(budget: &BudgetName) -> bool {
+    BUDGETS.iter().any(|before| budget.as_str().starts_with(before))
+}
+
 /// Whether a key lets anybody in.
 pub(crate) fn is_good(key: &StoredKey, now: Timestamp) -> bool {
     key.revoked_at.is_none() && key.expires_at.is_none_or(|end| now < end)

@@ -9,7 +9,7 @@ use almoner_config::nearest;
 use almoner_gateway::Gateway;
 use almoner_ledger::{AccountId, Hold, LimitView, Who};
 use almoner_policy::{Extras, cost, touched};
-use almoner_store::{CallRecord, History, HistoryEvent, Outcome};
+use almoner_store::{CallRecord, HistoryEvent, Outcome};
 use almoner_units::{
     AccountKey, Budget, BudgetName, CallId, Charge, LabelError, LabelName, LabelValue, Labels, Limit, Meter, Mode,
     NanoUsd, Timestamp, Usage, counted,
@@ -19,6 +19,7 @@ use crate::activity::Activity;
 use crate::in_force::Place;
 use crate::keeper::{Desk, Keeper, NotDone};
 use crate::keys::{self, Keyring};
+use crate::look::Looker;
 use crate::over::{Overs, Reasons};
 use crate::recorder::Recorder;
 use crate::reload::Reloading;
@@ -46,6 +47,7 @@ pub(crate) struct Operations {
     pub(crate) reloading: Reloading,
     pub(crate) keyring: Keyring,
     pub(crate) recorder: Recorder,
+    pub(crate) history: Looker,
     pub(crate) activity: Activity,
     /// Why accounts are over their limits.
     pub(crate) reasons: Reasons,
@@ -97,9 +99,10 @@ impl Operations {
             Request::RotateKey { key, grace_ms, by } => self.rotate_key(key, grace_ms, by).await,
             Request::RevokeKey { key, kill, by } => self.revoke_key(key, kill, by).await,
             Request::KeySummary { key } => self.key_summary(key).await,
-            Request::Usage(_) | Request::Decisions(_) | Request::ThrottleStats { .. } | Request::Events(_) => {
-                Err(no("not_yet", "this server cannot answer that yet"))
-            }
+            Request::Usage(query) => self.usage(*query).await,
+            Request::Decisions(query) => self.decisions(*query).await,
+            Request::ThrottleStats { session } => self.throttle_stats(session).await,
+            Request::Events(query) => self.events(*query).await,
             Request::Ping => Ok(Reply::Done { message: "noted".to_owned() }),
         };
         done.unwrap_or_else(Reply::Failed)
@@ -147,6 +150,7 @@ impl Operations {
         let causes = self.recorder.causes();
         let (about, reasons, in_force) = (self.about.clone(), self.reasons.clone(), self.in_force.now());
         let is_stopping = in_force.gateway.is_stopping();
+        let history_lost = self.recorder.dropped();
         let reload_failed = self.reloading.failed();
         let providers =
             in_force.gateway.healths().iter().map(|(name, health)| describe::provider(name, health)).collect();
@@ -168,6 +172,7 @@ impl Operations {
                 assumed_holds: assumed.len() as u64,
                 overrun_nano: causes.overrun_nano.into_iter().collect(),
                 unbounded: causes.unbounded.into_iter().collect(),
+                history_lost,
                 journal_seq: seq,
                 journal_head: head.to_string(),
                 price_version: in_force.book.version().to_owned(),
@@ -308,9 +313,7 @@ impl Operations {
 
     async fn explain(&self, id: String) -> Result<Reply, No> {
         let call: CallId = id.parse().map_err(|error| no("bad_id", error))?;
-        let state = self.about.state_dir.clone();
-        let looked = tokio::task::spawn_blocking(move || History::explain_in(&state, call)).await;
-        let record = looked.map_err(|error| no("fault", error))?.map_err(|error| no("history", error))?;
+        let record = self.history.look(move |reader| reader.explain(call)).await?;
         let facts = self.at_desk(move |desk, _| desk.journal.facts_of(call)).await?;
         let facts = facts.map_err(|error| no("store", error))?;
         if record.is_none() && facts.is_empty() {
@@ -399,9 +402,7 @@ impl Operations {
 
     /// What so many tokens of a call cost, by the price book as of the call's day.
     async fn price_of(&self, call: CallId, usage: &Usage) -> Result<NanoUsd, No> {
-        let state = self.about.state_dir.clone();
-        let looked = tokio::task::spawn_blocking(move || History::explain_in(&state, call)).await;
-        let record = looked.map_err(|error| no("fault", error))?.map_err(|error| no("history", error))?;
+        let record = self.history.look(move |reader| reader.explain(call)).await?;
         let verdict = record.and_then(|record| record.verdict);
         let of = verdict.as_ref().and_then(|verdict| Some((verdict.provider.as_deref()?, verdict.model.as_deref()?)));
         let unknown = |what: String| no_but("no_price", what, "say what it cost with --cost");
@@ -532,9 +533,13 @@ fn unknown_label(name: &str, error: LabelError) -> No {
     }
 }
 
+pub(crate) fn parse_label_name(name: &str) -> Result<LabelName, No> {
+    name.parse().map_err(|error| unknown_label(name, error))
+}
+
 pub(crate) fn parse_labels(pairs: &[(String, String)]) -> Result<Vec<(LabelName, LabelValue)>, No> {
     let parse = |(name, value): &(String, String)| {
-        let name = name.parse().map_err(|error| unknown_label(name, error))?;
+        let name = parse_label_name(name)?;
         Ok((name, value.parse().map_err(|error| no("bad_label", error))?))
     };
     pairs.iter().map(parse).collect()

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,11 +16,14 @@ use almoner_api::KeySummary;
 use almoner_gateway::{Outcome as CallOutcome, Paced, Report, StopNote, Verdict};
 use almoner_ledger::{AccountView, Entry, Fact, Ledger};
 use almoner_store::{
-    BoundPart, Decision, History, HistoryEvent, Outcome, OutcomeRecord, ThrottleAction, ThrottleRecord, VerdictRecord,
+    BoundPart, Decision, EventKind, EventRecord, History, HistoryEvent, Outcome, OutcomeRecord, ThrottleAction,
+    ThrottleRecord, VerdictRecord,
 };
-use almoner_units::{Charge, Labels, Meter, Timestamp};
+use almoner_units::{Charge, Labels, Meter, Span, Timestamp};
+use tokio::sync::watch;
 
 use crate::metrics::Metrics;
+use crate::{clock, happened};
 
 /// How many events may wait to be written.
 const QUEUE_MAX: usize = 65_536;
@@ -28,6 +31,10 @@ const QUEUE_MAX: usize = 65_536;
 const BATCH_MAX: usize = 4096;
 /// How long events may wait for others to share their transaction.
 const LINGER: Duration = Duration::from_millis(250);
+/// How often what cannot be written is tried; each waits for two seconds where another process writes.
+const TRIES: u32 = 5;
+/// How often history is looked through for what is old.
+const TIDY_EVERY: Span = Span::from_secs(60);
 /// How many causes of what cannot be bounded are told apart.
 const CAUSES_MAX: usize = 1000;
 
@@ -47,6 +54,20 @@ pub(crate) struct Recorder {
     queue: SyncSender<News>,
     sums: Arc<Sums>,
     pub(crate) metrics: Arc<Metrics>,
+    /// The number of the last event that was written.
+    last_event: Arc<watch::Sender<u64>>,
+    keep: Arc<Mutex<Keep>>,
+}
+
+/// What is kept, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Keep {
+    /// What is older is forgotten.
+    pub(crate) age: Span,
+    /// How many bytes history may take before the oldest calls are forgotten.
+    pub(crate) bytes: u64,
+    /// Whether every call is an event.
+    pub(crate) call_events: bool,
 }
 
 /// What `status` shows of the calls since the server began.
@@ -67,15 +88,49 @@ pub(crate) struct Causes {
 
 impl Recorder {
     /// Starts the thread that writes `history`.
-    pub(crate) fn start(history: History) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+    pub(crate) fn start(history: History, keep: Keep) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (queue, events) = sync_channel(QUEUE_MAX);
-        let thread =
-            std::thread::Builder::new().name("recorder".to_owned()).spawn(move || write_all(history, &events))?;
-        Ok((Self { queue, sums: Arc::default(), metrics: Arc::default() }, thread))
+        let last_event = Arc::new(watch::Sender::new(history.last_event()));
+        let (metrics, keep) = (Arc::default(), Arc::new(Mutex::new(keep)));
+        let recorder = Self { queue, sums: Arc::default(), metrics, last_event, keep };
+        let writer = Writer {
+            history,
+            last_event: Arc::clone(&recorder.last_event),
+            sums: Arc::clone(&recorder.sums),
+            keep: Arc::clone(&recorder.keep),
+        };
+        let write = move || writer.write_all(&events);
+        let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(write)?;
+        Ok((recorder, thread))
+    }
+
+    /// Keeps as much from now on.
+    pub(crate) fn keep(&self, keep: Keep) {
+        *self.keep.lock().unwrap_or_else(PoisonError::into_inner) = keep;
     }
 
     pub(crate) fn put(&self, event: HistoryEvent) {
         self.tell(News::Event(event));
+    }
+
+    /// Tells of something that happened now; `data` is an object.
+    pub(crate) fn happened(&self, kind: EventKind, message: String, data: serde_json::Value) {
+        self.event(happened::event(clock::read().wall, kind, message, data));
+    }
+
+    /// Tells of something that happened.
+    pub(crate) fn event(&self, event: EventRecord) {
+        self.put(HistoryEvent::Event(Box::new(event)));
+    }
+
+    /// Wakes whoever waits for events: what it has is the number of the last one.
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+        self.last_event.subscribe()
+    }
+
+    /// How much of what was told was lost, because more came than could be written.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.sums.dropped.load(Ordering::Relaxed)
     }
 
     fn tell(&self, news: News) {
@@ -89,11 +144,6 @@ impl Recorder {
         if let Some(took) = took {
             self.metrics.commits.note(took, facts);
         }
-    }
-
-    /// How much of what was told never came to history.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.sums.dropped.load(Ordering::Relaxed)
     }
 
     pub(crate) fn causes(&self) -> Causes {
@@ -111,12 +161,14 @@ impl Recorder {
         gone.iter().for_each(|key| drop(keys.remove(key)));
     }
 
-    /// Takes what the ledger has just made durable: levels that changed.
+    /// Takes what the ledger has just made durable: levels that changed, and what people changed.
     pub(crate) fn facts(&self, entries: &[Entry], ledger: &Ledger) {
         for entry in entries {
-            if let Some(event) = level_changed(entry, ledger) {
-                self.put(HistoryEvent::Throttle(Box::new(event)));
+            if let Some(record) = level_changed(entry, ledger) {
+                happened::throttled(&record).into_iter().for_each(|event| self.event(event));
+                self.put(HistoryEvent::Throttle(Box::new(record)));
             }
+            happened::of_fact(entry, ledger).into_iter().for_each(|event| self.event(event));
         }
     }
 
@@ -176,12 +228,75 @@ impl almoner_gateway::Recorder for Recorder {
     }
 }
 
-/// Writes what comes until nobody can send any more.
-fn write_all(mut history: History, news: &Receiver<News>) {
-    while let Ok(first) = news.recv() {
-        linger();
-        // What cannot be written is lost, and the ledger does not care.
-        drop(history.flush(&in_words(batch(first, news))));
+/// The thread that writes history.
+struct Writer {
+    history: History,
+    last_event: Arc<watch::Sender<u64>>,
+    sums: Arc<Sums>,
+    keep: Arc<Mutex<Keep>>,
+}
+
+impl Writer {
+    /// Writes what comes until nobody can send any more, and forgets what is old in between.
+    fn write_all(mut self, news: &Receiver<News>) {
+        let mut tidy = Tidy::default();
+        loop {
+            let keep = *self.keep.lock().unwrap_or_else(PoisonError::into_inner);
+            match news.recv_timeout(tidy.patience()) {
+                Ok(first) => {
+                    linger();
+                    self.write(&in_words(batch(first, news), keep.call_events));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            tidy.step(&mut self.history, keep);
+        }
+    }
+
+    /// Writes events; another process that writes may stand in the way for a while. What cannot be written is lost, and
+    /// the ledger does not care.
+    fn write(&mut self, events: &[HistoryEvent]) {
+        if !(0..TRIES).any(|_| self.history.flush(events).is_ok()) {
+            self.sums.dropped.fetch_add(events.len() as u64, Ordering::Relaxed);
+        }
+        let last = self.history.last_event();
+        self.last_event.send_if_modified(|known| std::mem::replace(known, last) != last);
+    }
+}
+
+/// Forgets what is old, a step at a time, so that nobody whose news are to be written waits long.
+#[derive(Default)]
+struct Tidy {
+    /// When it begins again, by the clock that nobody sets.
+    again_at: Span,
+    /// How much was forgotten since it began.
+    forgotten: usize,
+}
+
+impl Tidy {
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.again_at.ms().saturating_sub(clock::read().steady.ms()))
+    }
+
+    fn step(&mut self, history: &mut History, keep: Keep) {
+        let now = clock::read();
+        if now.steady < self.again_at {
+            return;
+        }
+        let before = Timestamp::from_ms(now.wall.ms().saturating_sub(keep.age.ms()));
+        // What cannot be forgotten now is the next time.
+        let some = match history.prune(before).unwrap_or(0) {
+            0 => history.shrink(keep.bytes).unwrap_or(0),
+            some => some,
+        };
+        self.forgotten += some;
+        if some == 0 {
+            if std::mem::take(&mut self.forgotten) > 0 {
+                drop(history.forget_labels());
+            }
+            self.again_at = Span::from_ms(now.steady.ms().saturating_add(TIDY_EVERY.ms()));
+        }
     }
 }
 
@@ -191,16 +306,22 @@ fn batch(first: News, news: &Receiver<News>) -> Vec<News> {
 }
 
 /// The news in the words of history, in their order.
-fn in_words(news: Vec<News>) -> Vec<HistoryEvent> {
+fn in_words(news: Vec<News>, call_events: bool) -> Vec<HistoryEvent> {
     let mut events = Vec::with_capacity(news.len());
+    let event = |event: EventRecord| HistoryEvent::Event(Box::new(event));
     // From the last to the first: once the end of a call is told, nobody else needs to know what it was.
     for news in news.into_iter().rev() {
         match news {
             News::Ended(report, outcome) => {
+                events.extend(call_events.then(|| event(happened::ended(&report, &outcome))));
+                events.extend((outcome.overrun != Charge::ZERO).then(|| event(happened::overrun(&report, &outcome))));
                 events.extend(ended(&report, *outcome).map(|record| HistoryEvent::Outcome(Box::new(record))));
             }
             News::Decided(report) => {
-                let throttled = throttled(&report).map(|record| HistoryEvent::Throttle(Box::new(record)));
+                let throttled = throttled(&report);
+                events.extend(throttled.as_ref().and_then(happened::throttled).map(event));
+                events.extend(call_events.then(|| event(happened::decided(&report, decision(&report).word()))));
+                let throttled = throttled.map(|record| HistoryEvent::Throttle(Box::new(record)));
                 events.push(HistoryEvent::Verdict(Box::new(verdict(Arc::unwrap_or_clone(report)))));
                 events.extend(throttled);
             }
@@ -217,15 +338,20 @@ fn linger() {
     std::thread::sleep(LINGER);
 }
 
+fn decision(report: &Report) -> Decision {
+    match &report.verdict {
+        Verdict::Admitted { .. } | Verdict::Unbudgeted => Decision::Admitted,
+        Verdict::Refused(_) if report.said.as_ref().is_some_and(|said| said.status == 429) => Decision::SlowDown,
+        Verdict::Refused(_) => Decision::Refused,
+        Verdict::Rejected(_) => Decision::Rejected,
+    }
+}
+
 fn verdict(report: Report) -> VerdictRecord {
-    let (decision, cap, held) = match &report.verdict {
-        Verdict::Admitted { cap, held, .. } => (Decision::Admitted, Some(*cap), *held),
-        Verdict::Unbudgeted => (Decision::Admitted, None, Charge::ZERO),
-        Verdict::Refused(_) if report.said.as_ref().is_some_and(|said| said.status == 429) => {
-            (Decision::SlowDown, None, Charge::ZERO)
-        }
-        Verdict::Refused(_) => (Decision::Refused, None, Charge::ZERO),
-        Verdict::Rejected(_) => (Decision::Rejected, None, Charge::ZERO),
+    let decision = decision(&report);
+    let (cap, held) = match &report.verdict {
+        Verdict::Admitted { cap, held, .. } => (Some(*cap), *held),
+        Verdict::Unbudgeted | Verdict::Refused(_) | Verdict::Rejected(_) => (None, Charge::ZERO),
     };
     let fullest = report.seen.iter().max_by_key(|view| view.level).map(|view| view.key.clone());
     let account = match &report.verdict {
@@ -406,7 +532,7 @@ mod tests {
         let (gone, runs) = (report(), report());
         let news =
             vec![News::Decided(Arc::clone(&gone)), News::Ended(gone, Box::new(late)), News::Decided(runs.clone())];
-        let events = in_words(news);
+        let events = in_words(news, false);
         let [HistoryEvent::Verdict(first), HistoryEvent::Outcome(end), HistoryEvent::Verdict(second)] = &events[..]
         else {
             panic!("{events:?}")

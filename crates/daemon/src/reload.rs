@@ -11,14 +11,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use almoner_api::{ReloadFailed, Reloaded, Reply};
 use almoner_config::{ConfigErrors, Credential, Settings};
 use almoner_ledger::Who;
+use almoner_store::EventKind;
 use almoner_units::{Budget, counted};
+use serde_json::json;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::clock;
 use crate::in_force::InForce;
 use crate::keeper::Desk;
 use crate::operations::{No, Operations, by_name, cut_where_over, lasting_budgets, no, no_but};
-use crate::serve::configured;
+use crate::serve::{configured, keep};
 
 /// How the configuration is read again: from the file that is in force, where one is.
 pub type Reread = Arc<dyn Fn(Option<&Path>) -> Result<Settings, ConfigErrors> + Send + Sync>;
@@ -62,12 +64,20 @@ impl Operations {
             Ok(reloaded) => {
                 self.reloading.note(None);
                 self.recorder.metrics.reloaded(true, clock::read().wall.ms());
+                self.recorder.keep(keep(&self.in_force.now().settings));
+                let data = json!({ "by": by, "changed": reloaded.changed, "needs_restart": reloaded.needs_restart });
+                let changes = counted(reloaded.changed.len() as u64, "change");
+                let message = format!("the configuration was reloaded for {by}, with {changes}");
+                self.recorder.happened(EventKind::ConfigReloaded, message, data);
                 said(reloaded, &by).into_iter().for_each(|line| self.reloading.say(line));
             }
             Err(failure) => {
                 let failed = ReloadFailed { at: clock::read().wall.to_string(), message: failure.message.clone() };
                 self.reloading.note(Some(failed));
                 self.recorder.metrics.reloaded(false, 0);
+                let message = format!("the configuration was not reloaded for {by}: {}", failure.message);
+                let data = json!({ "by": by, "because": failure.message });
+                self.recorder.happened(EventKind::ConfigRefused, message, data);
                 self.reloading.say(format!(
                     "the configuration was not reloaded for {by}; the one before stays in force: {}",
                     failure.message

@@ -14,7 +14,7 @@ use almoner_api::Request;
 use almoner_config::{BudgetsFrom, Settings};
 use almoner_ledger::{Ledger, ReleaseReason, Who};
 use almoner_policy::default_budgets;
-use almoner_store::{AppendError, History, Journal, OpenError, ReadError, StoredKey};
+use almoner_store::{AppendError, EventKind, History, Journal, OpenError, ReadError, StoredKey};
 use almoner_units::{Budget, CallId, NanoUsd, Span, Timestamp, Zone, counted};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,15 +22,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::activity::Activity;
 use crate::guests;
+use crate::happened::Downs;
 use crate::in_force::{InForce, Place};
 use crate::keeper::Keeper;
 use crate::keys::{self, Keyring};
 use crate::known_bad::{self, KnownBad};
 use crate::lanes::Lanes;
+use crate::look::Looker;
 use crate::operations::{About, Operations, by_name, lasting_budgets};
 use crate::over::Reasons;
 use crate::providers::{price_book, providers};
-use crate::recorder::Recorder;
+use crate::recorder::{Keep, Recorder};
 use crate::reload::{Reloading, Reread};
 use crate::server::{self, Limits, Phase};
 use crate::{clock, control};
@@ -188,6 +190,17 @@ async fn keep_shown(keeper: Keeper, recorder: Recorder, unseen: Arc<AtomicBool>)
     }
 }
 
+/// Tells of providers that go down and come back, a moment later.
+async fn watch_providers(in_force: Place, recorder: Recorder) {
+    let mut look = tokio::time::interval(SHOW_EVERY);
+    let mut downs = Downs::default();
+    loop {
+        look.tick().await;
+        let healths = in_force.now().gateway.healths();
+        downs.look(&healths, clock::read().wall).into_iter().for_each(|event| recorder.event(event));
+    }
+}
+
 /// Shows every account to history as it is now.
 async fn show(keeper: &Keeper, recorder: &Recorder) {
     if let Ok((views, now)) = keeper.operate(|desk, now| (desk.ledger.views(now), now)).await {
@@ -291,7 +304,12 @@ pub(crate) fn open_history(
     if let Some(moved) = history.moved() {
         say(format!("the history could not be read; it was moved to {} and begins anew", moved.display()));
     }
-    Ok(Recorder::start(history)?)
+    Ok(Recorder::start(history, keep(settings))?)
+}
+
+/// What history keeps by these settings.
+pub(crate) fn keep(_settings: &Settings) -> Keep {
+    Keep { age: Span::from_secs(90 * 86_400), bytes: 4 << 30, call_events: false }
 }
 
 async fn run(
@@ -338,11 +356,15 @@ async fn run(
     };
     let listening = tokio::spawn(server::serve(listener, Arc::clone(lanes), limits, handle, phases.clone(), drained));
     tokio::spawn(keep_shown(keeper.clone(), recorder.clone(), unseen));
+    tokio::spawn(watch_providers(operations.in_force.clone(), recorder.clone()));
+    let data = serde_json::json!({ "version": options.version, "listen": operations.about.listen });
+    recorder.happened(EventKind::Started, format!("almoner {} began", options.version), data);
     let controlling = tokio::spawn(control::serve(socket, Arc::clone(&operations), phases));
     let why = until_told(options, keeper, &operations, (&mut signals, &mut hangups), &mut told, say).await;
     let drain_max = operations.in_force.now().settings.drain_max;
     say(format!("{why}; running calls may finish within {drain_max}"));
     operations.gateway().stop();
+    recorder.happened(EventKind::Stopping, format!("almoner ends: {why}"), serde_json::json!({ "because": why }));
     phase.send_replace(Phase::Draining);
     tokio::select! {
         () = drain(all_drained, keeper, drain_max) => {}
@@ -381,7 +403,8 @@ pub(crate) async fn join(
     let activity = Activity::default();
     activity.note();
     let (keeper, in_force, reasons) = (keeper.clone(), Place::new(in_force), Reasons::default());
-    let operations = Operations { about, keeper, in_force, reloading, keyring, recorder, activity, reasons };
+    let history = Looker::new(settings.state_dir.clone());
+    let operations = Operations { about, keeper, in_force, reloading, keyring, recorder, history, activity, reasons };
     operations.note_start().await;
     Ok(operations)
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod budgets;
 pub(crate) mod config;
+pub(crate) mod decisions;
+pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod explain;
 pub(crate) mod holds;

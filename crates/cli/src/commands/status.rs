@@ -44,6 +44,10 @@ fn print(status: &Status) {
     }
     causes("spent beyond holds", &status.overrun_nano, show::dollars);
     causes("unbounded", &status.unbounded, |calls| counted(calls, "call"));
+    if status.history_lost > 0 {
+        let lost = counted(status.history_lost, "row");
+        show::line(format!("history lost {lost} that could not be written; budgets know nothing of it"));
+    }
     status.providers.iter().filter_map(health).for_each(show::line);
     status.paces.iter().filter_map(pace).for_each(show::line);
     let over = status.accounts.iter().filter(|account| account.over_because.is_some()).count() as u64;

@@ -13,6 +13,7 @@ mod full;
 mod hostile;
 mod keys;
 mod leaving;
+mod looking;
 mod passing;
 mod provider;
 mod raw;

@@ -1,0 +1,67 @@
+//! Looking into history, beside the threads that serve calls and without holding up the one that writes it.
+//!
+//! Few look at a time, and none for long: a question that reads too much is ended and says so.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use almoner_store::{HistoryReader, Interrupt, ReadError};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::operations::{No, no, no_but};
+
+/// How many may look at a time; others wait for them.
+const AT_ONCE_MAX: usize = 4;
+/// How long one look may take.
+const LOOK_MAX: Duration = Duration::from_secs(10);
+
+/// The way to look into history.
+pub(crate) struct Looker {
+    state_dir: PathBuf,
+    turns: Arc<Semaphore>,
+}
+
+/// Ends a look that nobody waits for any longer.
+struct Ender(oneshot::Receiver<Interrupt>);
+
+impl Drop for Ender {
+    fn drop(&mut self) {
+        if let Ok(interrupt) = self.0.try_recv() {
+            interrupt.interrupt();
+        }
+    }
+}
+
+impl Looker {
+    pub(crate) fn new(state_dir: PathBuf) -> Self {
+        Self { state_dir, turns: Arc::new(Semaphore::new(AT_ONCE_MAX)) }
+    }
+
+    /// Looks into history with a reader of its own.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut HistoryReader) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, No> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|error| no("fault", error))?;
+        let state_dir = self.state_dir.clone();
+        let (began, begun) = oneshot::channel();
+        let _ender = Ender(begun);
+        let looking = tokio::task::spawn_blocking(move || {
+            let mut reader = HistoryReader::open(&state_dir)?;
+            drop(began.send(reader.interrupt()));
+            let found = work(&mut reader);
+            // The turn is over when the look is, whoever has left before.
+            drop(turn);
+            found
+        });
+        match tokio::time::timeout(LOOK_MAX, looking).await {
+            Ok(found) => found.map_err(|error| no("fault", error))?.map_err(|error| no("history", error)),
+            Err(_) => Err(no_but(
+                "too_much",
+                format!("history was read for {} seconds without an end", LOOK_MAX.as_secs()),
+                "ask for a shorter time",
+            )),
+        }
+    }
+}
