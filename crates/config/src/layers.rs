@@ -12,7 +12,7 @@ use crate::tree::{Kind, Node};
 
 /// The settings that are one value, each with its default as a person would write it. The file has them under this
 /// name, the environment as `ALMONER_` and the name in capitals.
-pub(crate) const SCALARS: [(&str, &str); 18] = [
+pub(crate) const SCALARS: [(&str, &str); 19] = [
     ("listen", "127.0.0.1:4141"),
     // The folder for state of the platform: it depends on the home of who runs us.
     ("state", ""),
@@ -24,6 +24,7 @@ pub(crate) const SCALARS: [(&str, &str); 18] = [
     ("max_output", "32000"),
     ("default_output", "4096"),
     ("wait_max", "30s"),
+    ("retries", "5"),
     ("stream_idle_max", "60s"),
     ("provider_idle_max", "10m"),
     ("connect_max", "10s"),

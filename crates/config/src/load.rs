@@ -53,8 +53,10 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
     let require_key = require_key(&layers, listen, report);
     let hosts = scalar(&layers, "hosts", hosts, report);
     warn_of_strangers(hosts.as_ref(), require_key, report);
+    let retries = scalar(&layers, "retries", value::retries, report).map(|found| found.value);
     let around = Around {
         env: &env,
+        retries: retries.unwrap_or_default(),
         listen: listen.unwrap_or_else(usual_listen),
         folder: sources.folder().to_owned(),
         read_key: sources.read_key,

@@ -109,19 +109,34 @@ pub struct Provider {
     pub region_premium: Option<bool>,
     /// How much may go to it in a minute, as far as that is known.
     pub rates: Rates,
+    /// How often a call that it did not take is sent to it again.
+    pub retries: u32,
 }
 
 /// What stands around the providers and decides about them.
 pub(crate) struct Around<'a> {
     pub(crate) env: &'a Env,
     pub(crate) listen: std::net::SocketAddr,
+    /// What holds for every provider that says nothing else.
+    pub(crate) retries: u32,
     /// The folder of the configuration file: paths in it begin there.
     pub(crate) folder: PathBuf,
     pub(crate) read_key: fn(&Path) -> std::io::Result<KeyFile>,
 }
 
-const KEYS: [&str; 10] =
-    ["name", "dialects", "base_url", "key", "models", "free", "service_tier", "region_premium", "rpm", "tpm"];
+const KEYS: [&str; 11] = [
+    "name",
+    "dialects",
+    "base_url",
+    "key",
+    "models",
+    "free",
+    "service_tier",
+    "region_premium",
+    "retries",
+    "rpm",
+    "tpm",
+];
 
 /// The providers that are known without a file, where each is reached, and the variable that holds its key.
 const BUILT_IN: [(&str, &str, &str, &[DialectName]); 4] = [
@@ -180,6 +195,7 @@ fn built_in(
         service_tier: None,
         region_premium: None,
         rates: Rates::default(),
+        retries: around.retries,
     })
 }
 
@@ -216,6 +232,7 @@ fn provider(node: &Node, around: &Around<'_>, report: &mut Report) -> Option<Pro
     let tier = fields.get("service_tier").map(|node| report.take(value::choice(node, "service tier", &TIERS)));
     let tier = tier.map_or(Some(None), |tier| tier.map(Some));
     let rates = pace::rates(&fields, report);
+    let retries = fields.get("retries").map_or(Some(around.retries), |node| report.take(value::retries(node)));
     let (name, (key, from)) = (name?, key?);
     let shown = [
         ("base_url", url.clone()),
@@ -227,6 +244,7 @@ fn provider(node: &Node, around: &Around<'_>, report: &mut Report) -> Option<Pro
         ("region_premium", premium.map(|premium| premium.map_or("not known".to_owned(), |truth| truth.to_string()))),
         ("rpm", rates.map(|rates| pace::shown(rates.rpm))),
         ("tpm", rates.map(|rates| pace::shown(rates.tpm))),
+        ("retries", retries.map(|retries| retries.to_string())),
     ];
     for (key, shown) in shown {
         let origin = fields.get(key).map_or(Origin::Default, |node| Origin::File(report.texts.locate(&node.place)));
@@ -242,6 +260,7 @@ fn provider(node: &Node, around: &Around<'_>, report: &mut Report) -> Option<Pro
         service_tier: tier?,
         region_premium: premium?,
         rates: rates?,
+        retries: retries?,
     })
 }
 

@@ -46,6 +46,12 @@ pub(crate) fn count(range: RangeInclusive<u64>) -> impl Fn(&Node) -> Result<u64,
     }
 }
 
+/// How often something is tried again.
+pub(crate) fn retries(node: &Node) -> Result<u32, Fault> {
+    // The most is far from what a u32 holds.
+    count(0..=20)(node).map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 /// A price in dollars per million tokens: a number or a text, never a float.
 pub(crate) fn price(node: &Node) -> Result<PicoUsdPerToken, Fault> {
     let number = match &node.kind {

@@ -62,6 +62,7 @@ fn rehearsal() -> Provider<Way> {
         models: Box::new(|model| model == MODEL),
         free: false,
         pinned: Pinned::default(),
+        retries_max: 0,
         way: Way::Rehearsal,
     }
 }
@@ -91,6 +92,7 @@ fn configured(
             service_tier: provider.service_tier.map(tier),
             regional: provider.region_premium.or_else(|| is_regional(&provider.base_url)),
         },
+        retries_max: provider.retries,
         way,
     })
 }

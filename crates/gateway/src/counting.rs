@@ -10,6 +10,8 @@ use std::time::Duration;
 use almoner_policy::{Bound, Counted, bound_counted, encoding_for};
 use almoner_units::Span;
 use hyper::Request;
+use hyper::body::Bytes;
+use hyper::header::HeaderValue;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
@@ -25,6 +27,11 @@ use crate::stack::{Gateway, Understood, World};
 const COUNT_MAX: Duration = Duration::from_secs(2);
 /// The most bytes of a provider's count.
 const COUNT_BYTES_MAX: usize = 64 << 10;
+/// How long a count is remembered: a client whose call was refused may send it again and again, and each count is a
+/// request to the provider.
+const COUNT_KEPT: Span = Span::from_secs(600);
+/// How long it is remembered that there is none.
+const UNCOUNTED_KEPT: Span = Span::from_secs(10);
 /// How long it may take to count here: enough for a megabyte of prose, and an end to text that was made to be slow.
 const COUNT_HERE_MAX: Span = Span::from_ms(500);
 /// How many texts are counted here at once; each takes a processor.
@@ -97,6 +104,25 @@ async fn ask_provider<W: World>(gateway: &Gateway<W>, understood: &Understood) -
     *request.method_mut() = hyper::Method::POST;
     *request.uri_mut() = format!("{}{}", provider.base_url, fill(path, &understood.call.model)).parse().ok()?;
     *request.headers_mut() = http::onward(&understood.head.headers);
+    let betas: Vec<_> = request.headers().get_all("anthropic-beta").iter().map(HeaderValue::as_bytes).collect();
+    let print = gateway.remembered.prints.of((request.uri(), betas, request.body()));
+    if let Some(counted) = gateway.remembered.counted.of(print) {
+        return counted;
+    }
+    let counted = ask_for(gateway, understood, request, tokens).await;
+    let keeps = if counted.is_some() { COUNT_KEPT } else { UNCOUNTED_KEPT };
+    gateway.remembered.counted.put(print, counted, keeps);
+    counted
+}
+
+/// Sends for a count.
+async fn ask_for<W: World>(
+    gateway: &Gateway<W>,
+    understood: &Understood,
+    mut request: Request<Bytes>,
+    tokens: &str,
+) -> Option<u64> {
+    let provider = &gateway.providers[understood.provider];
     let dialect = understood.endpoint.dialect;
     if !authorise(request.headers_mut(), dialect, provider.credential.as_ref(), &understood.shown) {
         return None;

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 
-use crate::answer::{Answer, Told, UsageFilter, tell};
+use crate::answer::{Answer, Told, UsageFilter, tell, tell_in_vain};
 use crate::ask::{Going, Held};
 use crate::bill::{Asked, Bill, Tariff, bill};
 use crate::dialect::Asks;
@@ -31,6 +31,7 @@ use crate::port::{End, Fullness, Purse, Recorder, Upstream, UpstreamError};
 use crate::provider::authorise;
 use crate::relay::{ClientBody, Home, Leaving, Relay, UpstreamBody, collect, cut_told, framing};
 use crate::report::{Outcome, Report};
+use crate::retry::{Again, NotNow};
 use crate::stack::{BODY_LARGE, Gateway, Understood, World, whole};
 use crate::survivor::{Panicked, to_the_end};
 
@@ -183,12 +184,18 @@ impl<W: World> Running<W> {
         let (at, now) = (self.understood.provider, self.gateway.purse.now());
         match sent {
             Ok(answer) if answer.status().is_server_error() => {
-                self.gateway.health(at).failed(&format!("answered {}", answer.status().as_u16()), now);
+                let by = self.gateway.who_failed(&self.understood);
+                self.gateway.health(at).failed(&format!("answered {}", answer.status().as_u16()), Some(by), now);
             }
             Ok(_) => self.gateway.health(at).well(now),
             // Who was cut off on our side tells nothing.
             Err(Unanswered { setback: None, .. }) => {}
-            Err(Unanswered { answer, .. }) => self.gateway.health(at).failed(&plain(&answer.message()), now),
+            Err(Unanswered { answer, end, .. }) => {
+                // Whom nothing was sent to, no request has provoked.
+                let was_sent = !matches!(end, End::Released(_));
+                let by = was_sent.then(|| self.gateway.who_failed(&self.understood));
+                self.gateway.health(at).failed(&plain(&answer.message()), by, now);
+            }
         }
     }
 
@@ -198,16 +205,40 @@ impl<W: World> Running<W> {
         self.account.outcome.status = answer.status(dialect).as_u16();
         let note = answer.message();
         let response = whole(answer.respond(dialect, Some(id)));
-        let stop = self.stop(setback, plain(&note), response);
-        self.account.close(Bill { end, cost: None, note }, None);
-        stop
+        // Who is known to be down is not waited for.
+        let is_down = || self.gateway.health(self.understood.provider).down_since().is_some();
+        let not_now = (matches!(answer, Answer::Unreachable(_)) && !is_down()).then(NotNow::default);
+        let why = plain(&note);
+        self.stop(setback, why, response, not_now, Bill { end, cost: None, note })
     }
 
     /// The end of this stop, which is the end of the call where there is no setback.
-    fn stop(&mut self, setback: Option<Setback>, why: String, response: Response<ClientBody>) -> Stop {
-        let Some(setback) = setback else { return Stop::Answered(response) };
-        let trouble = Trouble::of_provider(self.account.report.id, setback, why, response);
-        self.account.outcome.goes_on = self.understood.hop.as_ref().is_some_and(|hop| hop.goes_on(&trouble));
+    fn stop(
+        mut self: Box<Self>,
+        setback: Option<Setback>,
+        why: String,
+        mut response: Response<ClientBody>,
+        not_now: Option<NotNow>,
+        bill: Bill,
+    ) -> Stop {
+        let Some(setback) = setback else {
+            self.account.close(bill, None);
+            return Stop::Answered(response);
+        };
+        let again = not_now.map_or(Again::No, |not_now| self.gateway.when_again(&self.understood, not_now));
+        if again == Again::InVain {
+            tell_in_vain(response.headers_mut());
+        }
+        let mut trouble = Trouble::of_provider(self.account.report.id, setback, why, response);
+        let leads_on = self.understood.hop.as_ref().is_some_and(|hop| hop.goes_on(&trouble));
+        let is_over = again == Again::No || again == Again::InVain;
+        self.account.outcome.goes_on = leads_on || !is_over;
+        self.account.close(bill, None);
+        trouble.again = again;
+        // Who is on a journey has kept what came.
+        if !is_over && self.understood.hop.is_none() {
+            trouble.came = Some(Box::new(self.understood.back()));
+        }
         Stop::Setback(Box::new(trouble))
     }
 
@@ -215,26 +246,48 @@ impl<W: World> Running<W> {
     async fn refused_upstream(mut self: Box<Self>, answer: Response<UpstreamBody>) -> Stop {
         let (parts, body) = answer.into_parts();
         let status = parts.status;
-        let body = collect(body, ERROR_BYTES_MAX, self.gateway.settings.patience).await.unwrap_or_default();
-        let end = if is_unbilled(status, &body, self.understood.endpoint.dialect.tongue().own_error) {
+        let read = collect(body, ERROR_BYTES_MAX, self.gateway.settings.patience).await;
+        let said = read.as_ref().map(|body| serde_json::from_slice(body).unwrap_or_default()).unwrap_or_default();
+        let is_unbilled = is_unbilled(status, &said, self.understood.endpoint.dialect.tongue().own_error);
+        let end = if is_unbilled {
             End::Released(ReleaseReason::RefusedUpstream { status: status.as_u16() })
         } else {
             End::Assumed(format!("status {status} from something between us and the provider"))
         };
+        let now = self.gateway.purse.now();
+        let not_now = is_unbilled.then(|| NotNow::of(status, &parts.headers, &said, now)).flatten();
         self.account.outcome.status = status.as_u16();
-        let mut response = Response::new(full_body(body));
-        *response.status_mut() = status;
-        *response.headers_mut() = self.headers(&parts.headers);
-        response.headers_mut().remove(header::CONTENT_LENGTH);
+        let response = self.refusal(&parts, read);
         let setback = match status.as_u16() {
             429 => Some(Setback::RateLimited),
             500.. => Some(Setback::ProviderDown),
             _ => None,
         };
         let provider = &self.gateway.providers[self.understood.provider].name;
-        let stop = self.stop(setback, format!("`{provider}` answered {}", status.as_u16()), response);
-        self.account.close(Bill { end, cost: None, note: format!("the provider answered {status}") }, None);
-        stop
+        let why = format!("`{provider}` answered {}", status.as_u16());
+        let bill = Bill { end, cost: None, note: format!("the provider answered {status}") };
+        self.stop(setback, why, response, not_now, bill)
+    }
+
+    /// A provider's refusal for the client, as it came; where it could not be read, in our words under its status.
+    fn refusal(&self, parts: &hyper::http::response::Parts, read: Result<Bytes, String>) -> Response<ClientBody> {
+        let (mut response, headers) = match read {
+            Ok(body) => (Response::new(full_body(body)), self.headers(&parts.headers)),
+            Err(why) => {
+                let status = parts.status.as_u16();
+                let answer =
+                    Answer::Unread(format!("the provider answered {status}, and its error could not be read: {why}"));
+                let response = answer.respond(self.understood.endpoint.dialect, Some(self.account.report.id));
+                let mut headers = self.headers(&parts.headers);
+                headers.remove(header::CONTENT_ENCODING);
+                headers.extend(response.headers().clone());
+                (whole(response), headers)
+            }
+        };
+        *response.status_mut() = parts.status;
+        *response.headers_mut() = headers;
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        response
     }
 
     /// Ends a call that the provider sent elsewhere. Nobody follows, the client neither: there it would be asked for
@@ -387,8 +440,7 @@ struct Unanswered {
 
 /// Whether the provider bills nothing for an answer with this status: it is its own refusal, or one of a request that
 /// never reached a model. One that tells usage bills it, whatever else it says.
-fn is_unbilled(status: StatusCode, body: &[u8], own_error: &[&str]) -> bool {
-    let body = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+fn is_unbilled(status: StatusCode, body: &serde_json::Value, own_error: &[&str]) -> bool {
     let own = own_error.iter().any(|message| body.pointer(message).is_some_and(serde_json::Value::is_string));
     let is_refused = status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT && status.as_u16() != 499;
     body.pointer("/usage").is_none_or(serde_json::Value::is_null) && (own || is_refused)

@@ -2,7 +2,8 @@
 //!
 //! Each stop is a call of its own to the ledger, with its own id and hold, on the model that really runs there. The
 //! next stop begins when the one before has ended, and only while no byte of an answer has gone to the client. Where
-//! every stop fails, the client gets the answer of the first, as it would without a route.
+//! every stop fails, the client gets the answer of the first, as it would without a route; where that was worth another
+//! try, the answer of its last try. A call without a route begins straight, and comes here when it is tried again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use almoner_policy::{Route, Setback, Target, Trail, When};
 use almoner_units::{BudgetName, CallId, Labels, Level, Priority, Span};
 use hyper::Response;
 
-use crate::answer::{Answer, tell_route};
+use crate::answer::{Answer, tell_attempts, tell_in_vain, tell_route};
 use crate::ask::ask;
 use crate::dialect::{self, Asks};
 use crate::labels::{Said, labels};
@@ -20,6 +21,7 @@ use crate::provider::Shown;
 use crate::reject::{Of, Rejection, reject};
 use crate::relay::ClientBody;
 use crate::report::StopNote;
+use crate::retry::{Again, Tries};
 use crate::stack::{Came, Gateway, Understood, World};
 use crate::stays::{self, Stay, Stays};
 
@@ -71,6 +73,10 @@ pub(crate) struct Trouble {
     pub(crate) budget: Option<BudgetName>,
     /// What the client gets where nothing leads on.
     pub(crate) ending: Option<Ending>,
+    /// Whether it is worth another try at the same stop.
+    pub(crate) again: Again,
+    /// What came, of a call that is worth another try and took no route.
+    pub(crate) came: Option<Box<Came>>,
 }
 
 /// The last word of a call that went nowhere.
@@ -100,23 +106,26 @@ impl Trouble {
             call: Some(call),
             budget: refusal.map(|refusal| refusal.account.budget.clone()),
             ending: Some(Ending::Response(response)),
+            again: Again::No,
+            came: None,
         }
     }
 
     /// That of a call that would have gone.
     pub(crate) fn of_level(call: CallId, level: Level) -> Self {
         let why = format!("a budget is at level {level}");
-        Self { setback: Setback::Level(level), why, call: Some(call), budget: None, ending: None }
+        Self { setback: Setback::Level(level), call: Some(call), ..Self::unfit(why, None) }
     }
 
     /// That of a call that a provider did not answer, or not well.
     pub(crate) fn of_provider(call: CallId, setback: Setback, why: String, response: Response<ClientBody>) -> Self {
-        Self { setback, why, call: Some(call), budget: None, ending: Some(Ending::Response(response)) }
+        Self { setback, call: Some(call), ending: Some(Ending::Response(response)), ..Self::unfit(why, None) }
     }
 
     /// That of a target that cannot take the call.
     fn unfit(why: String, rejection: Option<Box<Rejection>>) -> Self {
-        Self { setback: Setback::Unfit, why, call: None, budget: None, ending: rejection.map(Ending::Rejection) }
+        let ending = rejection.map(Ending::Rejection);
+        Self { setback: Setback::Unfit, why, call: None, budget: None, ending, again: Again::No, came: None }
     }
 }
 
@@ -205,17 +214,28 @@ async fn along<W: World>(
     home: Result<usize, Answer>,
 ) -> Response<ClientBody> {
     let endpoint = came.endpoint;
-    let mut journey = match Journey::begin(Arc::clone(&gateway), *came, home) {
+    match Journey::begin(Arc::clone(&gateway), *came, home) {
+        Ok(journey) => journey.go().await,
+        Err(rejection) => reject(&gateway, endpoint, *rejection),
+    }
+}
+
+/// Takes a call on that was tried once, and is worth another try at the only place where it can go.
+async fn once_more<W: World>(
+    gateway: Arc<Gateway<W>>,
+    came: Came,
+    home: usize,
+    trouble: Trouble,
+) -> Response<ClientBody> {
+    let endpoint = came.endpoint;
+    let mut journey = match Journey::begin(Arc::clone(&gateway), came, Ok(home)) {
         Ok(journey) => journey,
         Err(rejection) => return reject(&gateway, endpoint, *rejection),
     };
-    while let Some(point) = journey.next() {
-        match journey.stop_at(&point).await {
-            Stop::Answered(response) => return journey.arrive(&point, response),
-            Stop::Setback(trouble) => journey.note(&point, *trouble),
-        }
+    if let Some(point) = journey.next() {
+        journey.note(&point, trouble);
     }
-    journey.give_up()
+    journey.go().await
 }
 
 /// Takes a call to the only place where it can go.
@@ -226,14 +246,17 @@ async fn straight<W: World>(
 ) -> Response<ClientBody> {
     let endpoint = came.endpoint;
     let aimed = match home {
-        Ok(provider) => gateway.aim(*came, provider, None),
+        Ok(provider) => gateway.aim(*came, provider, None).map(|understood| (provider, understood)),
         Err(answer) => Err(Box::new(Rejection { answer, of: Of::Key(came.who.key.labels.clone()) })),
     };
     match aimed {
         Err(rejection) => reject(&gateway, endpoint, *rejection),
-        Ok(understood) => match ask(Arc::clone(&gateway), understood).await {
+        Ok((home, understood)) => match ask(Arc::clone(&gateway), understood).await {
             Stop::Answered(response) => response,
-            Stop::Setback(trouble) => end(&gateway, endpoint, trouble.ending),
+            Stop::Setback(mut trouble) => match trouble.came.take() {
+                Some(came) => Box::pin(once_more(gateway, *came, home, *trouble)).await,
+                None => end(&gateway, endpoint, trouble.ending),
+            },
         },
     }
 }
@@ -273,8 +296,16 @@ struct Journey<W: World> {
     last: Option<Left>,
     /// The route of a budget that refused it.
     detour: Option<Arc<Route>>,
-    /// The answer of its first stop.
+    /// The last answer of its first stop.
     ending: Option<Ending>,
+    /// Which stop that was.
+    ending_of: Option<Point>,
+    /// The stops that are worth another try, each after its wait, in the order in which they were tried.
+    again: Vec<(Point, Span)>,
+    /// How often it was tried again.
+    tries: Tries,
+    /// Whether that was as often as makes sense.
+    in_vain: bool,
     /// Where it could have gone, but for the level of a budget or a provider that is down.
     passed_by: Option<Point>,
     /// Its session with this model, by which it may stay where it was.
@@ -301,6 +332,19 @@ struct Point {
     target: usize,
     /// Whether it goes whatever the level of its budgets and the health of the provider, because there is nowhere else.
     anyhow: bool,
+    /// Whether it was there before.
+    again: bool,
+}
+
+impl Point {
+    const fn new(leg: usize, target: usize) -> Self {
+        Self { leg, target, anyhow: false, again: false }
+    }
+
+    /// Whether these are the same stop.
+    const fn is_at(&self, other: &Self) -> bool {
+        self.leg == other.leg && self.target == other.target
+    }
 }
 
 /// A stop that a call has left.
@@ -335,6 +379,10 @@ impl<W: World> Journey<W> {
             ending: lost.map(|answer| {
                 Ending::Rejection(Box::new(Rejection { answer, of: Of::Key(came.who.key.labels.clone()) }))
             }),
+            ending_of: None,
+            again: Vec::new(),
+            tries: Tries::default(),
+            in_vain: false,
             passed_by: None,
             session,
             stay: None,
@@ -386,6 +434,35 @@ impl<W: World> Journey<W> {
         self.legs.push(Leg { route: Some(Arc::clone(route)), targets, trail });
     }
 
+    /// Goes to where it is answered, or to the end of its way.
+    async fn go(mut self) -> Response<ClientBody> {
+        while let Some(point) = self.onward().await {
+            match self.stop_at(&point).await {
+                Stop::Answered(response) => return self.arrive(&point, response),
+                Stop::Setback(trouble) => self.note(&point, *trouble),
+            }
+        }
+        self.give_up()
+    }
+
+    /// Where to go next; where nothing leads on, back to the first stop that is worth another try, after its wait.
+    async fn onward(&mut self) -> Option<Point> {
+        if let Some(point) = self.next() {
+            return Some(point);
+        }
+        let left = self.gateway.settings.wait_max.ms().saturating_sub(self.tries.waited.ms());
+        let fits = |(_, wait): &(Point, Span)| wait.ms() <= left;
+        let (point, wait) = self.again.iter().position(fits).map(|at| self.again.remove(at))?;
+        if !self.gateway.pause(wait).await {
+            return None;
+        }
+        self.tries.count(wait);
+        if let Some(left) = &mut self.last {
+            left.why.push_str(&format!("; it was tried again after {wait}"));
+        }
+        Some(Point { again: true, ..point })
+    }
+
     /// Where to go next: along the route, by the detour of the budget that refused, or back to what it has passed by.
     fn next(&mut self) -> Option<Point> {
         if self.stops >= STOPS_MAX {
@@ -395,7 +472,7 @@ impl<W: World> Journey<W> {
             let at = self.legs.len().checked_sub(1)?;
             let leg = &mut self.legs[at];
             if let Some(target) = leg.trail.advance(&leg.targets, &self.met) {
-                return Some(Point { leg: at, target, anyhow: false });
+                return Some(Point::new(at, target));
             }
             match self.detour.take() {
                 Some(route) => self.enter(&route),
@@ -427,8 +504,10 @@ impl<W: World> Journey<W> {
         }
         let hop = Box::new(self.hop(point, provider));
         match self.gateway.aim(came, provider, Some(hop)) {
-            Ok(understood) => {
-                self.stops += 1;
+            Ok(mut understood) => {
+                // What is tried again has a bound of its own.
+                self.stops += usize::from(!point.again);
+                understood.tries = self.tries;
                 let stop = ask(Arc::clone(&self.gateway), understood).await;
                 self.give_back(provider, &stop);
                 stop
@@ -565,14 +644,28 @@ impl<W: World> Journey<W> {
             self.detour = self.gateway.roads.detours.get(budget).cloned();
         }
         self.met.push(trouble.setback);
-        self.ending = self.ending.take().or(trouble.ending);
+        if self.ending.is_none() || self.ending_of.as_ref().is_some_and(|first| first.is_at(point)) {
+            self.ending = trouble.ending.or(self.ending.take());
+            self.ending_of = Some(point.clone());
+        }
+        self.again.retain(|(known, _)| !known.is_at(point));
+        match trouble.again {
+            Again::In { wait, print } => {
+                self.tries.print.get_or_insert(print);
+                self.again.push((point.clone(), wait));
+            }
+            // However many stops there are, all its tries have one bound.
+            Again::InVain => (self.in_vain, self.again) = (true, Vec::new()),
+            Again::No => {}
+        }
         self.tell_from(&place);
         self.last = Some(Left { place, call: trouble.call, why: trouble.why });
     }
 
     /// Keeps in words how it came to a place.
     fn tell_from(&mut self, place: &str) {
-        if let Some(left) = &self.last {
+        // Who was tried again where it was is told of by the number of its tries.
+        if let Some(left) = self.last.as_ref().filter(|left| left.place != place) {
             self.told.push(format!("{} to {place}; because {}", left.place, left.why));
         }
     }
@@ -593,6 +686,7 @@ impl<W: World> Journey<W> {
         self.keep_stay(point);
         let route = self.legs[point.leg].route.as_ref().map(|route| route.name.as_str());
         tell_route(response.headers_mut(), route, &self.told);
+        tell_attempts(response.headers_mut(), self.tries.retries);
         response
     }
 
@@ -600,7 +694,7 @@ impl<W: World> Journey<W> {
     fn keep_stay(&self, point: &Point) {
         let (Some(session), None) = (&self.session, &self.stay) else { return };
         let stays = &self.gateway.roads.stays;
-        let is_first = self.first.as_ref().is_none_or(|first| (first.leg, first.target) == (point.leg, point.target));
+        let is_first = self.first.as_ref().is_none_or(|first| first.is_at(point));
         let route = self.legs[point.leg].route.as_ref().filter(|_| !is_first);
         // Why the money was gone matters longest: the stop may be free of what refused the first.
         let refused = self.met.iter().find(|setback| matches!(setback, Setback::Exhausted(_)));
@@ -626,6 +720,10 @@ impl<W: World> Journey<W> {
         let mut response = end(&self.gateway, self.came.endpoint, self.ending);
         let route = self.legs.iter().rev().find_map(|leg| leg.route.as_ref()).map(|route| route.name.as_str());
         tell_route(response.headers_mut(), route, &self.told);
+        tell_attempts(response.headers_mut(), self.tries.retries);
+        if self.in_vain {
+            tell_in_vain(response.headers_mut());
+        }
         response
     }
 }

@@ -18,6 +18,7 @@ mod http;
 mod inbox;
 mod journey;
 mod labels;
+mod memory;
 mod models;
 mod names;
 mod pacing;
@@ -27,12 +28,13 @@ mod provider;
 mod reject;
 mod relay;
 mod report;
+mod retry;
 pub mod route;
 mod settings;
 mod stack;
 mod stays;
 mod survivor;
-#[allow(dead_code, reason = "the retries and the pace are yet to read it")]
+#[allow(dead_code, reason = "the pace is yet to read all of it")]
 mod told_limits;
 mod who;
 

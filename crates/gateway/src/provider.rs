@@ -22,6 +22,8 @@ pub struct Provider<U: Upstream> {
     pub free: bool,
     /// What is known of the account behind the credential.
     pub pinned: Pinned,
+    /// How often a call is sent to it again that it did not take, before its client is told.
+    pub retries_max: u32,
     /// The way to it.
     pub way: U,
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use almoner_policy::pace::PaceRule;
 use almoner_policy::{ACCOUNTS_MAX, Health, ModelPattern, Overheads, Price, PriceBook};
-use almoner_units::{AccountKey, Budget, BudgetName, LabelValue, Labels, Meter, Priority, Timestamp};
+use almoner_units::{AccountKey, Budget, BudgetName, LabelValue, Labels, Meter, Priority, Span, Timestamp};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 use crate::answer::Answer;
@@ -25,6 +25,7 @@ use crate::http;
 use crate::inbox::{Inbox, Unreceived};
 use crate::journey::{self, Hop, Roads};
 use crate::labels::{Said, labels};
+use crate::memory::Remembered;
 use crate::models;
 use crate::names::Names;
 use crate::pacing::Pacing;
@@ -34,6 +35,7 @@ use crate::provider::{Provider, Shown};
 use crate::reject::{Kept, Of, Rejection, reject, turn_away};
 use crate::relay::ClientBody;
 use crate::report::{Report, Verdict};
+use crate::retry::Tries;
 use crate::route::{Local, PathKey, Route, split_key};
 use crate::settings::GatewaySettings;
 use crate::who::{Who, who};
@@ -65,6 +67,8 @@ pub struct Gateway<W: World> {
     pub(crate) book: PriceBook,
     budgets: RwLock<Arc<Vec<Budget>>>,
     stopping: Arc<AtomicBool>,
+    /// Wakes whoever waits for another try when the server is told to stop.
+    stopped: Arc<Notify>,
     pub(crate) drains: Arc<Semaphore>,
     pub(crate) clamps: Arc<Clamps>,
     pub(crate) counting: Counting,
@@ -77,6 +81,7 @@ pub struct Gateway<W: World> {
     pub(crate) pacing: Arc<Pacing>,
     /// Which calls go at which pace.
     pub(crate) paces: Vec<PaceRule>,
+    pub(crate) remembered: Arc<Remembered>,
     /// How each provider is, in their order.
     healths: Vec<Arc<Mutex<Health>>>,
 }
@@ -111,12 +116,22 @@ pub(crate) struct Understood {
     pub(crate) is_bounded: bool,
     /// Whether a budget that refuses counts it in dollars.
     is_priced: bool,
-    /// Where it can go on to, of a call that takes a route.
+    /// Where it can go on to, of a call that takes a route or is tried again.
     pub(crate) hop: Option<Box<Hop>>,
+    /// How often it was tried again before.
+    pub(crate) tries: Tries,
 }
 
 /// What is told of the tools that a call had to do without.
 const LEFT_OUT: &str = "tools.web_search";
+
+impl Understood {
+    /// What came, as it was before it was known where it goes.
+    pub(crate) fn back(self) -> Came {
+        let Self { endpoint, call, body, head, shown, key, .. } = self;
+        Came { endpoint, call, body, head, who: Who { key, shown } }
+    }
+}
 
 impl<W: World> Gateway<W> {
     /// A gateway with no budgets yet.
@@ -145,6 +160,7 @@ impl<W: World> Gateway<W> {
             book,
             budgets: RwLock::default(),
             stopping: Arc::default(),
+            stopped: Arc::default(),
             drains: Arc::new(Semaphore::new(DRAINS_MAX)),
             clamps: Arc::default(),
             counting: Counting::default(),
@@ -152,6 +168,7 @@ impl<W: World> Gateway<W> {
             kept: Arc::default(),
             roads: Roads::default(),
             paces: Vec::new(),
+            remembered: Arc::default(),
         }
     }
 
@@ -172,11 +189,13 @@ impl<W: World> Gateway<W> {
         Self {
             healths: self.providers.iter().map(known).collect(),
             stopping: Arc::clone(&old.stopping),
+            stopped: Arc::clone(&old.stopped),
             drains: Arc::clone(&old.drains),
             clamps: Arc::clone(&old.clamps),
             counting: old.counting.clone(),
             overheads: Arc::clone(&old.overheads),
             kept: Arc::clone(&old.kept),
+            remembered: Arc::clone(&old.remembered),
             // Where the room has another size, the bodies of calls that run stay in the old one.
             inbox: if self.inbox.size() == old.inbox.size() { Arc::clone(&old.inbox) } else { self.inbox },
             reading: Arc::clone(&old.reading),
@@ -211,13 +230,26 @@ impl<W: World> Gateway<W> {
 
     /// From now on whoever calls is told to come again; the calls that run go on to their end.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        self.stopping.store(true, Ordering::SeqCst);
+        self.stopped.notify_waiters();
     }
 
     /// Whether only those calls go on that run.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Waits so long, or until the server is told to stop; whether it was not.
+    pub(crate) async fn pause(&self, wait: Span) -> bool {
+        let stopped = self.stopped.notified();
+        tokio::pin!(stopped);
+        // From here on no word is missed.
+        stopped.as_mut().enable();
+        if self.is_stopping() {
+            return false;
+        }
+        timeout(Duration::from_millis(wait.ms()), stopped).await.is_err()
     }
 
     /// The budgets in force for every call.
@@ -333,6 +365,7 @@ impl<W: World> Gateway<W> {
             is_bounded,
             is_priced,
             hop,
+            tries: Tries::default(),
         });
         let unpriced = unpriced.map(|unknown| Answer::Policy { code: "price_missing", message: unknown.to_string() });
         match forbidden.or(unpriced).map_or_else(|| self.check_policy(&understood), Err) {

@@ -23,6 +23,8 @@ const SLOT_MS: u64 = 10_000;
 pub struct Health {
     state: State,
     in_a_row: u32,
+    /// Whose call failed last.
+    failed_last: Option<u64>,
     slots: [Slot; SLOTS],
     last: Option<(Timestamp, String)>,
 }
@@ -74,11 +76,17 @@ impl Health {
         }
     }
 
-    /// It did not answer, or failed, for this reason.
-    pub fn failed(&mut self, why: &str, now: Timestamp) {
+    /// It did not answer, or failed, for this reason. `by` is whose call that was, where the call may have been the
+    /// cause: one that fails again and again counts once, so that nobody alone brings a provider down for all others.
+    pub fn failed(&mut self, why: &str, by: Option<u64>, now: Timestamp) {
+        self.last = Some((now, why.chars().take(200).collect()));
+        let is_same = by.is_some() && self.failed_last == by;
+        self.failed_last = by.or(self.failed_last);
+        if is_same && matches!(self.state, State::Up) {
+            return;
+        }
         self.count(now, 1);
         self.in_a_row = self.in_a_row.saturating_add(1);
-        self.last = Some((now, why.chars().take(200).collect()));
         self.state = match self.state {
             State::Up if self.is_ill(now) => State::Down { since: now, tries: 0, again_at: now.after(wait(0)) },
             State::Tried { since, tries, .. } => {
@@ -138,17 +146,25 @@ mod tests {
 
     const BEGIN: Timestamp = Timestamp::from_ms(1_795_500_000_000);
 
-    /// `SECONDS EVENT [ANSWER]` a line: `well`, `failed`, `back`, or `claim` with `yes` or `no`, then `up` or `down`.
+    /// `SECONDS EVENT [ANSWER]` a line: `well`, `failed` by another call each time, `provoked` by the same,
+    /// `unreachable` for any, `back`, or `claim` with `yes` or `no`; then `up` or `down`.
     #[track_caller]
     fn check(script: &str) {
         let mut health = Health::default();
+        let mut others = 0;
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let words: Vec<&str> = line.split_whitespace().collect();
             let now = BEGIN.after(Span::from_ms(words[0].parse::<u64>().unwrap() * 1000));
             let mut rest = &words[2..];
             match words[1] {
                 "well" => health.well(now),
-                "failed" => health.failed("refused", now),
+                "failed" => {
+                    // Another's call each time.
+                    others += 1;
+                    health.failed("refused", Some(others), now);
+                }
+                "unreachable" => health.failed("refused", None, now),
+                "provoked" => health.failed("answered 500", Some(0), now),
                 "back" => health.give_back(now),
                 "claim" => {
                     assert_eq!(if health.claim(now) { "yes" } else { "no" }, rest[0], "{line}");
@@ -167,6 +183,16 @@ mod tests {
         check(
             "0 failed up\n 0 failed up\n 0 well up\n 0 failed up\n 0 failed up\n 0 failed down\n 0 claim no\n 0 well up",
         );
+    }
+
+    #[test]
+    fn nobody_alone_brings_it_down() {
+        let many = "0 provoked up\n".repeat(50);
+        check(&format!("{many} 0 well\n {many} 0 failed up\n 0 provoked up\n 0 failed down"));
+        check("0 provoked\n 0 failed\n 0 provoked down");
+        check("0 unreachable up\n 0 unreachable up\n 0 unreachable down");
+        // A try in vain is one, whoever made it.
+        check("0 provoked\n 0 failed\n 0 provoked down\n 1 claim yes\n 1 provoked down\n 2 claim no\n 3 claim yes");
     }
 
     #[test]
@@ -218,7 +244,7 @@ mod tests {
     #[test]
     fn the_last_failure_is_told() {
         let mut health = Health::default();
-        health.failed("refused", BEGIN);
+        health.failed("refused", None, BEGIN);
         health.well(BEGIN);
         assert_eq!(health.last_failure(), Some((BEGIN, "refused")));
     }

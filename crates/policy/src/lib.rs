@@ -4,6 +4,7 @@
 //! is part of the program. Unknown is never 0: a model without a price has none, and what cannot be bounded is refused
 //! by name or listed by name.
 
+mod backoff;
 mod bound;
 mod cost;
 mod defaults;
@@ -17,6 +18,7 @@ mod route;
 mod tokens;
 mod touch;
 
+pub use backoff::{Backoff, GiveUp};
 pub use bound::{
     Bound, BoundSettings, Counted, Overheads, ServerTool, Shape, Unboundable, bound, bound_counted, text_bytes_nfkc,
 };

@@ -53,6 +53,8 @@ impl World {
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.dir.path());
         command.current_dir(self.dir.path());
         command.env("ALMONER_LISTEN", "127.0.0.1:0").env("ALMONER_STATE", self.state());
+        // No test waits for a provider that fails on purpose.
+        command.env("ALMONER_RETRIES", "0");
         command.args(args).stdin(Stdio::null());
         command
     }

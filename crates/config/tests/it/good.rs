@@ -30,6 +30,7 @@ fn a_file_that_says_nothing_leaves_everything_as_it_is() {
         assert_eq!((settings.max_output, settings.default_output), (32_000, 4_096));
         assert!(!settings.strict);
         assert_eq!(settings.wait_max, Span::from_secs(30));
+        assert!(settings.providers.iter().all(|provider| provider.retries == 5));
         assert_eq!(settings.stream_idle_max, Span::from_secs(60));
         assert_eq!(settings.provider_idle_max, Span::from_secs(600));
         assert_eq!(settings.connect_max, Span::from_secs(10));
@@ -130,6 +131,7 @@ fn the_usual_output_is_never_above_the_most() {
 #[test]
 fn every_key_of_a_provider_is_read() {
     let text = r#"
+        retries = 3
         [[provider]]
         name = "a"
         dialects = ["anthropic", "openai-chat", "openai-responses", "gemini", "ollama"]
@@ -139,6 +141,7 @@ fn every_key_of_a_provider_is_read() {
         free = true
         service_tier = "default"
         region_premium = false
+        retries = 0
         [[provider]]
         name = "b"
         dialects = ["gemini"]
@@ -153,6 +156,7 @@ fn every_key_of_a_provider_is_read() {
     assert_eq!(a.dialects, DialectName::ALL);
     assert_eq!((a.service_tier, a.region_premium), (Some(DefaultTier::Standard), Some(false)));
     assert_eq!((b.service_tier, b.region_premium), (None, None));
+    assert_eq!((a.retries, b.retries), (0, 3));
     assert!(a.models[0].matches("qwen3:8b") && a.models[1].matches("exact"));
     let secret = |key: &Credential| match key {
         Credential::Secret(secret) => secret.expose().to_owned(),

@@ -15,7 +15,7 @@ mod usage_filter;
 
 pub use cut::{StreamSoFar, cut};
 pub use tell::{Told, tell};
-pub(crate) use tell::{tell_route, warn};
+pub(crate) use tell::{tell_attempts, tell_in_vain, tell_route, warn};
 pub use usage_filter::UsageFilter;
 
 use almoner_ledger::Refusal;
@@ -103,6 +103,8 @@ pub enum Answer {
     },
     /// The provider sent the call elsewhere, where nothing here follows it.
     Elsewhere(String),
+    /// The provider refused the call, in an error that could not be read to its end.
+    Unread(String),
     /// The provider could not be reached.
     Unreachable(String),
     /// The provider did not answer in time.
@@ -158,7 +160,7 @@ impl Answer {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::LedgerClosed { .. } | Self::Stopping { .. } | Self::Crowded { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Elsewhere(_) | Self::Unreachable(_) => StatusCode::BAD_GATEWAY,
+            Self::Elsewhere(_) | Self::Unread(_) | Self::Unreachable(_) => StatusCode::BAD_GATEWAY,
             Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Fault(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -185,6 +187,7 @@ impl Answer {
             Self::Stopping { .. } => "stopping",
             Self::Crowded { .. } => "crowded",
             Self::Elsewhere(_) => "elsewhere",
+            Self::Unread(_) => "unread",
             Self::Unreachable(_) => "unreachable",
             Self::TimedOut(_) => "timed_out",
             Self::Fault(_) => "fault",
@@ -225,6 +228,7 @@ impl Answer {
             Self::Elsewhere(why) => {
                 format!("{why}, which is not followed; set the `base_url` in the config to where it really is")
             }
+            Self::Unread(why) => why.clone(),
             Self::Unreachable(why) => format!("the provider could not be reached: {why}; nothing was spent"),
             Self::TimedOut(why) => {
                 format!("the provider did not answer: {why}; what it may have cost stays charged until it is known")
@@ -284,7 +288,7 @@ impl Answer {
 
     const fn fault(&self) -> Fault {
         match self {
-            Self::Elsewhere(_) | Self::Unreachable(_) | Self::TimedOut(_) => Fault::Provider,
+            Self::Elsewhere(_) | Self::Unread(_) | Self::Unreachable(_) | Self::TimedOut(_) => Fault::Provider,
             Self::LedgerClosed { .. } | Self::Stopping { .. } | Self::Crowded { .. } | Self::Fault(_) => Fault::Almoner,
             _ => Fault::Client,
         }

@@ -18,6 +18,7 @@ const DROPPED: HeaderName = HeaderName::from_static("x-almoner-dropped");
 const WARNING: HeaderName = HeaderName::from_static("x-almoner-warning");
 const ROUTE: HeaderName = HeaderName::from_static("x-almoner-route");
 const REROUTED: HeaderName = HeaderName::from_static("x-almoner-rerouted");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-almoner-attempts");
 const CODE: HeaderName = HeaderName::from_static("x-almoner-code");
 const RESETS: HeaderName = HeaderName::from_static("x-almoner-resets-at");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -79,6 +80,18 @@ pub(crate) fn tell_route(headers: &mut HeaderMap, route: Option<&str>, stops: &[
     for stop in stops {
         headers.append(REROUTED, safe(stop));
     }
+}
+
+/// Tells how often the call was sent, where it was tried again.
+pub(crate) fn tell_attempts(headers: &mut HeaderMap, retries: u32) {
+    if retries > 0 {
+        headers.insert(ATTEMPTS, retries.saturating_add(1).into());
+    }
+}
+
+/// Tells the client that it need not try what was tried here in vain.
+pub(crate) fn tell_in_vain(headers: &mut HeaderMap) {
+    headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
 }
 
 /// Tells why there is no provider's answer.

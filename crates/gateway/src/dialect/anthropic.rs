@@ -66,6 +66,7 @@ const fn kind(answer: &Answer) -> &'static str {
         | Answer::Stopping { .. }
         | Answer::Crowded { .. }
         | Answer::Elsewhere(_)
+        | Answer::Unread(_)
         | Answer::Unreachable(_)
         | Answer::Fault(_) => "api_error",
     }

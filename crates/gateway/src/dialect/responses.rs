@@ -87,6 +87,7 @@ const fn kind(answer: &Answer) -> (&'static str, &'static str) {
         | Answer::Stopping { .. }
         | Answer::Crowded { .. }
         | Answer::Elsewhere(_)
+        | Answer::Unread(_)
         | Answer::Unreachable(_)
         | Answer::TimedOut(_)
         | Answer::Fault(_) => ("api_error", answer.code()),

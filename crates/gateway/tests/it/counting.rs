@@ -60,3 +60,24 @@ async fn what_is_not_plain_text_is_bounded_by_its_bytes() {
     let part = long("[{\"type\":\"text\",\"text\":\"$\"}]");
     assert_eq!(bench.call(chat(&part)).await.status(), 402);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_call_that_comes_again_and_again_is_counted_once() {
+    let bench = Bench::new(vec![budget("firm", "2k tokens", Mode::StopNew)]);
+    let json = [("content-type", "application/json")];
+    bench.answers(200, &json, "{\"input_tokens\":2008}");
+    for _ in 0..20 {
+        assert_eq!(bench.call(ask("/v1/messages", "claude-opus-5", &long("\"$\""))).await.status(), 402);
+    }
+    assert_eq!(bench.shared.state().sent.len(), 1);
+    // Where the provider did not count it, it is asked again after a while.
+    let other = || ask("/v1/messages", "claude-opus-4-5", &long("\"$\""));
+    bench.answers(500, &json, "{}");
+    for _ in 0..20 {
+        assert_eq!(bench.call(other()).await.status(), 402);
+    }
+    bench.answers(200, &json, "{\"input_tokens\":2008}");
+    tokio::time::advance(std::time::Duration::from_secs(11)).await;
+    assert_eq!(bench.call(other()).await.status(), 402);
+    assert_eq!(bench.shared.state().sent.len(), 3);
+}

@@ -15,6 +15,7 @@ mod pace;
 mod pinned;
 mod recorded;
 mod responses;
+mod retries;
 mod routes;
 mod ways_out;
 mod world;

@@ -211,21 +211,27 @@ impl Bench {
 
     /// One in whose config the providers' accounts are described so.
     pub(crate) fn at(pinned: Pinned, budgets: Vec<Budget>) -> Self {
-        Self::with(pinned, budgets, Vec::new(), Vec::new(), Span::from_secs(1))
+        Self::with(pinned, budgets, Vec::new(), Vec::new(), (Span::from_secs(1), 0))
     }
 
     /// One with routes, and with those of the calls that budgets refuse. It has a free provider for them, `local`, and
     /// one without a key, `other`.
     pub(crate) fn routed(budgets: Vec<Budget>, routes: Vec<Route>, detours: &[(&str, &str)]) -> Self {
         let detours = detours.iter().map(|(budget, route)| (budget.parse().unwrap(), (*route).to_owned())).collect();
-        Self::with(Pinned::default(), budgets, routes, detours, Span::from_secs(1))
+        Self::with(Pinned::default(), budgets, routes, detours, (Span::from_secs(1), 0))
     }
 
     /// One whose calls go at these paces, and may wait two minutes for their turn.
     pub(crate) fn paced(budgets: Vec<Budget>, routes: Vec<Route>, rules: Vec<PaceRule>) -> Self {
-        let Self { shared, gateway } = Self::with(Pinned::default(), budgets, routes, Vec::new(), Span::from_secs(120));
+        let waits = (Span::from_secs(120), 0);
+        let Self { shared, gateway } = Self::with(Pinned::default(), budgets, routes, Vec::new(), waits);
         let gateway = Arc::into_inner(gateway).expect("nobody else has it yet").with_paces(rules);
         Self { shared, gateway: Arc::new(gateway) }
+    }
+
+    /// One with routes that sends a call again up to five times, within a minute.
+    pub(crate) fn retrying(budgets: Vec<Budget>, routes: Vec<Route>) -> Self {
+        Self::with(Pinned::default(), budgets, routes, Vec::new(), (Span::from_secs(60), 5))
     }
 
     fn with(
@@ -233,7 +239,7 @@ impl Bench {
         budgets: Vec<Budget>,
         routes: Vec<Route>,
         detours: Vec<(BudgetName, String)>,
-        wait_max: Span,
+        (wait_max, retries): (Span, u32),
     ) -> Self {
         let shared = Shared::default();
         budgets.iter().for_each(|budget| shared.state().ledger.set_budget(budget.clone(), Who("test".into()), NOW));
@@ -245,6 +251,7 @@ impl Bench {
             models: Box::new(|_| true),
             free: name == "ollama",
             pinned,
+            retries_max: retries,
             way: shared.clone(),
         };
         let second = Span::from_secs(1);
