@@ -179,7 +179,7 @@ mod tests {
             told.into_iter().map(|event| event.message).collect::<Vec<_>>()
         };
         assert!(look(&health, at(0)).is_empty());
-        (0..3).for_each(|_| health.failed("refused", at(1)));
+        (0..3).for_each(|_| health.failed("refused", None, at(1)));
         assert_eq!(look(&health, at(2)), ["provider `a` is down: refused"]);
         assert!(look(&health, at(3)).is_empty());
         health.well(at(4));
