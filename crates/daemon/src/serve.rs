@@ -28,6 +28,7 @@ use crate::keeper::Keeper;
 use crate::keys::{self, Keyring};
 use crate::known_bad::{self, KnownBad};
 use crate::lanes::Lanes;
+use crate::log::{CallLog, Log, WARNING, last_words};
 use crate::look::Looker;
 use crate::operations::{About, Operations, by_name, lasting_budgets};
 use crate::over::Reasons;
@@ -127,6 +128,10 @@ fn foreign(folder: &Path) -> std::io::Result<Option<std::ffi::OsString>> {
 /// # Errors
 /// [`ServeError`] where it cannot start.
 pub fn serve(settings: &Settings, options: &Options, say: &mut dyn FnMut(String)) -> Result<(), ServeError> {
+    let log = Log::of(settings);
+    log.of_process();
+    let say: &mut dyn FnMut(String) = &mut |text: String| log.say(&text).into_iter().for_each(&mut *say);
+    settings.warnings().iter().for_each(|warning| say(format!("{WARNING}{warning}")));
     first_try(settings)?;
     prepare_state_dir(&settings.state_dir)?;
     let (journal, ledger) = open(settings)?;
@@ -134,6 +139,7 @@ pub fn serve(settings: &Settings, options: &Options, say: &mut dyn FnMut(String)
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let lanes = Arc::new(Lanes::start()?);
     let (recorder, recording) = open_history(settings, say)?;
+    let recorder = recorder.telling(CallLog::start(settings)?);
     let facts = recorder.clone();
     let unseen = Arc::new(AtomicBool::new(true));
     let news = Arc::clone(&unseen);
@@ -173,9 +179,8 @@ fn first_try(settings: &Settings) -> Result<(), ServeError> {
 }
 
 /// Ends the process because the disk failed: nobody can say any more what it holds.
-#[allow(clippy::print_stderr)]
 pub(crate) fn die(reason: &str) {
-    eprintln!("almoner: {reason}");
+    last_words(reason);
     std::process::exit(74);
 }
 
@@ -302,7 +307,7 @@ pub(crate) fn open_history(
 ) -> Result<(Recorder, std::thread::JoinHandle<()>), ServeError> {
     let history = History::open(&settings.state_dir).map_err(|error| std::io::Error::other(error.to_string()))?;
     if let Some(moved) = history.moved() {
-        say(format!("the history could not be read; it was moved to {} and begins anew", moved.display()));
+        say(format!("{WARNING}the history could not be read; it was moved to {} and begins anew", moved.display()));
     }
     Ok(Recorder::start(history, keep(settings))?)
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
 mod abuse;
+mod canary;
 mod commands;
 mod exec;
 mod first;
