@@ -16,7 +16,6 @@ use almoner_ledger::{Ledger, ReleaseReason, Who};
 use almoner_policy::default_budgets;
 use almoner_store::{AppendError, EventKind, History, Journal, OpenError, ReadError, StoredKey};
 use almoner_units::{Budget, CallId, NanoUsd, Span, Timestamp, Zone, counted};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -328,8 +327,7 @@ async fn run(
 ) -> Result<(), ServeError> {
     // From the first line on somebody may tell it to stop.
     let (mut signals, mut hangups) = (Signals::new()?, Hangups::new()?);
-    let listener =
-        TcpListener::bind(settings.listen).await.map_err(|error| ServeError::Listen(settings.listen, error))?;
+    let listener = server::listen(settings.listen).map_err(|error| ServeError::Listen(settings.listen, error))?;
     let listen = listener.local_addr()?;
     let (notices, mut told) = mpsc::unbounded_channel();
     let reloading = Reloading::new(Arc::clone(&options.reread), notices);
