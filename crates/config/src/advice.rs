@@ -3,11 +3,11 @@
 use almoner_units::{Meter, counted};
 
 use crate::budget::Placed;
-use crate::nearest::nearest;
 use crate::price::UserPrice;
 use crate::problem::{Fault, Report};
 use crate::provider::Provider;
 use crate::tree::Node;
+use almoner_units::nearest;
 
 /// The tokens of a typical call: a turn of a coding agent sends 50 to 86 KB, which is 12,000 to 20,000 tokens.
 pub const TYPICAL_CALL_TOKENS: u64 = 12_000;

@@ -4,11 +4,11 @@ use almoner_units::{Budget, BudgetName, LabelName, LabelValue, LevelMarks, Limit
 
 use crate::fields::Fields;
 use crate::layers::Origin;
-use crate::nearest::nearest;
 use crate::place::Place;
 use crate::problem::{Fault, Report};
 use crate::tree::{Key, Kind, Node};
 use crate::value;
+use almoner_units::nearest;
 
 const KEYS: [&str; 8] = ["name", "where", "per", "limit", "mode", "levels", "reserve", "when_exhausted"];
 

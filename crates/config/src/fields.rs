@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::nearest::nearest;
 use crate::place::Place;
 use crate::problem::{Fault, Report};
 use crate::tree::{Key, Kind, Node};
+use almoner_units::nearest;
 
 /// The members of one table.
 #[derive(Clone, Copy)]

@@ -17,8 +17,7 @@ pub(crate) fn masked(text: &str) -> String {
 }
 
 /// The text of a message with a star for every byte of what looks like a secret; its words are no keys.
-#[must_use]
-pub fn masked_message(text: &str) -> String {
+pub(crate) fn masked_message(text: &str) -> String {
     starred(text, by_look(text))
 }
 

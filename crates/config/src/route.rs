@@ -6,12 +6,12 @@ use almoner_units::{BudgetName, Priority};
 use crate::budget::{Placed, filter};
 use crate::fields::Fields;
 use crate::layers::Origin;
-use crate::nearest::nearest;
 use crate::place::Place;
 use crate::problem::{Fault, Report};
 use crate::provider::{DialectName, Provider};
 use crate::tree::{Kind, Node};
 use crate::value;
+use almoner_units::nearest;
 
 /// The most targets of one route: each is another hold and another wait.
 pub(crate) const TARGETS_MAX: usize = 8;

@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use almoner_units::{Limit, LimitError, Meter, MoneyError, PicoUsdPerToken, Span};
 
-use crate::nearest::nearest;
 use crate::problem::Fault;
 use crate::tree::{Kind, Node};
+use almoner_units::nearest;
 
 /// The fault of a value that is of another type than the setting wants.
 fn wrong(node: &Node, wanted: &str) -> Fault {
