@@ -7,6 +7,7 @@
 mod assumed;
 mod ballast;
 mod chain;
+mod control;
 mod error;
 mod files;
 #[cfg(feature = "fuzzing")]
@@ -32,6 +33,7 @@ mod verify;
 mod wire;
 
 pub use chain::Chain;
+pub use control::{Control, ControlError, Known, StoredAsk, StoredToken};
 pub use error::{AppendError, OpenError, ReadError};
 pub use history::{
     BoundPart, CallRecord, Decision, DecisionAsk, DecisionRow, Event, EventKind, EventRecord, Events, History,
