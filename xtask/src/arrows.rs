@@ -13,7 +13,7 @@ use crate::{Outcome, list, root};
 /// A crate, and the crates of ours that it may know.
 type Arrows = (&'static str, &'static [&'static str]);
 
-const ARROWS: [Arrows; 15] = [
+const ARROWS: [Arrows; 16] = [
     ("units", &[]),
     ("policy", &["units"]),
     ("config", &["units", "policy"]),
@@ -23,8 +23,12 @@ const ARROWS: [Arrows; 15] = [
     ("store", &["units", "ledger"]),
     ("gateway", &["units", "policy", "ledger", "meter"]),
     ("api", &["units"]),
+    ("web", &["units", "api"]),
     ("rehearsal", &["units"]),
-    ("daemon", &["units", "policy", "config", "ledger", "meter", "schedule", "store", "gateway", "api", "rehearsal"]),
+    (
+        "daemon",
+        &["units", "policy", "config", "ledger", "meter", "schedule", "store", "gateway", "api", "web", "rehearsal"],
+    ),
     ("cli", &["units", "policy", "config", "meter", "api", "daemon"]),
     ("sim", &["units", "ledger"]),
     ("testkit", EVERYTHING),
@@ -32,8 +36,20 @@ const ARROWS: [Arrows; 15] = [
 ];
 
 /// The false world may know the whole real one; nothing real may know it.
-const EVERYTHING: &[&str] =
-    &["units", "policy", "config", "ledger", "meter", "schedule", "store", "gateway", "api", "rehearsal", "daemon"];
+const EVERYTHING: &[&str] = &[
+    "units",
+    "policy",
+    "config",
+    "ledger",
+    "meter",
+    "schedule",
+    "store",
+    "gateway",
+    "api",
+    "web",
+    "rehearsal",
+    "daemon",
+];
 
 /// Words that only some crates may have in their sources, or as the beginning of a dependency's name.
 struct Reserved {
@@ -71,7 +87,7 @@ const RESERVED: [Reserved; 4] = [
     Reserved {
         words: &["hyper::", "hyper_util::", "http_body_util::"],
         dependency: Some("hyper"),
-        only: &["gateway", "daemon", "cli"],
+        only: &["gateway", "web", "daemon", "cli"],
         except: &[],
         why: "nothing below the gateway knows HTTP",
     },

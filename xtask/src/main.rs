@@ -11,6 +11,7 @@ mod clients;
 mod coverage;
 mod fuzz;
 mod lint;
+mod openapi;
 mod prices;
 mod proofs;
 mod requirements;
@@ -37,7 +38,7 @@ impl Chore {
     }
 }
 
-const CHORES: [Chore; 11] = [
+const CHORES: [Chore; 12] = [
     Chore { usage: "test [CARGO-TEST-ARGS]", does: "every test, with the proofs small", run: test::run },
     Chore { usage: "lint", does: "format, clippy, docs, cargo deny, and the four checks below", run: lint::run },
     Chore { usage: "tidy", does: "the text of the repository: line lengths, links, decision pages", run: tidy::run },
@@ -52,6 +53,7 @@ const CHORES: [Chore; 11] = [
     Chore { usage: "bench [NAME…]", does: "how fast everything is, beside nginx, as a table", run: bench::run },
     Chore { usage: "fuzz [TARGET] [--seconds N]", does: "what strangers send, changed without end", run: fuzz::run },
     Chore { usage: "clients", does: "real agents and SDKs against a scripted provider", run: clients::run },
+    Chore { usage: "openapi", does: "write docs/openapi.json anew", run: openapi::run },
     Chore { usage: "prices convert FILE", does: "print the price book made from a published table", run: price_book },
 ];
 

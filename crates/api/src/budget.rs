@@ -35,6 +35,12 @@ pub struct BudgetInfo {
     pub mode: String,
     /// Its limits as they are written in a config.
     pub limits: Vec<String>,
+    /// Which calls it counts: those whose labels fit all of these patterns.
+    #[serde(default, rename = "where")]
+    pub filter: Vec<(String, String)>,
+    /// The labels that split it into accounts.
+    #[serde(default)]
+    pub per: Vec<String>,
 }
 
 /// One limit of an account, at one moment; amounts are in the unit of the meter, dollars in nano-dollars.

@@ -6,8 +6,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountInfo, CallInfo, ConfigInfo, DecisionInfo, DecisionQuery, EventInfo, EventQuery, HoldInfo, KeyInfo,
-    KeySummary, NewKey, PaceInfo, ProviderInfo, ReloadFailed, Reloaded, ShownKey, ThrottleStats, UsageQuery, UsageRow,
+    AccountInfo, BudgetInfo, CallInfo, ConfigInfo, DecisionInfo, DecisionQuery, EventInfo, EventQuery, HoldInfo,
+    KeyInfo, KeySummary, NewKey, NewToken, PaceInfo, ProviderInfo, ReloadFailed, Reloaded, ShownKey, ShownToken,
+    ThrottleStats, TokenInfo, UsageQuery, UsageRow,
 };
 
 /// The most bytes that a line may have.
@@ -42,6 +43,8 @@ pub enum Request {
         /// The budget, by name.
         budget: Option<String>,
     },
+    /// Every budget in force, by name: what it counts and what it allows.
+    BudgetList,
     /// Changes the limits or the mode of a budget, until the configuration is next read.
     SetBudget {
         /// The budget, by name.
@@ -66,6 +69,9 @@ pub enum Request {
     },
     /// Counts usage that did not pass us.
     AddUsage {
+        /// The id under which it is booked, so that the same news twice is one fact; none: a new one.
+        #[serde(default)]
+        id: Option<String>,
         /// The labels of what was used.
         labels: Vec<(String, String)>,
         /// Uncached input tokens.
@@ -132,6 +138,17 @@ pub enum Request {
         /// Who asks, for the audit.
         by: String,
     },
+    /// Makes a token.
+    CreateToken(Box<NewToken>),
+    /// Every token that is known.
+    Tokens,
+    /// Ends a token at once.
+    RevokeToken {
+        /// The token, by name.
+        token: String,
+        /// Who asks, for the audit.
+        by: String,
+    },
     /// What the calls of a key have used.
     KeySummary {
         /// The key's name, as given when it was made.
@@ -172,6 +189,11 @@ pub enum Reply {
         /// The page that Prometheus reads.
         text: String,
     },
+    /// Budgets.
+    BudgetList {
+        /// The budgets, by name.
+        budgets: Vec<BudgetInfo>,
+    },
     /// What is known of a call.
     Call(Box<CallInfo>),
     /// Holds.
@@ -189,6 +211,13 @@ pub enum Reply {
         require_key: bool,
         /// The configuration file that is in force.
         config: Option<ConfigInfo>,
+    },
+    /// A token with its secret. This is the only time it is shown.
+    Token(Box<ShownToken>),
+    /// Tokens, without their secrets.
+    Tokens {
+        /// The tokens, by name.
+        tokens: Vec<TokenInfo>,
     },
     /// What the calls of a key have used.
     Summary(Box<KeySummary>),

@@ -56,6 +56,10 @@ pub(crate) enum Command {
     #[command(after_help = examples::KEYS)]
     #[command(subcommand)]
     Keys(Keys),
+    /// Make, list and revoke tokens: who may ask the server over the network, and what for.
+    #[command(after_help = examples::TOKEN)]
+    #[command(subcommand)]
+    Token(Token),
     /// Show what calls consumed, by labels and by time, or book what did not pass Almoner.
     #[command(after_help = examples::USAGE)]
     Usage(Usage),
@@ -78,6 +82,9 @@ pub(crate) enum Command {
     /// Book the truth about a call that ended without news.
     #[command(after_help = examples::CORRECT)]
     Correct(Correct),
+    /// Print the OpenAPI document of the REST interface.
+    #[command(after_help = examples::OPENAPI)]
+    Openapi,
     /// Read recorded exchanges and print what they used, one JSON object a file.
     #[command(after_help = examples::METER)]
     Meter {
@@ -321,6 +328,38 @@ pub(crate) struct Events {
     /// Wait for more, and show each as it happens; with --json one object a line.
     #[arg(long)]
     pub(crate) follow: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Print the admin's token, which the server makes when it first starts.
+    #[command(after_help = examples::TOKEN_SHOW)]
+    Show,
+    /// Make a token. Its secret is shown once, alone on standard output.
+    #[command(after_help = examples::TOKEN_CREATE)]
+    Create {
+        /// What people call it: letters, digits, `-`, `_` and `.`; what is done with it carries this name.
+        name: String,
+        /// What it may do: viewer looks; operator also resets, corrects, adds usage, rotates and revokes keys; admin
+        /// does all.
+        #[arg(long, value_name = "ROLE", value_parser = ["viewer", "operator", "admin"])]
+        role: String,
+        /// When it ends by itself: a span such as 90d, a date in UTC, or never.
+        #[arg(long, value_name = "WHEN", default_value = "never")]
+        expires: String,
+        /// What it is for, in words.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        note: String,
+    },
+    /// List the tokens, without their secrets.
+    #[command(after_help = examples::TOKEN_LIST)]
+    List,
+    /// End a token at once.
+    #[command(after_help = examples::TOKEN_REVOKE)]
+    Revoke {
+        /// The token's name.
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

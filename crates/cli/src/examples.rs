@@ -43,6 +43,21 @@ pub(crate) const KEYS_ROTATE: &str = r"Examples:
 pub(crate) const KEYS_REVOKE: &str = r"Examples:
   almoner keys revoke ci
   almoner keys revoke ci --kill";
+pub(crate) const TOKEN: &str = r#"Examples:
+  curl -H "authorization: Bearer $(almoner token show)" http://127.0.0.1:4141/api/v1/status
+  almoner token create board --role viewer"#;
+pub(crate) const TOKEN_SHOW: &str = r#"Examples:
+  curl -H "authorization: Bearer $(almoner token show)" http://127.0.0.1:4141/api/v1/accounts"#;
+pub(crate) const TOKEN_CREATE: &str = r"Examples:
+  TOKEN=$(almoner token create board --role viewer)
+  almoner token create deploy --role operator --expires 90d --json";
+pub(crate) const TOKEN_LIST: &str = r"Examples:
+  almoner token list
+  almoner token list --json";
+pub(crate) const TOKEN_REVOKE: &str = r"Examples:
+  almoner token revoke board";
+pub(crate) const OPENAPI: &str = r"Examples:
+  almoner openapi > openapi.json";
 pub(crate) const USAGE: &str = r#"Examples:
   almoner usage --by session --since 7d
   almoner usage --by model --by team --bucket day --zone Europe/Berlin

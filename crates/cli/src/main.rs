@@ -27,6 +27,8 @@ fn main() -> ExitCode {
         Command::Reload => commands::reload::run(&cli.common),
         Command::Budgets(budgets) => commands::budgets::run(&cli.common, budgets),
         Command::Keys(keys) => commands::keys::run(&cli.common, keys),
+        Command::Token(token) => commands::token::run(&cli.common, token),
+        Command::Openapi => commands::token::openapi(),
         Command::Usage(usage) => commands::usage::run(&cli.common, usage),
         Command::Decisions(decisions) => commands::decisions::run(&cli.common, decisions),
         Command::Events(events) => commands::events::run(&cli.common, events),

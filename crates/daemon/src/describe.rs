@@ -68,6 +68,8 @@ pub(crate) fn budget(budget: &Budget) -> BudgetInfo {
         budget: budget.name.to_string(),
         mode: budget.mode.to_string(),
         limits: budget.limits.iter().map(ToString::to_string).collect(),
+        filter: budget.filter.iter().map(|(name, pattern)| (name.to_string(), pattern.clone())).collect(),
+        per: budget.per.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -72,11 +72,16 @@ impl InForce {
     }
 }
 
+/// Which names are ours.
+pub(crate) fn hosts(settings: &Settings) -> Hosts {
+    Hosts { names: settings.hosts.clone(), is_open: !settings.listen.ip().is_loopback() }
+}
+
 fn gateway_settings(settings: &Settings) -> GatewaySettings {
     GatewaySettings {
         max_output: settings.max_output,
         default_output: settings.default_output,
-        hosts: Hosts { names: settings.hosts.clone(), is_open: !settings.listen.ip().is_loopback() },
+        hosts: hosts(settings),
         require_key: settings.require_key,
         strict: settings.strict,
         wait_max: settings.wait_max,

@@ -264,7 +264,7 @@ fn models(patterns: Vec<String>) -> Result<Vec<String>, No> {
 }
 
 /// `90d`, `never`, or a date.
-fn expires_at(text: &str, now: Timestamp) -> Result<Option<Timestamp>, No> {
+pub(crate) fn expires_at(text: &str, now: Timestamp) -> Result<Option<Timestamp>, No> {
     if text == "never" {
         return Ok(None);
     }

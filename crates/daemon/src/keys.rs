@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::clock;
 
 /// What every secret begins with.
-const PREFIX: &str = "alm_";
+pub(crate) const PREFIX: &str = "alm_";
 /// The alphabet of secrets: nothing that a shell or a URL would read otherwise.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// What the budget of a key is called, before the key's id: of a key with a name, and of one command's.
@@ -176,11 +176,11 @@ fn new_secret() -> String {
     format!("{PREFIX}{}", spell(&clock::dice::<32>()))
 }
 
-fn spell(bytes: &[u8]) -> String {
+pub(crate) fn spell(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect()
 }
 
-fn hash(secret: &str) -> [u8; 32] {
+pub(crate) fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 

@@ -10,6 +10,7 @@ mod configured;
 mod control;
 mod describe;
 mod explain;
+mod face;
 mod guests;
 mod happened;
 mod history_operations;
@@ -19,7 +20,6 @@ mod key_operations;
 mod keys;
 mod known_bad;
 mod lanes;
-mod log;
 mod look;
 mod metrics;
 mod offline;
@@ -34,6 +34,7 @@ mod serve;
 mod server;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod upstream;
 mod world;
 
@@ -47,6 +48,13 @@ pub use providers::price_book;
 pub use purse::open_purse;
 pub use reload::Reread;
 pub use serve::{Options, SERVE_LOG, ServeError, prepare_state_dir, serve};
+pub use tokens::{ADMIN_TOKEN, TokensError};
+
+/// The OpenAPI document of the REST interface.
+#[must_use]
+pub fn openapi() -> String {
+    almoner_web::document()
+}
 
 /// The wall clock, for commands that need no server.
 #[must_use]

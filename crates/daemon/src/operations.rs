@@ -23,6 +23,7 @@ use crate::look::Looker;
 use crate::over::{Overs, Reasons};
 use crate::recorder::Recorder;
 use crate::reload::Reloading;
+use crate::tokens::Tokens;
 use crate::world::RealWorld;
 use crate::{booked, clock, describe, explain, metrics, over};
 
@@ -49,6 +50,8 @@ pub(crate) struct Operations {
     pub(crate) recorder: Recorder,
     pub(crate) history: Looker,
     pub(crate) activity: Activity,
+    /// Who may ask over the network.
+    pub(crate) tokens: Tokens,
     /// Why accounts are over their limits.
     pub(crate) reasons: Reasons,
 }
@@ -79,13 +82,14 @@ impl Operations {
             Request::Status => self.status().await,
             Request::Metrics => self.metrics().await.map(|text| Reply::Metrics { text }),
             Request::Budgets { budget } => self.budgets(budget).await,
+            Request::BudgetList => self.budget_list().await,
             Request::SetBudget { budget, limits, mode, by } => {
                 self.noting("`budgets set` lowered its limit", self.set_budget(budget, limits, mode, by)).await
             }
             Request::ResetBudget { budget, per, reason, by } => self.reset_budget(budget, per, reason, by).await,
-            Request::AddUsage { labels, input, output, cost_nano, reason, by } => {
+            Request::AddUsage { id, labels, input, output, cost_nano, reason, by } => {
                 let why = format!("`usage add` booked usage that did not pass here ({reason})");
-                self.noting(&why, self.add_usage(labels, (input, output, cost_nano), reason, by)).await
+                self.noting(&why, self.add_usage(id, labels, (input, output, cost_nano), reason, by)).await
             }
             Request::Reload { by } => self.noting("a reload lowered its limit", self.reload(by)).await,
             Request::Explain { id } => self.explain(id).await,
@@ -98,6 +102,9 @@ impl Operations {
             Request::Keys { key, all } => self.keys(key, all).await,
             Request::RotateKey { key, grace_ms, by } => self.rotate_key(key, grace_ms, by).await,
             Request::RevokeKey { key, kill, by } => self.revoke_key(key, kill, by).await,
+            Request::CreateToken(new) => self.create_token(*new).await,
+            Request::Tokens => Ok(self.tokens()),
+            Request::RevokeToken { token, by } => self.revoke_token(&token, &by).await,
             Request::KeySummary { key } => self.key_summary(key).await,
             Request::Usage(query) => self.usage(*query).await,
             Request::Decisions(query) => self.decisions(*query).await,
@@ -207,7 +214,6 @@ impl Operations {
             started: self.about.started,
             keys: self.keyring.all().len() as u64,
             history_dropped: self.recorder.dropped(),
-            log_dropped: self.recorder.calls.dropped(),
             is_reload_failed: self.reloading.failed().is_some(),
         };
         Ok(metrics::page(&self.recorder.metrics, &books, &around))
@@ -222,6 +228,11 @@ impl Operations {
             Ok(accounts)
         });
         Ok(Reply::Accounts { accounts: accounts.await??, config: self.in_force.now().config.clone() })
+    }
+
+    async fn budget_list(&self) -> Result<Reply, No> {
+        let budgets = self.at_desk(|desk, _| all_budgets(desk).iter().map(describe::budget).collect()).await?;
+        Ok(Reply::BudgetList { budgets })
     }
 
     async fn set_budget(
@@ -285,6 +296,7 @@ impl Operations {
 
     async fn add_usage(
         &self,
+        id: Option<String>,
         labels: Vec<(String, String)>,
         (input, output, cost_nano): (u64, u64, u64),
         reason: String,
@@ -292,7 +304,10 @@ impl Operations {
     ) -> Result<Reply, No> {
         with_reason(&reason)?;
         let labels: Labels = parse_labels(&labels)?.into_iter().collect();
-        let id = CallId::new(clock::read().wall, clock::dice());
+        let id = match id {
+            Some(id) => id.parse().map_err(|error| no("bad_id", error))?,
+            None => CallId::new(clock::read().wall, clock::dice()),
+        };
         let usage = Usage { input: Some(input), output: Some(output), ..Usage::default() };
         let spent = Charge::of(&usage, NanoUsd::new(cost_nano));
         let (of, why) = (labels.clone(), reason.clone());

@@ -16,18 +16,19 @@ use almoner_ledger::{Ledger, ReleaseReason, Who};
 use almoner_policy::default_budgets;
 use almoner_store::{AppendError, EventKind, History, Journal, OpenError, ReadError, StoredKey};
 use almoner_units::{Budget, CallId, NanoUsd, Span, Timestamp, Zone, counted};
+use almoner_web::Web;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::activity::Activity;
 use crate::guests;
 use crate::happened::Downs;
-use crate::in_force::{InForce, Place};
+use crate::in_force::{InForce, Place, hosts};
 use crate::keeper::Keeper;
 use crate::keys::{self, Keyring};
 use crate::known_bad::{self, KnownBad};
 use crate::lanes::Lanes;
-use crate::log::{CallLog, Log, WARNING, last_words};
 use crate::look::Looker;
 use crate::operations::{About, Operations, by_name, lasting_budgets};
 use crate::over::Reasons;
@@ -35,6 +36,7 @@ use crate::providers::{price_book, providers};
 use crate::recorder::{Keep, Recorder};
 use crate::reload::{Reloading, Reread};
 use crate::server::{self, Limits, Phase};
+use crate::tokens::{Tokens, TokensError};
 use crate::{clock, control};
 
 /// How often a server that may end by itself looks whether it is still used.
@@ -88,6 +90,9 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
+    /// The tokens cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
     /// A provider cannot be reached in principle.
     #[error("{0}")]
     Provider(String),
@@ -127,10 +132,6 @@ fn foreign(folder: &Path) -> std::io::Result<Option<std::ffi::OsString>> {
 /// # Errors
 /// [`ServeError`] where it cannot start.
 pub fn serve(settings: &Settings, options: &Options, say: &mut dyn FnMut(String)) -> Result<(), ServeError> {
-    let log = Log::of(settings);
-    log.of_process();
-    let say: &mut dyn FnMut(String) = &mut |text: String| log.say(&text).into_iter().for_each(&mut *say);
-    settings.warnings().iter().for_each(|warning| say(format!("{WARNING}{warning}")));
     first_try(settings)?;
     prepare_state_dir(&settings.state_dir)?;
     let (journal, ledger) = open(settings)?;
@@ -138,7 +139,6 @@ pub fn serve(settings: &Settings, options: &Options, say: &mut dyn FnMut(String)
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let lanes = Arc::new(Lanes::start()?);
     let (recorder, recording) = open_history(settings, say)?;
-    let recorder = recorder.telling(CallLog::start(settings)?);
     let facts = recorder.clone();
     let unseen = Arc::new(AtomicBool::new(true));
     let news = Arc::clone(&unseen);
@@ -178,8 +178,9 @@ fn first_try(settings: &Settings) -> Result<(), ServeError> {
 }
 
 /// Ends the process because the disk failed: nobody can say any more what it holds.
+#[allow(clippy::print_stderr)]
 pub(crate) fn die(reason: &str) {
-    last_words(reason);
+    eprintln!("almoner: {reason}");
     std::process::exit(74);
 }
 
@@ -306,7 +307,7 @@ pub(crate) fn open_history(
 ) -> Result<(Recorder, std::thread::JoinHandle<()>), ServeError> {
     let history = History::open(&settings.state_dir).map_err(|error| std::io::Error::other(error.to_string()))?;
     if let Some(moved) = history.moved() {
-        say(format!("{WARNING}the history could not be read; it was moved to {} and begins anew", moved.display()));
+        say(format!("the history could not be read; it was moved to {} and begins anew", moved.display()));
     }
     Ok(Recorder::start(history, keep(settings))?)
 }
@@ -327,7 +328,8 @@ async fn run(
 ) -> Result<(), ServeError> {
     // From the first line on somebody may tell it to stop.
     let (mut signals, mut hangups) = (Signals::new()?, Hangups::new()?);
-    let listener = server::listen(settings.listen).map_err(|error| ServeError::Listen(settings.listen, error))?;
+    let listener =
+        TcpListener::bind(settings.listen).await.map_err(|error| ServeError::Listen(settings.listen, error))?;
     let listen = listener.local_addr()?;
     let (notices, mut told) = mpsc::unbounded_channel();
     let reloading = Reloading::new(Arc::clone(&options.reread), notices);
@@ -352,10 +354,24 @@ async fn run(
         header_time: Duration::from_millis(settings.receive_max.ms()),
         unread_time: Duration::from_millis(settings.stream_idle_max.ms()),
     };
-    let handle = move |request| {
+    let names = in_force.clone();
+    let is_for_us =
+        move |head: &hyper::http::request::Parts| hosts(&names.now().settings).take(&head.uri, &head.headers);
+    let web = Arc::new(Web::new(Arc::clone(&operations), is_for_us));
+    let face = Arc::clone(&web);
+    let handle = move |request: hyper::Request<_>| {
         activity.note();
+        let is_asked = almoner_web::takes(request.uri().path());
+        let face = is_asked.then(|| Arc::clone(&face));
         // What a call begins under it ends under.
-        Arc::clone(&in_force.now().gateway).handle(request)
+        let gateway = Arc::clone(&in_force.now().gateway);
+        async move {
+            match face {
+                // In a box, so that calls are no larger for it.
+                Some(face) => Box::pin(face.handle(request)).await,
+                None => gateway.handle(request).await,
+            }
+        }
     };
     let listening = tokio::spawn(server::serve(listener, Arc::clone(lanes), limits, handle, phases.clone(), drained));
     tokio::spawn(keep_shown(keeper.clone(), recorder.clone(), unseen));
@@ -368,6 +384,7 @@ async fn run(
     say(format!("{why}; running calls may finish within {drain_max}"));
     operations.gateway().stop();
     recorder.happened(EventKind::Stopping, format!("almoner ends: {why}"), serde_json::json!({ "because": why }));
+    web.stop();
     phase.send_replace(Phase::Draining);
     tokio::select! {
         () = drain(all_drained, keeper, drain_max) => {}
@@ -407,7 +424,9 @@ pub(crate) async fn join(
     activity.note();
     let (keeper, in_force, reasons) = (keeper.clone(), Place::new(in_force), Reasons::default());
     let history = Looker::new(settings.state_dir.clone());
-    let operations = Operations { about, keeper, in_force, reloading, keyring, recorder, history, activity, reasons };
+    let tokens = Tokens::open(&settings.state_dir)?;
+    let operations =
+        Operations { about, keeper, in_force, reloading, keyring, recorder, history, activity, reasons, tokens };
     operations.note_start().await;
     Ok(operations)
 }
@@ -452,6 +471,11 @@ async fn introduce(settings: &Settings, operations: &Operations, keeper: &Keeper
     if in_force.settings.require_key {
         say("every call needs a key: `almoner keys create NAME` makes one".to_owned());
     }
+    let admin = &operations.tokens.admin;
+    if let Some(why) = admin.replaced {
+        say(format!("the admin's token in {} was replaced: {why}", admin.path.display()));
+    }
+    say(format!("REST at http://{}/api/v1; `almoner token show` prints the admin's token", about.listen));
     say("point an agent at it:".to_owned());
     say(format!("  export ANTHROPIC_BASE_URL=http://{}", about.listen));
     say(format!("  export OPENAI_BASE_URL=http://{}/v1", about.listen));

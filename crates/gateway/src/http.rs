@@ -205,7 +205,7 @@ impl Hosts {
     /// A page in the user's browser can send requests to a loopback port, by its own name for it (DNS rebinding) or
     /// across origins; behind this port lies a credential that costs money.
     #[must_use]
-    pub(crate) fn take(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+    pub fn take(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         // A second one may be the one that somebody on the way believed.
         let hosts: Vec<_> = headers.get_all(header::HOST).iter().collect();
         let is_one = matches!(hosts[..], [host] if host.to_str().is_ok_and(|host| self.is_ours(host)));

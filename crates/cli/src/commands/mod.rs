@@ -15,6 +15,7 @@ pub(crate) mod prices;
 pub(crate) mod reload;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod token;
 pub(crate) mod usage;
 
 use crate::fail::Failed;

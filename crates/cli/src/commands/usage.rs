@@ -16,8 +16,15 @@ pub(crate) fn run(common: &Common, command: Usage) -> Outcome {
     let Some(ChangeUsage::Add { input, output, cost, label, reason }) = command.change else {
         return list(common, command.show);
     };
-    let request =
-        Request::AddUsage { labels: labels(&label)?, input, output, cost_nano: nano(&cost)?, reason, by: who() };
+    let request = Request::AddUsage {
+        id: None,
+        labels: labels(&label)?,
+        input,
+        output,
+        cost_nano: nano(&cost)?,
+        reason,
+        by: who(),
+    };
     budgets::done(common, &request)
 }
 

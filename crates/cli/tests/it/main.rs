@@ -6,7 +6,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
 mod abuse;
-mod canary;
 mod commands;
 mod exec;
 mod first;
@@ -15,12 +14,12 @@ mod hostile;
 mod keys;
 mod leaving;
 mod looking;
-mod pace;
 mod passing;
 mod provider;
 mod raw;
 mod refusing;
 mod reload;
+mod rest;
 mod routes;
 mod secure;
 mod server;

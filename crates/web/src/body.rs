@@ -1,0 +1,310 @@
+//! The bodies of requests: what they may say, and how they are read.
+
+use std::collections::BTreeMap;
+
+use almoner_units::nearest;
+use hyper::HeaderMap;
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use schemars::JsonSchema;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use crate::problem::{Problem, shown};
+
+/// The greatest number of a body: what every reader of JSON holds exactly.
+pub(crate) const NUMBER_MAX: u64 = (1 << 53) - 1;
+
+/// What is to change of a budget, until the configuration is next read; a key's own budget keeps it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
+pub(crate) struct ChangeBudget {
+    /// All its limits from now on, as a config has them: `$5 / day`.
+    #[serde(default)]
+    pub(crate) limits: Option<Vec<String>>,
+    /// What happens at its limits from now on.
+    #[serde(default)]
+    #[schemars(extend("enum" = ["warn", "throttle", "stop-new", "kill-running", null]))]
+    pub(crate) mode: Option<String>,
+}
+
+/// Which accounts begin anew.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ResetBudget {
+    /// Only the accounts with these labels; empty: every account of the budget.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Why, for the audit.
+    pub(crate) reason: Option<String>,
+}
+
+/// Usage that did not pass here.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AddUsage {
+    /// The labels of what was used: they say which budgets count it.
+    #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Uncached input tokens.
+    #[serde(default)]
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    pub(crate) input_tokens: u64,
+    /// Output tokens, reasoning included.
+    #[serde(default)]
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    pub(crate) output_tokens: u64,
+    /// What it cost, in nano-dollars.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    pub(crate) cost_usd_nano: u64,
+    /// How you know, for the audit.
+    pub(crate) reason: String,
+}
+
+/// The truth about a call that ended without news: what it cost, what it used, both, or that it spent nothing.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Correct {
+    /// What it really cost, in nano-dollars; without it, what its tokens cost by the price book.
+    #[serde(default)]
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    pub(crate) cost_usd_nano: Option<u64>,
+    /// What it really used; without it, its tokens stay charged as they were held.
+    #[serde(default, deserialize_with = "tokens")]
+    pub(crate) tokens: Option<CorrectTokens>,
+    /// That it spent nothing at all.
+    #[serde(default)]
+    pub(crate) unspent: bool,
+    /// How you know, for the audit.
+    pub(crate) reason: String,
+}
+
+/// The tokens that a call used, as its provider's console tells them.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Tokens")]
+pub(crate) struct CorrectTokens {
+    /// Input that was neither read from nor written to a cache.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    pub(crate) input: u64,
+    /// Output, reasoning included.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    pub(crate) output: u64,
+    /// Input read from a cache.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    pub(crate) cache_read: u64,
+    /// Input written to a cache for five minutes.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    pub(crate) cache_write_5m: u64,
+    /// Input written to a cache for an hour.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    pub(crate) cache_write_1h: u64,
+}
+
+/// What a key is to be.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewKey")]
+pub(crate) struct CreateKey {
+    /// What people call it: letters, digits, `-`, `_` and `.`, unique among the keys that are good.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"))]
+    pub(crate) name: String,
+    /// The labels that it gives to every call, such as `team` and `user`.
+    #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
+    /// The limits of a budget of its own; empty: it has none.
+    #[serde(default)]
+    pub(crate) limits: Vec<String>,
+    /// The mode of that budget; `stop-new` where none is said.
+    #[serde(default)]
+    #[schemars(extend("enum" = ["warn", "throttle", "stop-new", "kill-running", null]))]
+    pub(crate) mode: Option<String>,
+    /// Patterns of the models that it may use; empty: every model.
+    #[serde(default)]
+    pub(crate) models: Vec<String>,
+    /// The highest priority that its calls may have; `high` where none is said.
+    #[serde(default)]
+    #[schemars(extend("enum" = ["low", "normal", "high", "critical", null]))]
+    pub(crate) priority_max: Option<String>,
+    /// How many requests it may send in a minute.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
+    pub(crate) requests_per_minute: Option<u64>,
+    /// How many tokens it may use in a minute.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
+    pub(crate) tokens_per_minute: Option<u64>,
+    /// When it ends by itself: a span such as `90d`, a date, or `never`.
+    #[serde(default = "never")]
+    pub(crate) expires: String,
+    /// What it is for.
+    #[serde(default)]
+    pub(crate) note: String,
+}
+
+/// How a key gets another secret.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RotateKey {
+    /// How long the secret that it has stays good, in milliseconds.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    pub(crate) grace_ms: u64,
+}
+
+/// How a key ends.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RevokeKey {
+    /// Whether its running calls are cut; else they may finish.
+    pub(crate) kill: bool,
+}
+
+/// What a token is to be.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewToken")]
+pub(crate) struct CreateToken {
+    /// What people call it: letters, digits, `-`, `_` and `.`, unique among the tokens that are good.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"))]
+    pub(crate) name: String,
+    /// What it may do.
+    #[schemars(extend("enum" = ["viewer", "operator", "admin"]))]
+    pub(crate) role: String,
+    /// When it ends by itself: a span such as `90d`, a date, or `never`.
+    #[serde(default = "never")]
+    pub(crate) expires: String,
+    /// What it is for.
+    #[serde(default)]
+    pub(crate) note: String,
+}
+
+/// A request that says nothing more than its address.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
+/// Tokens by their names alone, as [`read`] has it.
+fn tokens<'de, D: Deserializer<'de>>(from: D) -> Result<Option<CorrectTokens>, D::Error> {
+    let members: Option<Map<String, Value>> = Deserialize::deserialize(from)?;
+    members.map(|members| serde_json::from_value(Value::Object(members)).map_err(D::Error::custom)).transpose()
+}
+
+fn never() -> String {
+    "never".to_owned()
+}
+
+/// Refuses a body that is not plain JSON. One that is empty may come without a word of what it is.
+pub(crate) fn check_kind(headers: &HeaderMap, is_empty: bool) -> Result<(), Problem> {
+    let kinds: Vec<_> = headers.get_all(CONTENT_TYPE).iter().collect();
+    let is_json =
+        |kind: &str| kind.split(';').next().is_some_and(|it| it.trim().eq_ignore_ascii_case("application/json"));
+    let is_good = match kinds[..] {
+        [] => is_empty,
+        [kind] => kind.to_str().is_ok_and(is_json),
+        _ => false,
+    };
+    let is_plain = headers.get_all(CONTENT_ENCODING).iter().all(|it| it.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if is_good && is_plain {
+        return Ok(());
+    }
+    let what = "the body is read as JSON alone, sent as it is";
+    let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_content_type", what);
+    Err(problem.hint("send it with `content-type: application/json`, and without `content-encoding`"))
+}
+
+/// Reads a body whose every member is known. An empty one says nothing, where that is enough.
+pub(crate) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
+    let body: &[u8] = if body.is_empty() { b"{}" } else { body };
+    // A list of values in the order of the members would else do as well.
+    if body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err(Problem::unreadable("bad_json", "the body is one JSON object"));
+    }
+    serde_json::from_slice(body).map_err(|error| misread(&error))
+}
+
+/// What is wrong with a body, with the word that was probably meant.
+fn misread(error: &serde_json::Error) -> Problem {
+    if !error.is_data() {
+        return Problem::unreadable("bad_json", format!("the body is no JSON: {error}"));
+    }
+    let text = error.to_string();
+    let mut quoted = text.split('`').skip(1).step_by(2);
+    match (text.starts_with("unknown field"), quoted.next()) {
+        (true, Some(unknown)) => {
+            let known: Vec<&str> = quoted.collect();
+            let problem = Problem::unreadable("unknown_member", format!("the body has no member `{}`", shown(unknown)));
+            match nearest(unknown, known.iter().copied()) {
+                Some(near) => problem.hint(format!("did you mean `{near}`?")),
+                None if known.is_empty() => problem.hint("it has none at all"),
+                None => problem.hint(format!("it has {}", known.join(", "))),
+            }
+        }
+        // A value that is shown again may be a secret in the wrong place.
+        _ if text.to_ascii_lowercase().contains("alm_") => {
+            Problem::unreadable("bad_member", "a member of the body is not what it should be")
+        }
+        _ => Problem::unreadable("bad_member", text),
+    }
+}
+
+/// Refuses a number that some readers of JSON would change.
+pub(crate) fn check_number(name: &str, number: u64) -> Result<u64, Problem> {
+    if number > NUMBER_MAX {
+        return Err(Problem::refused("bad_number", format!("`{name}` is at most {NUMBER_MAX}")));
+    }
+    Ok(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    fn refused<T: DeserializeOwned + std::fmt::Debug>(body: &'static str) -> Problem {
+        read::<T>(&Bytes::from_static(body.as_bytes())).unwrap_err()
+    }
+
+    #[test]
+    fn a_member_that_is_not_known_is_refused_with_what_was_probably_meant() {
+        let slip = refused::<AddUsage>(r#"{"cost_usd_nano":1,"reason":"x","label":{}}"#);
+        assert_eq!((slip.code.as_str(), slip.hint.as_deref()), ("unknown_member", Some("did you mean `labels`?")));
+        let deep = refused::<Correct>(r#"{"reason":"x","tokens":{"inptu":1}}"#);
+        assert_eq!(deep.hint.as_deref(), Some("did you mean `input`?"));
+        assert_eq!(refused::<Nothing>(r#"{"x":1}"#).hint.as_deref(), Some("it has none at all"));
+        let secret = refused::<AddUsage>(r#"{"cost_usd_nano":"alm_token_x","reason":"x"}"#);
+        assert!(!secret.message.contains("alm_"), "{secret:?}");
+    }
+
+    #[test]
+    fn what_is_no_body_is_refused_and_breaks_nothing() {
+        let deep = "[".repeat(100_000);
+        let deep: &'static str = Box::leak(deep.into_boxed_str());
+        assert_eq!(refused::<Correct>(r#"{"reason":"x","tokens":[1,2,3,4,5]}"#).code, "bad_member");
+        for bad in ["{", "null", "[]", "\"x\"", "{\"reason\":1}", "\u{0}", r#"{"reason":"a","reason":"b"}"#, deep] {
+            assert_eq!(refused::<AddUsage>(bad).status, 400);
+        }
+        for bad in [r#"{"cost_usd_nano":-1,"reason":"x"}"#, r#"{"cost_usd_nano":1e99,"reason":"x"}"#] {
+            assert_eq!(refused::<AddUsage>(bad).code, "bad_member", "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_plain_json_is_read() {
+        let check = |kinds: &[&'static str], is_empty: bool| {
+            let mut headers = HeaderMap::new();
+            for kind in kinds {
+                headers.append(CONTENT_TYPE, HeaderValue::from_static(kind));
+            }
+            check_kind(&headers, is_empty).map_err(|problem| problem.status.as_u16())
+        };
+        assert_eq!(check(&["application/json; charset=utf-8"], false), Ok(()));
+        assert_eq!(check(&[], true), Ok(()));
+        for kinds in
+            [&[][..], &["text/plain"], &["application/x-www-form-urlencoded"], &["application/json", "text/plain"]]
+        {
+            assert_eq!(check(kinds, false), Err(415), "{kinds:?}");
+        }
+    }
+}
