@@ -2,30 +2,22 @@
 //!
 //! Callers of every dialect, streaming and not, call a real server at once, on a budget of one dollar whose calls take
 //! a route to a free provider when it is exhausted; many hang up in the middle of an answer. The bill of the paid
-//! provider must not be above the budget by a nano-dollar and at least 97 % of it, and nobody may hear a no.
+//! provider must not be above the budget by a nano-dollar and at least 97 % of it, and nobody may hear a no. Both
+//! providers are too busy for some calls, which are tried again.
 //!
 //! It looks for the server beside itself: `cargo build --package almoner`.
 
-use std::error::Error;
 use std::io::{Write, stdout};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use almoner_testkit::truth::{Prices, Settings};
-use almoner_testkit::{Crowd, Habits, Household, Tally, TruthProvider, one_budget};
-use almoner_units::{NanoUsd, PicoUsdPerToken};
+use almoner_testkit::proof::{AT_CAP, Args, BILLED, BUSY_ONE_IN, LIMIT, PRICES, Res, household, now};
+use almoner_testkit::truth::Settings;
+use almoner_testkit::{Crowd, Habits, Tally, TruthProvider, one_budget};
+use almoner_units::NanoUsd;
 
-type Res<T> = Result<T, Box<dyn Error>>;
-
-/// The budget, in nano-dollars.
-const LIMIT: u64 = 1_000_000_000;
-/// What a million tokens cost, in words and in pico-dollars a token.
-const PRICES: (&str, &str) = ("0.5", "2");
-const BILLED: Prices = Prices { input: PicoUsdPerToken::new(500_000), output: PicoUsdPerToken::new(2_000_000) };
 /// The caps that callers ask for.
 const CAPS: [u64; 3] = [256, 1_024, 4_096];
-/// Of eight calls, how many get all the output they may have.
-const AT_CAP: u64 = 3;
 /// What must be billed, in thousandths of the budget.
 const BILLED_LEAST: u64 = 970;
 /// How many answers a caller gets before the crowd goes home.
@@ -35,44 +27,20 @@ const ROUND_MAX: Duration = Duration::from_secs(300);
 
 #[tokio::main]
 async fn main() -> Res<()> {
-    let args = Args::read()?;
+    let args = Args::read(5)?;
     let mut found = Found { billed_least: u64::MAX, ..Found::default() };
-    for seed in args.seed..args.seed + args.rounds {
+    for seed in args.seeds() {
         found.add(&round(args.callers, seed).await?)?;
     }
     writeln!(stdout(), "{}", found.line(&args))?;
     Ok(())
 }
 
-struct Args {
-    rounds: u64,
-    callers: u64,
-    seed: u64,
-}
-
-impl Args {
-    fn read() -> Res<Self> {
-        let mut args = Self { rounds: 5, callers: 200, seed: 1 };
-        let mut words = std::env::args().skip(1);
-        while let Some(flag) = words.next() {
-            let value = words.next().ok_or_else(|| format!("`{flag}` needs a number"))?.parse()?;
-            match flag.as_str() {
-                "--rounds" => args.rounds = value,
-                "--callers" => args.callers = value,
-                "--seed" => args.seed = value,
-                _ => return Err(format!("there is no flag `{flag}`").into()),
-            }
-        }
-        Ok(args)
-    }
-}
-
 /// The budget of the overshoot, with a way on.
 fn config(paid: SocketAddr, free: SocketAddr) -> String {
     let budget = one_budget(paid, NanoUsd::new(LIMIT), PRICES);
     format!(
-        r#"wait_max = "1s"
-{budget}when_exhausted = {{ route = "local" }}
+        r#"{budget}when_exhausted = {{ route = "local" }}
 
 [[provider]]
 name = "local"
@@ -99,17 +67,10 @@ struct Round {
 }
 
 async fn round(callers: u64, seed: u64) -> Res<Round> {
-    let folder = tempfile::tempdir()?;
-    let here = std::env::current_exe()?;
-    let almoner = here.parent().unwrap_or(&here).join("../almoner").canonicalize()?;
-    let household = Household {
-        server: (almoner.clone(), ["serve", "--listen", "127.0.0.1:0"].map(Into::into).to_vec()),
-        almoner,
-        state: folder.path().join("state"),
-        config: folder.path().join("almoner.toml"),
-    };
-    let paid = TruthProvider::start(Settings { prices: BILLED, ..Settings::default() }).await?;
-    let free = TruthProvider::start(Settings::default()).await?;
+    let (household, _folder) = household()?;
+    let busy_one_in = Some(BUSY_ONE_IN);
+    let paid = TruthProvider::start(Settings { prices: BILLED, busy_one_in, ..Settings::default() }).await?;
+    let free = TruthProvider::start(Settings { busy_one_in, ..Settings::default() }).await?;
     std::fs::write(&household.config, config(paid.addr(), free.addr()))?;
     let serving = household.serve().await?;
     let crowd = Crowd::gather(Habits { callers, seed, caps: &CAPS, at_cap: AT_CAP });
@@ -129,12 +90,6 @@ async fn round(callers: u64, seed: u64) -> Res<Round> {
     Ok(Round { bill: paid.bill().get(), charged, free: free.calls().len() as u64, tally, took })
 }
 
-/// The time it takes is a figure, and decides nothing.
-#[allow(clippy::disallowed_methods)]
-fn now() -> Instant {
-    Instant::now()
-}
-
 /// What all rounds came to.
 #[derive(Default)]
 struct Found {
@@ -143,6 +98,7 @@ struct Found {
     free: u64,
     answered: u64,
     left: u64,
+    tried_again: u64,
     took_most: Duration,
 }
 
@@ -154,11 +110,12 @@ impl Found {
         self.free += free;
         self.answered += tally.answered;
         self.left += tally.left;
+        self.tried_again += tally.tried_again;
         self.took_most = self.took_most.max(*took);
         let is_kept = *bill <= *charged && *charged <= LIMIT;
         let is_used = u128::from(*bill) * 1_000 >= u128::from(LIMIT) * u128::from(BILLED_LEAST);
         let refused = tally.no_money + tally.slow_downs + tally.faults + tally.broken;
-        if is_kept && is_used && refused == 0 && *free > 0 {
+        if is_kept && is_used && refused == 0 && *free > 0 && tally.tried_again > 0 {
             return Ok(());
         }
         Err(format!("billed {bill}, charged {charged}, {free} calls for nothing, {tally:?}").into())
@@ -168,7 +125,7 @@ impl Found {
         let dollars = |nano| NanoUsd::new(nano).to_string();
         format!(
             "detour: n {} callers in {} rounds, seeds {}..{}, worst case billed {} and at least {} of {}, {} calls went on \
-             for nothing, {} answered, {} hung up, 0 refused, a round took at most {} ms",
+             for nothing, {} answered, {} hung up, 0 refused, {} tried again, a round took at most {} ms",
             args.callers,
             args.rounds,
             args.seed,
@@ -179,6 +136,7 @@ impl Found {
             self.free,
             self.answered,
             self.left,
+            self.tried_again,
             self.took_most.as_millis()
         )
     }

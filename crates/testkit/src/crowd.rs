@@ -30,6 +30,8 @@ pub struct Tally {
     pub answered: u64,
     /// Calls on which the caller hung up.
     pub left: u64,
+    /// Answers of which the server said that their call was tried again.
+    pub tried_again: u64,
     /// Answers that said to come back later.
     pub slow_downs: u64,
     /// Answers that said that there is no money.
@@ -124,11 +126,15 @@ impl Caller {
             "stream": dice.once_in(2),
             "messages": [{ "role": "user", "content": text }],
         });
-        let (path, body) = match dice.up_to(4) {
+        let (path, body) = match dice.up_to(6) {
             0 => ("/v1/messages", body),
             1 => ("/v1/chat/completions", if dice.once_in(2) { asking_for_usage(body) } else { body }),
             2 => gemini(&body, dice.once_in(2)),
             3 => ("/v1/responses", responses(body)),
+            4 => ("/v1/completions", completions(body)),
+            5 => {
+                ("/v1/embeddings", json!({ "model": "truth-model", "input": ["word", body["messages"][0]["content"]] }))
+            }
             _ => ("/api/chat", ollama(body)),
         };
         let at_cap = dice.up_to(7) < self.habits.at_cap;
@@ -148,6 +154,13 @@ fn responses(mut body: Value) -> Value {
         body[theirs] = body[name].take();
         body.as_object_mut().and_then(|body| body.remove(name));
     }
+    body
+}
+
+/// The same call in the words of the old Completions.
+fn completions(mut body: Value) -> Value {
+    body["prompt"] = body["messages"][0]["content"].take();
+    body.as_object_mut().and_then(|body| body.remove("messages"));
     body
 }
 
@@ -194,8 +207,8 @@ impl Call {
     async fn send(&self, addr: SocketAddr) -> Result<Answer, NoAnswer> {
         let credential = match self.path {
             "/v1/messages" => ("x-api-key", "truth"),
-            "/v1/chat/completions" | "/v1/responses" | "/api/chat" => ("authorization", "Bearer truth"),
-            _ => ("x-goog-api-key", "truth"),
+            path if path.contains("/models/") => ("x-goog-api-key", "truth"),
+            _ => ("authorization", "Bearer truth"),
         };
         let headers = [credential, ("anthropic-version", "2023-06-01"), ("x-truth-output", &self.output)];
         Post { path: self.path, headers: &headers, body: &self.body, patience: self.patience }.send(addr).await
@@ -212,6 +225,7 @@ impl Tally {
     }
 
     fn add_answer(&mut self, answer: &Answer) {
+        self.tried_again += u64::from(answer.header("x-almoner-attempts").is_some());
         let count = match (answer.status, answer.complete) {
             (200, true) => &mut self.answered,
             (200, false) => &mut self.left,

@@ -9,6 +9,7 @@ mod dice;
 mod drip;
 mod hang_up;
 mod http;
+pub mod proof;
 mod rehearse;
 mod small_disk;
 mod tls;

@@ -21,6 +21,10 @@ pub enum Dialect {
     Gemini,
     /// Ollama's chat.
     Ollama,
+    /// `OpenAI`'s old Completions.
+    Completions,
+    /// `OpenAI` Embeddings.
+    Embeddings,
 }
 
 /// What became of an answer.

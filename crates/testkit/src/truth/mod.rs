@@ -22,6 +22,7 @@ mod provider;
 mod request;
 mod responses;
 mod script;
+mod texts;
 
 pub use book::{CallRecord, Delivery, Dialect, Totals};
 pub use plan::{CutEnd, Plan, PlanError, Telling};

@@ -149,6 +149,15 @@ impl Plan {
         plan
     }
 
+    /// Refuses one in so many calls in the provider's own words, because it is too busy.
+    pub fn be_busy(&mut self, dice: &mut Dice, one_in: u64) {
+        if dice.once_in(one_in) {
+            self.status = Some(*dice.pick(&[429, 500, 502, 503, 529]));
+            self.retry_after = (self.status == Some(429)).then_some(0);
+            (self.empty, self.reset, self.cut) = (false, false, None);
+        }
+    }
+
     /// The tokens of output of each choice, under this cap.
     #[must_use]
     pub fn output_under(&self, cap: u64) -> u64 {

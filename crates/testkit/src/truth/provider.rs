@@ -20,7 +20,7 @@ use super::book::{Book, CallRecord, Delivery, Dialect, Open, Totals};
 use super::plan::{CutEnd, Plan, PlanError};
 use super::request::{Wanted, method};
 use super::script::Script;
-use super::{anthropic, chat, gemini, ollama, responses};
+use super::{anthropic, chat, gemini, ollama, responses, texts};
 use crate::Dice;
 use crate::drip::{Drip, Ending};
 use crate::hang_up::Slam;
@@ -51,6 +51,8 @@ pub struct Settings {
     pub plan: Plan,
     /// Where it is set, dice choose the plan of each call, from this seed and the call's number.
     pub seed: Option<u64>,
+    /// Where it is set, one in so many calls is refused in the provider's own words, because it is too busy.
+    pub busy_one_in: Option<u64>,
     /// Whether records keep the bodies of requests and answers.
     pub keep_bodies: bool,
 }
@@ -139,6 +141,8 @@ async fn serve(shared: Arc<Shared>, asked: Asked, slam: Slam) -> io::Result<Resp
         (&Method::POST, "/v1/messages") => Dialect::Messages,
         (&Method::POST, "/v1/messages/count_tokens") => Dialect::CountTokens,
         (&Method::POST, "/v1/chat/completions") => Dialect::Chat,
+        (&Method::POST, "/v1/completions") => Dialect::Completions,
+        (&Method::POST, "/v1/embeddings") => Dialect::Embeddings,
         (&Method::POST, "/v1/responses") => Dialect::Responses,
         (&Method::POST, "/api/chat") => Dialect::Ollama,
         (&Method::POST, path) if is_count(path) => return Ok(count(&shared, asked).await),
@@ -231,6 +235,9 @@ impl Call {
                 plan.turn(knob, value.to_str().unwrap_or_default())?;
             }
         }
+        if let Some(one_in) = settings.busy_one_in {
+            plan.be_busy(&mut Dice::of(settings.seed.unwrap_or(0), number), one_in);
+        }
         Ok(plan)
     }
 
@@ -306,7 +313,9 @@ impl Call {
 
     fn error(&self, status: u16, message: &str) -> Value {
         match self.dialect {
-            Dialect::Chat | Dialect::Responses => chat::error(status, message),
+            Dialect::Chat | Dialect::Responses | Dialect::Completions | Dialect::Embeddings => {
+                chat::error(status, message)
+            }
             Dialect::Gemini => gemini::error(status, message),
             Dialect::Ollama => ollama::error(message),
             Dialect::Messages | Dialect::CountTokens => anthropic::error(status, message),
@@ -322,6 +331,9 @@ impl Call {
             Dialect::Ollama => vec![ollama::whole(script).to_string()],
             Dialect::Chat if stream => chat::events(script),
             Dialect::Chat => vec![chat::whole(script).to_string()],
+            Dialect::Completions if stream => texts::events(script),
+            Dialect::Completions => vec![texts::whole(script).to_string()],
+            Dialect::Embeddings => vec![texts::vectors(script).to_string()],
             Dialect::Responses if stream => responses::events(script),
             Dialect::Responses => vec![responses::whole(script).to_string()],
             _ if stream => anthropic::events(script),

@@ -65,8 +65,14 @@ impl Wanted {
             _ => {}
         }
         let model = request["model"].as_str().ok_or("model: Field required")?.to_owned();
-        let asked = if dialect == Dialect::Responses { &request["input"] } else { &request["messages"] };
-        if asked.as_array().is_none_or(Vec::is_empty) {
+        let (member, may_be_text) = match dialect {
+            Dialect::Responses => ("input", false),
+            Dialect::Embeddings => ("input", true),
+            Dialect::Completions => ("prompt", true),
+            _ => ("messages", false),
+        };
+        let asked = &request[member];
+        if asked.as_array().is_none_or(Vec::is_empty) && !(may_be_text && asked.is_string()) {
             return Err("messages: at least one message is required".to_owned());
         }
         Ok(Self {
@@ -74,7 +80,7 @@ impl Wanted {
             form: if request["stream"] == true { Form::Events } else { Form::Whole },
             include_usage: request["stream_options"]["include_usage"] == true,
             cap: cap(dialect, &request)?,
-            choices: request["n"].as_u64().unwrap_or(1).max(1),
+            choices: request["n"].as_u64().unwrap_or(1).max(1) * if may_be_text { texts(asked) } else { 1 },
             input: input(&request),
         })
     }
@@ -118,6 +124,11 @@ impl Wanted {
     }
 }
 
+/// How many texts there are.
+fn texts(asked: &Value) -> u64 {
+    asked.as_array().map_or(1, |texts| u64::try_from(texts.len()).unwrap_or(u64::MAX))
+}
+
 /// The model and the method that a path of Gemini's names.
 pub(super) fn method(path: &str) -> Option<(&str, &str)> {
     let model = ["/v1beta/models/", "/v1/models/"].iter().find_map(|start| path.strip_prefix(start))?;
@@ -126,10 +137,10 @@ pub(super) fn method(path: &str) -> Option<(&str, &str)> {
 
 fn cap(dialect: Dialect, request: &Value) -> Result<u64, String> {
     let asked = match dialect {
-        Dialect::CountTokens | Dialect::Gemini | Dialect::Ollama => return Ok(0),
+        Dialect::CountTokens | Dialect::Gemini | Dialect::Ollama | Dialect::Embeddings => return Ok(0),
         Dialect::Messages => request["max_tokens"].as_u64().ok_or("max_tokens: Field required")?,
         Dialect::Responses => request["max_output_tokens"].as_u64().unwrap_or(CAP_DEFAULT),
-        Dialect::Chat => ["max_completion_tokens", "max_tokens"]
+        Dialect::Chat | Dialect::Completions => ["max_completion_tokens", "max_tokens"]
             .iter()
             .find_map(|name| request[*name].as_u64())
             .unwrap_or(CAP_DEFAULT),
@@ -139,7 +150,7 @@ fn cap(dialect: Dialect, request: &Value) -> Result<u64, String> {
 
 /// The tokens of input that are billed.
 fn input(request: &Value) -> u64 {
-    let parts = ["system", "messages", "instructions", "input", "systemInstruction", "contents", "tools"];
+    let parts = ["system", "messages", "instructions", "input", "prompt", "systemInstruction", "contents", "tools"];
     let bytes: u64 = parts.iter().map(|part| bytes(&request[*part])).sum();
     bytes.div_ceil(BYTES_PER_TOKEN) + HIDDEN
 }
