@@ -65,7 +65,7 @@ fn good(from: u64, seeds: u64) -> bool {
     }
     println!(
         "simulator: n {} steps, seeds {from}..{}, worst case {violations} violations; {} hours, {} asked, {} waited, {} \
-         billed, {} crashes, {} starts from a snapshot, {} torn and {} ghost commits, {} slow ones, {} full disks, {} clock \
+         billed, {} went on after a refusal, {} crashes, {} starts from a snapshot, {} torn and {} ghost commits, {} slow ones, {} full disks, {} clock \
          jumps, {} changed limits, {} removed budgets, {} corrections, {} overruns",
         tally.steps,
         from + seeds,
@@ -73,6 +73,7 @@ fn good(from: u64, seeds: u64) -> bool {
         tally.asked,
         tally.waited,
         tally.billed,
+        tally.went_on,
         tally.crashes,
         tally.snapshots,
         tally.torn,

@@ -61,11 +61,13 @@ pub enum Mutant {
     CountsInUtc,
     /// The clocks of a zone are never changed.
     KnowsNoSummer,
+    /// What a provider refused is sent again under the hold that the refusal gives back.
+    RetriesUnheld,
 }
 
 impl Mutant {
     /// Every known bug.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::ReleasesOnCrash,
         Self::ForgetsAssumed,
         Self::ForgetsTail,
@@ -94,6 +96,7 @@ impl Mutant {
         Self::RemovalReleases,
         Self::CountsInUtc,
         Self::KnowsNoSummer,
+        Self::RetriesUnheld,
     ];
 
     pub(crate) fn lag(self) -> Option<Lag> {

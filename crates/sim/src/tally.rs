@@ -15,6 +15,8 @@ pub struct Tally {
     pub waited: u64,
     /// Calls that the provider billed.
     pub billed: u64,
+    /// Calls that went on after a refusal of the provider's: there again, or elsewhere.
+    pub went_on: u64,
     /// Deaths of the process.
     pub crashes: u64,
     /// Starts from a snapshot and the facts since.
@@ -51,6 +53,7 @@ impl Tally {
         self.refused += refused;
         self.waited += waited;
         self.billed += billed;
+        self.went_on += other.went_on;
         self.crashes += crashes;
         self.snapshots += other.snapshots;
         self.torn += torn;

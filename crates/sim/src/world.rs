@@ -118,6 +118,8 @@ pub(crate) struct World {
     /// Whether budgets come and go, commits take long, and windows lie in zones with summer time: in every third
     /// history, so that the others stay what they were.
     is_wide: bool,
+    /// Whether clients go on with what the provider refused: in every fourth history, for the same reason.
+    goes_on: bool,
     /// What the wall clock shows where the steady one shows nothing.
     start: u64,
     steady: u64,
@@ -167,6 +169,7 @@ impl World {
             story: Vec::new(),
             tally: Tally::default(),
             is_wide,
+            goes_on: seed.is_multiple_of(4),
             start,
             steady: MINUTE,
             stall: 0,
@@ -285,6 +288,10 @@ impl World {
 
     fn ask(&mut self) {
         let question = cast::question(&self.budgets, self.reading().wall, &mut self.dice);
+        self.put(question);
+    }
+
+    fn put(&mut self, question: Question) {
         tell!(self, "ask {} on {:?}, {:?}", question.id, question.accounts, question.ask);
         let said = Said { accounts: question.accounts.clone(), ask: Some(question.ask), ..Said::default() };
         self.auditor.said.insert(question.id, said);
@@ -357,10 +364,32 @@ impl World {
             tell!(self, "{id} is refused by the provider");
             self.calls[call].state = State::Ended;
             self.end(id, End::Released(ReleaseReason::RefusedUpstream { status: 429 }));
+            self.go_on(call);
             return Ok(());
         }
         self.bill(call);
         Ok(())
+    }
+
+    /// Goes on with a call that the provider refused, there or elsewhere: as a call of its own.
+    fn go_on(&mut self, call: usize) {
+        let before = self.calls[call].question.clone();
+        let wall = self.reading().wall;
+        // Dice of its own, so that histories in which nobody goes on stay what they were.
+        let mut dice = Dice::new(u64::try_from(before.id.bits() & u128::from(u64::MAX)).unwrap_or(0));
+        if !self.goes_on || dice.one_in(4) {
+            return;
+        }
+        self.tally.went_on += 1;
+        if self.is(Mutant::RetriesUnheld) {
+            return self.bill(call);
+        }
+        let is_in_force = |key: &AccountKey| self.budgets.iter().any(|budget| budget.name == key.budget);
+        if dice.one_in(2) && before.accounts.iter().all(is_in_force) {
+            return self.put(Question { id: CallId::new(wall, dice.bytes()), ..before });
+        }
+        let elsewhere = cast::question(&self.budgets, wall, &mut dice);
+        self.put(elsewhere);
     }
 
     fn bill(&mut self, call: usize) {

@@ -1,6 +1,7 @@
 //! `kill_loop [--kills N] [--bad-kills N] [--seed N]`: a real server, killed again and again under load.
 //!
-//! In front of a provider that keeps the truth and misbehaves by dice, callers stream, do not stream, and hang up. The
+//! In front of a provider that keeps the truth and misbehaves by dice, callers of every dialect stream, do not stream, and
+//! hang up. What the provider refuses goes on by a route to another model of the same price, and is tried again. The
 //! server is killed as by `kill -9` at a random moment and started again on the same state. Each time, what the
 //! provider billed must not be above what the ledger has charged, that not above the limit, and nothing may be held.
 //! When the budget is used up another begins, with a new state and a new provider.
@@ -111,6 +112,8 @@ fn say(line: &str) -> std::io::Result<()> {
 struct Found {
     kills: u64,
     calls: u64,
+    tried_again: u64,
+    rerouted: u64,
     budgets: u64,
     /// The most that was charged, in thousandths of its limit.
     charged_most: u64,
@@ -129,12 +132,13 @@ struct Found {
 
 impl Found {
     fn line(&self, name: &str, seed: u64) -> String {
-        let Self { kills, calls, budgets, charged_most, billed_most, .. } = self;
+        let Self { kills, calls, tried_again, rerouted, budgets, charged_most, billed_most, .. } = self;
         let stranded = permille(self.stranded, self.limits);
         let chance = permille(3, *kills).min(1_000);
         format!(
             "{name}: n {kills} kills, seeds {seed}, worst case {} of a limit charged and {} of the charge billed, \
-             nothing held after a start, journals sound, {calls} calls, {budgets} budgets used up, {} charged and \
+             nothing held after a start, journals sound, {calls} calls, {rerouted} went on elsewhere, {tried_again} tried again, {budgets} \
+             budgets used up, {} charged and \
              never billed, chance that a kill overruns < {} at 95 %",
             percent(*charged_most),
             percent(*billed_most),
@@ -183,6 +187,36 @@ fn permille(part: u64, whole: u64) -> u64 {
 
 fn percent(permille: u64) -> String {
     format!("{}.{} %", permille / 10, permille % 10)
+}
+
+/// Where calls go on to that the provider refuses: as if to another, whose bill is on the same budget.
+fn way_on(provider: SocketAddr) -> String {
+    let (input, output) = PRICES;
+    format!(
+        r#"
+[[provider]]
+name = "spare"
+dialects = ["anthropic", "openai-chat", "openai-responses", "gemini", "ollama"]
+base_url = "http://{provider}"
+models = ["truth-spare"]
+
+[[price]]
+model = "truth-spare"
+provider = "spare"
+input = {input}
+output = {output}
+context_window = 200000
+max_output = 32000
+
+[[route]]
+name = "on"
+where = {{ model = "truth-model" }}
+to = [
+  {{ provider = "truth" }},
+  {{ provider = "spare", model = "truth-spare", when = ["429", "provider down", "timeout"] }},
+]
+"#
+    )
 }
 
 /// The loop over one kind of server.
@@ -238,6 +272,8 @@ impl Loop {
         };
         self.household.verify().await?;
         self.found.calls += crowd.tally().calls;
+        self.found.tried_again += crowd.tally().tried_again;
+        self.found.rerouted += crowd.tally().rerouted;
         if crowd.tally().no_money > 0 {
             self.found.budgets += 1;
             self.found.limits += limit;
@@ -251,7 +287,7 @@ impl Loop {
         if self.household.state.exists() {
             std::fs::remove_dir_all(&self.household.state)?;
         }
-        let config = one_budget(provider.addr(), NanoUsd::new(limit), PRICES);
+        let config = one_budget(provider.addr(), NanoUsd::new(limit), PRICES) + &way_on(provider.addr());
         Ok(std::fs::write(&self.household.config, config)?)
     }
 

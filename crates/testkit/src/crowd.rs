@@ -30,6 +30,8 @@ pub struct Tally {
     pub answered: u64,
     /// Calls on which the caller hung up.
     pub left: u64,
+    /// Answers of which the server said that their call went on elsewhere.
+    pub rerouted: u64,
     /// Answers of which the server said that their call was tried again.
     pub tried_again: u64,
     /// Answers that said to come back later.
@@ -225,6 +227,7 @@ impl Tally {
     }
 
     fn add_answer(&mut self, answer: &Answer) {
+        self.rerouted += u64::from(answer.header("x-almoner-rerouted").is_some());
         self.tried_again += u64::from(answer.header("x-almoner-attempts").is_some());
         let count = match (answer.status, answer.complete) {
             (200, true) => &mut self.answered,
