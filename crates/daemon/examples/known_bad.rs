@@ -4,6 +4,8 @@
 
 use std::error::Error;
 use std::io::{Write, stdout};
+use std::path::Path;
+use std::sync::Arc;
 
 use almoner_config::{Flags, Sources};
 use almoner_daemon::{KnownBad, Options, choose, serve};
@@ -23,9 +25,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             _ => return Err(format!("there is no flag `{flag}`").into()),
         }
     }
-    let settings = almoner_config::load(&Sources::from_system(flags)?)?;
-    let options = Options { version: "known bad", idle_exit: None };
-    serve(&settings, options, &mut |text| {
+    let settings = almoner_config::load(&Sources::from_system(flags.clone())?)?;
+    let reread = Arc::new(move |_: Option<&Path>| almoner_config::load(&Sources::from_system(flags.clone())?));
+    let options = Options { version: "known bad", idle_exit: None, reread };
+    serve(&settings, &options, &mut |text| {
         // Whoever started it may have stopped reading.
         let _ = writeln!(stdout(), "{text}").and_then(|()| stdout().flush());
     })?;
