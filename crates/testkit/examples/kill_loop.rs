@@ -1,7 +1,7 @@
 //! `kill_loop [--kills N] [--bad-kills N] [--seed N]`: a real server, killed again and again under load.
 //!
-//! In front of a provider that keeps the truth and misbehaves by dice, callers of every dialect stream, do not stream, and
-//! hang up. What the provider refuses goes on by a route to another model of the same price, and is tried again. The
+//! In front of a provider that keeps the truth and misbehaves by dice, callers of every dialect stream, do not stream,
+//! and hang up. What the provider refuses goes on by a route to another model of its price, and is tried again. The
 //! server is killed as by `kill -9` at a random moment and started again on the same state. Each time, what the
 //! provider billed must not be above what the ledger has charged, that not above the limit, and nothing may be held.
 //! When the budget is used up another begins, with a new state and a new provider.

@@ -1,9 +1,10 @@
 //! `overshoot [--rounds N] [--callers N] [--seed N]`: a crowd on one small budget, and what the provider bills.
 //!
-//! Callers of every dialect, streaming and not, call a real server at once, on a budget of one dollar, and many hang up in
-//! the middle of an answer. The provider is too busy for some calls, and the server tries them again. Each caller goes on until it hears that there is no money. The bill must not be above the budget by a
-//! nano-dollar; and because a false no is a defect as well, at least 97 % must be spent when the first caller hears it.
-//! Nothing else goes wrong in this world, so in the end the books must be the bill.
+//! Callers of every dialect, streaming and not, call a real server at once, on a budget of one dollar, and many hang up
+//! in the middle of an answer. The provider is too busy for some calls, which the server tries again. Each caller goes
+//! on until it hears that there is no money. The bill must not be above the budget by a nano-dollar; and because a
+//! false no is a defect as well, at least 97 % must be spent when the first caller hears it. Nothing else goes wrong in
+//! this world, so in the end the books must be the bill.
 //!
 //! It looks for the server beside itself: `cargo build --package almoner`.
 
