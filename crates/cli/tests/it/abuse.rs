@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use almoner_testkit::truth::Totals;
+use almoner_testkit::{HostileProvider, MISDEEDS, Patience, Post};
 
 use crate::provider::{messages, planned, truth, world};
 use crate::raw::{connect, read, request, send, status};
@@ -170,4 +171,95 @@ async fn a_gigabyte_is_refused_before_it_is_read() {
     assert!(peak(&server) < memory + 120_000, "{memory} KiB grew to {}", peak(&server));
     good(&server).await;
     server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_no_reader_should_take_is_refused_and_costs_next_to_nothing() {
+    let truth = truth().await;
+    let world = world(&truth, "", ROOMY);
+    let server = world.serve();
+    good(&server).await;
+    let (before, memory, billed) = (descriptors(&server), peak(&server), truth.totals().billed);
+    let sized = |body: &str| format!("{}{body}", head(&[("content-length", &body.len().to_string())]));
+    let chunked = |body: &str| format!("{}{body}", head(&[("transfer-encoding", "chunked")]));
+    let many: String = (0..100_000).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let call = messages("truth-1", 20, "Hello");
+    let twice = call.replacen('{', "{\"max_tokens\":1,", 1);
+    let escaped = call.replacen('{', "{\"max\\u005ftokens\":1,", 1);
+    let nested = format!("{}1{}", "{\"a\":".repeat(1_000_000), "}".repeat(1_000_000));
+    for (what, bytes) in [
+        ("deep objects", sized(&nested)),
+        ("deep arrays", sized(&"[".repeat(1_000_000))),
+        ("a number of a million digits", sized(&call.replace("20", &"9".repeat(1_000_000)))),
+        ("a member twice", sized(&twice)),
+        ("a member twice, once escaped", sized(&escaped)),
+        ("a hundred thousand headers", format!("{POST}\r\n{many}\r\n")),
+        ("one huge header", head(&[("x-huge", &"x".repeat(1 << 20))])),
+        ("extensions of chunks", chunked(&format!("1;{}\r\n{{\r\n", "x=y;".repeat(10_000)).repeat(20))),
+        ("trailers", chunked(&format!("2\r\n{{}}\r\n0\r\n{}\r\n", "x-t: aaaa\r\n".repeat(100_000)))),
+        ("a chunk of more bytes than there are", chunked("ffffffffffffffffff\r\n")),
+        ("a packed body", format!("{}\u{1f}", head(&[("content-encoding", "gzip"), ("content-length", "1")]))),
+        ("a space before the colon", format!("{POST}\r\nhost: localhost\r\ncontent-length : 5\r\n\r\n12345")),
+        ("a folded header", format!("{POST}\r\nhost: localhost\r\nx-a: b\r\n c\r\n\r\n")),
+        ("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0".to_owned()),
+    ] {
+        // A client that closes its half has said all.
+        let stream = connect(server.addr);
+        let mut writer = stream.try_clone().unwrap();
+        drop(writer.write_all(bytes.as_bytes()));
+        drop(stream.shutdown(std::net::Shutdown::Write));
+        let answer = read_lenient(stream);
+        assert!(answer.is_empty() || (400..500).contains(&status(&answer)), "{what}: {answer}");
+        assert!(answer.matches("HTTP/1.1 ").count() < 2, "{what}: {answer}");
+    }
+    good(&server).await;
+    assert_eq!(truth.totals().billed, billed + 1, "nothing of it went to the provider");
+    returns_to(&server, before);
+    assert!(peak(&server) < memory + 60_000, "{memory} KiB grew to {}", peak(&server));
+    assert_eq!(server.settled("roomy").spent, truth.bill().get());
+    assert!(!server.stop().contains("panic"));
+}
+
+/// What comes until the other side ends the connection, in order or not.
+fn read_lenient(mut stream: TcpStream) -> String {
+    let mut back = Vec::new();
+    let _ended = stream.read_to_end(&mut back);
+    String::from_utf8_lossy(&back).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_means_harm_harms_no_other_call() {
+    let (truth, hostile) = (truth().await, HostileProvider::start().await.unwrap());
+    let settings = "provider_idle_max = \"1s\"\ndrain_max = \"300ms\"\nstream_idle_max = \"1s\"\n";
+    let provider = format!(
+        "[[provider]]\nname = \"hostile\"\ndialects = [\"anthropic\", \"openai-chat\"]\n\
+         base_url = \"http://{}\"\nmodels = [\"hostile-*\"]\nfree = true\n",
+        hostile.addr()
+    );
+    let world = world(&truth, settings, &format!("{provider}{ROOMY}"));
+    let server = world.serve();
+    good(&server).await;
+    let (before, memory) = (descriptors(&server), peak(&server));
+    for misdeed in MISDEEDS {
+        for stream in [true, false] {
+            let mut call: serde_json::Value =
+                serde_json::from_str(&messages(&format!("hostile-{misdeed}"), 20, "Hello")).unwrap();
+            call["stream"] = stream.into();
+            let body = call.to_string();
+            for path in ["/v1/messages", "/v1/chat/completions"] {
+                // Nobody waits for what has no end.
+                let patience = Patience::Bytes(100_000);
+                let call = Post { path, headers: &[], body: body.as_bytes(), patience };
+                let (answer, ()) = tokio::join!(call.send(server.addr), good(&server));
+                let told = answer.map(|answer| answer.status).unwrap_or_default();
+                assert!(matches!(told, 200 | 400..=504), "{misdeed} {stream} {path}: {told}");
+            }
+        }
+    }
+    good(&server).await;
+    returns_to(&server, before + 4);
+    // A bomb is 512 MiB, and what is unpacked is kept nowhere.
+    assert!(peak(&server) < memory + 250_000, "{memory} KiB grew to {}", peak(&server));
+    assert_eq!(server.settled("roomy").spent, truth.bill().get());
+    assert!(!server.stop().contains("panic"));
 }
