@@ -2,18 +2,19 @@
 //!
 //! All of it runs, so that one try finds everything, and the end names what failed.
 
-use crate::{Outcome, arrows, requirements_page, run, tidy};
+use crate::{Outcome, arrows, requirements_page, run, threats, tidy};
 
 const DENY_VERSION: &str = "0.20.2";
 
 /// A check by its name.
 type Check = (&'static str, fn() -> Outcome);
 
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 8] = [
     ("format", || run::to_end(&mut run::cargo(&["fmt", "--all", "--check"]))),
     ("tidy", || tidy::run(&[])),
     ("arrows", || arrows::run(&[])),
     ("requirements", || requirements_page(&[])),
+    ("threats", || threats::run(&[])),
     ("deny", deny),
     ("clippy", || {
         run::to_end(&mut run::cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))

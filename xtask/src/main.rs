@@ -17,6 +17,7 @@ mod proofs;
 mod requirements;
 mod run;
 mod test;
+mod threats;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -40,7 +41,7 @@ impl Chore {
 
 const CHORES: [Chore; 12] = [
     Chore { usage: "test [CARGO-TEST-ARGS]", does: "every test, with the proofs small", run: test::run },
-    Chore { usage: "lint", does: "format, clippy, docs, cargo deny, and the four checks below", run: lint::run },
+    Chore { usage: "lint", does: "format, clippy, docs, cargo deny, and the five checks below", run: lint::run },
     Chore { usage: "tidy", does: "the text of the repository: line lengths, links, decision pages", run: tidy::run },
     Chore { usage: "arrows", does: "which crate may know which, and what only one may name", run: arrows::run },
     Chore {
@@ -48,6 +49,7 @@ const CHORES: [Chore; 12] = [
         does: "docs/requirements.md: what is called done has a test",
         run: requirements_page,
     },
+    Chore { usage: "threats", does: "the page of threats: every test that it names is there", run: threats::run },
     Chore { usage: "prove [NAME]", does: "the proofs at full size, as a table", run: proofs::prove },
     Chore { usage: "coverage", does: "how many lines of the pure crates their tests run", run: coverage::run },
     Chore { usage: "bench [NAME…]", does: "how fast everything is, beside nginx, as a table", run: bench::run },

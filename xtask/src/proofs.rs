@@ -47,6 +47,11 @@ pub(crate) fn small() -> impl Iterator<Item = Program> {
     PROOFS.into_iter().filter(|program| program.small.is_some() && program.exists())
 }
 
+/// Whether there is a proof of this name.
+pub(crate) fn is_one(name: &str) -> bool {
+    PROOFS.iter().any(|program| program.name == name && program.exists())
+}
+
 pub(crate) fn prove(args: &[String]) -> Outcome {
     let (mut rows, mut failures) = (Vec::new(), Vec::new());
     for program in chosen(&PROOFS, args)? {

@@ -229,6 +229,21 @@ impl TestPath {
     }
 }
 
+/// All tests that there are, for other pages that name some.
+pub(crate) struct Tests(Vec<Test>);
+
+impl Tests {
+    /// Those of the sources under `root`.
+    pub(crate) fn under(root: &Path) -> io::Result<Self> {
+        tests_under(root).map(Self)
+    }
+
+    /// Whether one of them goes by this path.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        matches!(test_path(path), Ok(Some(path)) if self.0.iter().any(|test| path.is(test)))
+    }
+}
+
 /// Every test of every package, in one walk.
 fn tests_under(root: &Path) -> io::Result<Vec<Test>> {
     let mut tests = Vec::new();
