@@ -39,7 +39,7 @@ impl Chore {
     }
 }
 
-const CHORES: [Chore; 12] = [
+const CHORES: [Chore; 13] = [
     Chore { usage: "test [CARGO-TEST-ARGS]", does: "every test, with the proofs small", run: test::run },
     Chore { usage: "lint", does: "format, clippy, docs, cargo deny, and the five checks below", run: lint::run },
     Chore { usage: "tidy", does: "the text of the repository: line lengths, links, decision pages", run: tidy::run },
