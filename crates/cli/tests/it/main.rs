@@ -14,6 +14,7 @@ mod hostile;
 mod keys;
 mod leaving;
 mod looking;
+mod pace;
 mod passing;
 mod provider;
 mod raw;
