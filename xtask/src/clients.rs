@@ -89,13 +89,18 @@ fn scripts(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// A home for the server of this run, taken away when it is dropped.
-struct World(PathBuf);
+pub(crate) struct World(PathBuf);
 
 impl World {
-    fn new() -> Result<Self, String> {
+    pub(crate) fn new() -> Result<Self, String> {
         let dir = std::env::temp_dir().join(format!("almoner-clients-{}", std::process::id()));
         std::fs::create_dir(&dir).map_err(|why| format!("{} cannot be made: {why}", dir.display()))?;
         Ok(Self(dir))
+    }
+
+    /// The folder of its state.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.0.join("state")
     }
 
     /// The binary, which finds in its environment nothing of whoever runs this but a few harmless things.
@@ -107,7 +112,7 @@ impl World {
         if let Some(dir) = variable(CLIENTS_DIR) {
             command.env("CLIENTS_DIR", dir);
         }
-        command.env("ALMONER_STATE", self.0.join("state")).env("ALMONER_LISTEN", "127.0.0.1:0");
+        command.env("ALMONER_STATE", self.state()).env("ALMONER_LISTEN", "127.0.0.1:0");
         command.args(args).current_dir(&self.0);
         command
     }
@@ -144,27 +149,31 @@ fn binary() -> PathBuf {
 }
 
 /// The server of a run; ended when it is dropped.
-struct Server(Child);
+pub(crate) struct Server {
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: String,
+}
 
 impl Server {
     /// Starts it, and waits until it listens.
-    fn start(world: &World) -> Result<Self, String> {
+    pub(crate) fn start(world: &World) -> Result<Self, String> {
         let started = world.almoner(&["serve"]).stdout(Stdio::piped()).spawn();
-        let mut server = Self(started.map_err(|why| format!("`almoner serve` could not be started: {why}"))?);
-        let said = BufReader::new(server.0.stdout.take().ok_or("its output was asked for")?);
+        let child = started.map_err(|why| format!("`almoner serve` could not be started: {why}"))?;
+        let mut server = Self { child, address: String::new() };
+        let said = BufReader::new(server.child.stdout.take().ok_or("its output was asked for")?);
         let mut lines = said.lines().map_while(Result::ok);
-        if !lines.any(|line| line.contains(" listens on ")) {
-            return Err("`almoner serve` ended before it listened".to_owned());
-        }
+        let listens = lines.find_map(|line| line.split_once(" listens on ").map(|(_, address)| address.to_owned()));
+        server.address = listens.ok_or("`almoner serve` ended before it listened")?;
         // Its other words are read away, so that it never waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
         Ok(server)
     }
 
     /// Tells it to stop, and says whether it ended well.
-    fn stop(mut self) -> Outcome {
-        run::to_end(&mut run::program("kill", &[&self.0.id().to_string()]))?;
-        match self.0.wait() {
+    pub(crate) fn stop(mut self) -> Outcome {
+        run::to_end(&mut run::program("kill", &[&self.child.id().to_string()]))?;
+        match self.child.wait() {
             Ok(status) if status.success() => Ok(()),
             ended => Err(format!("`almoner serve` ended badly: {ended:?}")),
         }
@@ -174,8 +183,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // One that has ended already cannot be ended again, which is fine.
-        drop(self.0.kill());
-        drop(self.0.wait());
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

@@ -16,6 +16,7 @@ mod prices;
 mod proofs;
 mod requirements;
 mod run;
+mod schema;
 mod test;
 mod threats;
 mod tidy;
@@ -39,7 +40,7 @@ impl Chore {
     }
 }
 
-const CHORES: [Chore; 13] = [
+const CHORES: [Chore; 14] = [
     Chore { usage: "test [CARGO-TEST-ARGS]", does: "every test, with the proofs small", run: test::run },
     Chore { usage: "lint", does: "format, clippy, docs, cargo deny, and the five checks below", run: lint::run },
     Chore { usage: "tidy", does: "the text of the repository: line lengths, links, decision pages", run: tidy::run },
@@ -55,6 +56,7 @@ const CHORES: [Chore; 13] = [
     Chore { usage: "bench [NAME…]", does: "how fast everything is, beside nginx, as a table", run: bench::run },
     Chore { usage: "fuzz [TARGET] [--seconds N]", does: "what strangers send, changed without end", run: fuzz::run },
     Chore { usage: "clients", does: "real agents and SDKs against a scripted provider", run: clients::run },
+    Chore { usage: "schema [ARGS]", does: "schemathesis against a real server's document", run: schema::run },
     Chore { usage: "openapi", does: "write docs/openapi.json anew", run: openapi::run },
     Chore { usage: "prices convert FILE", does: "print the price book made from a published table", run: price_book },
 ];
