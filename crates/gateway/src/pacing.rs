@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use almoner_meter::Reading;
 use almoner_policy::Shape;
-use almoner_policy::pace::{Asked, Grant, Load, Order, PaceRule, PacedBy, Paces, Rates, Slow, Told, WaiterId};
+use almoner_policy::pace::{Asked, Grant, Load, Order, PaceRule, PacedBy, Paces, Rates, Slow, WaiterId};
 use almoner_units::{Charge, Meter, NanoUsd, Span, Timestamp};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
 use crate::dialect::Dialect;
 use crate::stack::{Understood, World};
-use crate::told_limits::{ToldLimit, ToldLimits};
 
 /// How many calls may wait for a pace.
 const WAITING_MAX: usize = 1_000;
@@ -93,7 +92,7 @@ impl Inputs {
 
     fn learn(&mut self, bytes: u64, tokens: u64) {
         // So short a prompt is mostly what stands around it.
-        if bytes >= 2_000 {
+        if bytes >= 1_000 {
             self.permille[self.next] = tokens.saturating_mul(1000).div_ceil(bytes).clamp(1, 4_000);
             self.next = (self.next + 1) % TOLD;
         }
@@ -104,9 +103,6 @@ impl Inputs {
 fn bytes(shape: &Shape) -> u64 {
     let parts = [
         (shape.text_bytes, 1),
-        // What stands around every prompt, and around tools where there are any.
-        (1, 1_000),
-        (shape.tools.min(1), 1_000),
         (shape.messages, 16),
         (shape.tools, 128),
         (shape.images, 3_200),
@@ -123,12 +119,6 @@ fn counted(dialect: Dialect, reading: &Reading) -> (u64, u64) {
     let all = if dialect == Dialect::Anthropic { Meter::UncachedTokens } else { Meter::Tokens };
     let output = charge[Meter::OutputTokens];
     (charge[all].saturating_sub(output), output)
-}
-
-/// Whether a provider counts what a call may put out, even where it does not: OpenAI counts the larger of the prompt
-/// and the cap when the request comes, and gives nothing back. Others who speak like it may not; that is the safe side.
-const fn counts_the_cap(dialect: Dialect) -> bool {
-    matches!(dialect, Dialect::Chat | Dialect::Responses)
 }
 
 /// What is known of a call beside itself.
@@ -150,8 +140,6 @@ pub(crate) struct Gate {
     dialect: Dialect,
     bytes: u64,
     input: u64,
-    /// The cap that it came with.
-    asked: Option<u64>,
     until: Timestamp,
 }
 
@@ -200,8 +188,7 @@ impl Pacing {
         };
         let until = self.now().after(known.wait_max);
         let (provider, dialect) = (known.provider.to_owned(), call.endpoint.dialect);
-        let asked = call.call.shape.max_output;
-        Some(Gate { pacing: Arc::clone(self), order, provider, dialect, bytes, input, asked, until })
+        Some(Gate { pacing: Arc::clone(self), order, provider, dialect, bytes, input, until })
     }
 
     /// Tells the answers to those that waited.
@@ -261,9 +248,7 @@ impl Pacing {
     pub(crate) fn look(&self) -> Vec<PaceView> {
         let now = self.now();
         let all = self.state().paces.look(now);
-        // What may go without end is no pace, until it is learned.
-        let known = all.into_iter().filter(|(_, rates, _, waiting)| !rates.is_free() || *waiting > 0);
-        known.map(|(pace, rates, used, waiting)| PaceView { pace, rates, used, waiting }).collect()
+        all.into_iter().map(|(pace, rates, used, waiting)| PaceView { pace, rates, used, waiting }).collect()
     }
 }
 
@@ -294,8 +279,7 @@ impl Gate {
         if let Some(cap) = cap {
             pass.lower(self.input.saturating_add(cap));
         }
-        let cap = cap.or(self.asked).unwrap_or(0);
-        pass.of = Some(Of { provider: self.provider.clone(), dialect: self.dialect, bytes: self.bytes, cap });
+        pass.of = Some((self.provider.clone(), self.dialect, self.bytes));
     }
 }
 
@@ -314,23 +298,14 @@ impl Drop for Place<'_> {
     }
 }
 
-/// What of a call is counted as used, and tells how much such input is.
-struct Of {
-    provider: String,
-    dialect: Dialect,
-    bytes: u64,
-    /// The cap that its provider saw.
-    cap: u64,
-}
-
 /// A call that may go. Dropped before it was sent, it leaves its place to others; dropped after, it counts in full,
 /// because nobody can say any more what it used.
 pub(crate) struct Pass {
     pacing: Arc<Pacing>,
     grant: Option<Grant>,
     is_sent: bool,
-    /// What of it is counted once it is answered.
-    of: Option<Of>,
+    /// Whom its input tells how much such input is: the provider, its dialect, and its bytes.
+    of: Option<(String, Dialect, u64)>,
 }
 
 impl Pass {
@@ -352,32 +327,15 @@ impl Pass {
         }
     }
 
-    /// Its provider answered, and says this of its limits.
-    pub(crate) fn told(&self, limits: &ToldLimits) {
-        let limit = |told: Option<ToldLimit>| told.and_then(|told| told.limit);
-        let told = Told { rpm: limit(limits.requests), tpm: limit(limits.tokens), wait: limits.wait };
-        if let Some(grant) = self.grant.as_ref().filter(|_| told != Told::default()) {
-            self.pacing.state().paces.told(grant, told, self.pacing.now());
-        }
-    }
-
-    /// Its provider refused, because it gets too many, and said to wait so long.
-    pub(crate) fn slowed(&self, wait: Option<Span>) {
-        if let Some(grant) = &self.grant {
-            self.pacing.state().paces.refused(grant, wait, self.pacing.now());
-        }
-    }
-
     /// It was answered, with so much used.
     pub(crate) fn answered(mut self, reading: &Reading) {
         if reading.usage == almoner_units::Usage::default() {
             return;
         }
-        let Some(Of { provider, dialect, bytes, cap }) = self.of.take() else { return };
+        let Some((provider, dialect, bytes)) = self.of.take() else { return };
         let (input, output) = counted(dialect, reading);
         self.pacing.inputs().entry(provider).or_default().learn(bytes, input);
-        let used = input.saturating_add(output);
-        self.settle(if counts_the_cap(dialect) { used.max(cap) } else { used });
+        self.settle(input.saturating_add(output));
     }
 
     /// It was refused, and used no tokens.
@@ -412,11 +370,11 @@ impl Drop for Pass {
     }
 }
 
-/// The pace of a provider, by what its config says; `None` where there is none and it learns none.
+/// The pace of a provider, by what its config says.
 #[must_use]
-pub fn provider_pace(name: &str, rates: Rates, adaptive: bool) -> Option<PaceRule> {
+pub fn provider_pace(name: &str, rates: Rates) -> Option<PaceRule> {
     let filter = vec![("provider".parse().ok()?, name.to_owned())];
-    (adaptive || !rates.is_free()).then(|| PaceRule { name: name.to_owned(), filter, per: Vec::new(), rates, adaptive })
+    (!rates.is_free()).then(|| PaceRule { name: name.to_owned(), filter, per: Vec::new(), rates })
 }
 
 impl<W: World> crate::stack::Gateway<W> {

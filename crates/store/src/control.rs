@@ -2,9 +2,9 @@
 //! must be done once.
 //!
 //! It stands in a file of its own, `control.db`. A token is kept by its hash, never itself; each row has a seal,
-//! because a viewer must never wake up an admin. A request is kept before it is done and its answer after, both on the disk
-//! before the next step, so that one that is sent again after a crash is known. Where the file is lost, every token is
-//! gone with it, and a request that is sent again is a new one.
+//! because a viewer must never wake up an admin. A request is kept before it is done and its answer after, both on
+//! the disk before the next step, so that one that is sent again after a crash is known. Where the file is lost, every
+//! token is gone with it, and a request that is sent again is a new one.
 
 use std::fs;
 use std::path::{Path, PathBuf};

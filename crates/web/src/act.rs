@@ -1,23 +1,39 @@
 //! What each resource does: one operation of the port, and its reply as the resource that was asked for.
 
-use almoner_api::{DecisionQuery, NewKey, NewToken, Port, Reply, Request, ThrottleStats, UsageQuery, UsedTokens};
+use almoner_api::{
+    DecisionQuery, EventQuery, NewKey, NewToken, Port, Reply, Request, ThrottleStats, UsageQuery, UsedTokens,
+};
 use almoner_units::CallId;
 use hyper::body::Bytes;
 use serde::Serialize;
 
 use crate::body::{
     self, AddUsage, ChangeBudget, Correct, CorrectTokens, CreateKey, CreateToken, Nothing, ResetBudget, RevokeKey,
-    RotateKey, check_number,
+    RotateKey,
 };
 use crate::openapi;
 use crate::page::Page;
 use crate::problem::{Problem, shown};
 use crate::query::Query;
 use crate::resources::{
-    AccountView, BudgetView, CallView, DecisionView, Done, HoldView, KeySecretView, KeyView, List, PaceView,
+    AccountView, AuditView, BudgetView, CallView, DecisionView, Done, HoldView, KeySecretView, KeyView, List, PaceView,
     ProviderView, ReloadedView, StatusView, TokenSecretView, TokenView, UsageView,
 };
 use crate::table::Act;
+
+/// The kinds of events that somebody brought about.
+const CHANGES: [&str; 10] = [
+    "budget_set",
+    "budget_removed",
+    "budget_reset",
+    "usage_added",
+    "corrected",
+    "key_made",
+    "key_rotated",
+    "key_revoked",
+    "config_reloaded",
+    "config_refused",
+];
 
 /// A request that was let in.
 pub(crate) struct Ask {
@@ -89,11 +105,12 @@ pub(crate) async fn act<P: Port>(port: &P, ask: &Ask) -> Result<String, Problem>
         }
         // It is a stream, which is no body to remember.
         Act::Events => Err(unexpected()),
+        Act::Audit => audit(port, ask).await,
         Act::Keys => keys(port, ask).await,
         Act::Key => key(port, ask).await,
         Act::CreateKey => key_secret(port, create_key(ask)?).await,
         Act::RotateKey => {
-            let grace_ms = check_number("grace_ms", ask.read::<RotateKey>()?.grace_ms)?;
+            let grace_ms = ask.read::<RotateKey>()?.grace_ms.0;
             key_secret(port, Request::RotateKey { key: ask.place(), grace_ms, by: ask.by.clone() }).await
         }
         Act::RevokeKey => {
@@ -209,23 +226,19 @@ fn correct(ask: &Ask) -> Result<Request, Problem> {
         let why = "say what it cost, what it used, both, or that it is `unspent`";
         return Err(Problem::refused("bad_truth", why));
     }
-    let cost_nano = cost_usd_nano.map(|nano| check_number("cost_usd_nano", nano)).transpose()?;
-    let tokens = tokens.map(used).transpose()?;
+    let (cost_nano, tokens) = (cost_usd_nano.map(|nano| nano.0), tokens.map(used));
     Ok(Request::Correct { id: ask.place(), cost_nano, tokens, reason, by: ask.by.clone() })
 }
 
-fn used(tokens: CorrectTokens) -> Result<UsedTokens, Problem> {
+fn used(tokens: CorrectTokens) -> UsedTokens {
     let CorrectTokens { input, output, cache_read, cache_write_5m, cache_write_1h } = tokens;
-    for (name, number) in [
-        ("input", input),
-        ("output", output),
-        ("cache_read", cache_read),
-        ("cache_write_5m", cache_write_5m),
-        ("cache_write_1h", cache_write_1h),
-    ] {
-        check_number(name, number)?;
+    UsedTokens {
+        input: input.0,
+        output: output.0,
+        cache_read: cache_read.0,
+        cache_write_5m: cache_write_5m.0,
+        cache_write_1h: cache_write_1h.0,
     }
-    Ok(UsedTokens { input, output, cache_read, cache_write_5m, cache_write_1h })
 }
 
 async fn decisions<P: Port>(port: &P, ask: &Ask) -> Result<String, Problem> {
@@ -263,9 +276,9 @@ fn add_usage(ask: &Ask) -> Result<Request, Problem> {
     Ok(Request::AddUsage {
         id: Some(ask.call.to_string()),
         labels: labels.into_iter().collect(),
-        input: check_number("input_tokens", input_tokens)?,
-        output: check_number("output_tokens", output_tokens)?,
-        cost_nano: check_number("cost_usd_nano", cost_usd_nano)?,
+        input: input_tokens.0,
+        output: output_tokens.0,
+        cost_nano: cost_usd_nano.0,
         reason,
         by: ask.by.clone(),
     })
@@ -286,6 +299,20 @@ async fn throttle_stats<P: Port>(port: &P, ask: &Ask) -> Result<String, Problem>
             json(&members)
         }
     }
+}
+
+/// What was changed and by whom, the oldest first.
+async fn audit<P: Port>(port: &P, ask: &Ask) -> Result<String, Problem> {
+    let number = |name| ask.query.get(name).and_then(|text| text.parse::<u64>().ok());
+    let query = EventQuery {
+        after: Some(number("after").unwrap_or(0)),
+        kinds: CHANGES.map(str::to_owned).into(),
+        limit: number("limit").and_then(|limit| limit.try_into().ok()),
+        wait_ms: 0,
+    };
+    let request = Request::Events(Box::new(query));
+    let Reply::Events { events, last, gap } = run(port, request).await? else { return Err(unexpected()) };
+    json(&AuditView { items: events.into_iter().map(Into::into).collect(), last, gap })
 }
 
 fn unknown_session(session: &str) -> Problem {
@@ -313,10 +340,9 @@ async fn key<P: Port>(port: &P, ask: &Ask) -> Result<String, Problem> {
 
 fn create_key(ask: &Ask) -> Result<Request, Problem> {
     let new: CreateKey = ask.read()?;
-    let pace = |name, number: Option<u64>| number.map(|number| check_number(name, number)).transpose();
     Ok(Request::CreateKey(Box::new(NewKey {
-        rpm: pace("requests_per_minute", new.requests_per_minute)?,
-        tpm: pace("tokens_per_minute", new.tokens_per_minute)?,
+        rpm: new.requests_per_minute.map(|number| number.0),
+        tpm: new.tokens_per_minute.map(|number| number.0),
         name: Some(new.name),
         labels: new.labels.into_iter().collect(),
         limits: new.limits,

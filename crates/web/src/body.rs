@@ -1,5 +1,6 @@
 //! The bodies of requests: what they may say, and how they are read.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use almoner_units::nearest;
@@ -7,15 +8,42 @@ use hyper::HeaderMap;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::problem::{Problem, shown};
 
 /// The greatest number of a body: what every reader of JSON holds exactly.
 pub(crate) const NUMBER_MAX: u64 = (1 << 53) - 1;
+
+/// A whole number that every reader of JSON holds exactly; `5.0` is one as well.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Whole(pub(crate) u64);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = Number::deserialize(from)?.to_string();
+        let whole = text.strip_suffix(".0").unwrap_or(&text).parse().ok().filter(|number| *number <= NUMBER_MAX);
+        let bad = || D::Error::custom(format!("{text} is no whole number from 0 to {NUMBER_MAX}"));
+        whole.map(Self).ok_or_else(bad)
+    }
+}
+
+impl JsonSchema for Whole {
+    fn schema_name() -> Cow<'static, str> {
+        "Whole".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 0, "maximum": NUMBER_MAX })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
 
 /// What is to change of a budget, until the configuration is next read; a key's own budget keeps it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -50,15 +78,12 @@ pub(crate) struct AddUsage {
     pub(crate) labels: BTreeMap<String, String>,
     /// Uncached input tokens.
     #[serde(default)]
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
-    pub(crate) input_tokens: u64,
+    pub(crate) input_tokens: Whole,
     /// Output tokens, reasoning included.
     #[serde(default)]
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
-    pub(crate) output_tokens: u64,
+    pub(crate) output_tokens: Whole,
     /// What it cost, in nano-dollars.
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
-    pub(crate) cost_usd_nano: u64,
+    pub(crate) cost_usd_nano: Whole,
     /// How you know, for the audit.
     pub(crate) reason: String,
 }
@@ -69,8 +94,7 @@ pub(crate) struct AddUsage {
 pub(crate) struct Correct {
     /// What it really cost, in nano-dollars; without it, what its tokens cost by the price book.
     #[serde(default)]
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
-    pub(crate) cost_usd_nano: Option<u64>,
+    pub(crate) cost_usd_nano: Option<Whole>,
     /// What it really used; without it, its tokens stay charged as they were held.
     #[serde(default, deserialize_with = "tokens")]
     pub(crate) tokens: Option<CorrectTokens>,
@@ -87,20 +111,15 @@ pub(crate) struct Correct {
 #[schemars(rename = "Tokens")]
 pub(crate) struct CorrectTokens {
     /// Input that was neither read from nor written to a cache.
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
-    pub(crate) input: u64,
+    pub(crate) input: Whole,
     /// Output, reasoning included.
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
-    pub(crate) output: u64,
+    pub(crate) output: Whole,
     /// Input read from a cache.
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
-    pub(crate) cache_read: u64,
+    pub(crate) cache_read: Whole,
     /// Input written to a cache for five minutes.
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
-    pub(crate) cache_write_5m: u64,
+    pub(crate) cache_write_5m: Whole,
     /// Input written to a cache for an hour.
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
-    pub(crate) cache_write_1h: u64,
+    pub(crate) cache_write_1h: Whole,
 }
 
 /// What a key is to be.
@@ -130,12 +149,10 @@ pub(crate) struct CreateKey {
     pub(crate) priority_max: Option<String>,
     /// How many requests it may send in a minute.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
-    pub(crate) requests_per_minute: Option<u64>,
+    pub(crate) requests_per_minute: Option<Whole>,
     /// How many tokens it may use in a minute.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
-    pub(crate) tokens_per_minute: Option<u64>,
+    pub(crate) tokens_per_minute: Option<Whole>,
     /// When it ends by itself: a span such as `90d`, a date, or `never`.
     #[serde(default = "never")]
     pub(crate) expires: String,
@@ -149,8 +166,7 @@ pub(crate) struct CreateKey {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RotateKey {
     /// How long the secret that it has stays good, in milliseconds.
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
-    pub(crate) grace_ms: u64,
+    pub(crate) grace_ms: Whole,
 }
 
 /// How a key ends.
@@ -249,14 +265,6 @@ fn misread(error: &serde_json::Error) -> Problem {
     }
 }
 
-/// Refuses a number that some readers of JSON would change.
-pub(crate) fn check_number(name: &str, number: u64) -> Result<u64, Problem> {
-    if number > NUMBER_MAX {
-        return Err(Problem::refused("bad_number", format!("`{name}` is at most {NUMBER_MAX}")));
-    }
-    Ok(number)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,6 +295,16 @@ mod tests {
         }
         for bad in [r#"{"cost_usd_nano":-1,"reason":"x"}"#, r#"{"cost_usd_nano":1e99,"reason":"x"}"#] {
             assert_eq!(refused::<AddUsage>(bad).code, "bad_member", "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        let read = |text: &str| serde_json::from_str::<Whole>(text).ok().map(|whole| whole.0);
+        assert_eq!((read("5"), read("5.0"), read("0"), read("4e3")), (Some(5), Some(5), Some(0), Some(4000)));
+        assert_eq!(read("9007199254740991"), Some(NUMBER_MAX));
+        for bad in ["-1", "5.5", "9007199254740992", "1e99", "18446744073709551616", "\"5\"", "null"] {
+            assert_eq!(read(bad), None, "{bad}");
         }
     }
 

@@ -36,7 +36,7 @@ impl Page {
 }
 
 fn bad_cursor() -> Problem {
-    Problem::unreadable("bad_cursor", "this cursor is none that this server gave; begin without one")
+    Problem::refused("bad_cursor", "this cursor is none that this server gave; begin without one")
 }
 
 /// A mark as a cursor: nobody should read it, or make one.

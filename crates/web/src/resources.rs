@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use almoner_api::{
-    AccountInfo, BudgetInfo, CallInfo, DecisionInfo, HoldInfo, KeyInfo, KeyUse, LimitInfo, PaceInfo, ProviderInfo,
-    Reloaded, ShownKey, ShownToken, Status, TokenInfo, UsageRow,
+    AccountInfo, BudgetInfo, CallInfo, DecisionInfo, EventInfo, HoldInfo, KeyInfo, KeyUse, LimitInfo, PaceInfo,
+    ProviderInfo, Reloaded, ShownKey, ShownToken, Status, TokenInfo, UsageRow,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Labels by their names.
 type LabelMap = BTreeMap<String, String>;
@@ -163,6 +163,34 @@ pub(crate) struct CallView {
     record: Value,
     /// What the journal says, where it still reaches: whether it agrees with history.
     journal: String,
+}
+
+/// What was changed, and by whom.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Audit")]
+pub(crate) struct AuditView {
+    /// The oldest first.
+    pub(crate) items: Vec<EventView>,
+    /// What to send as `after` next time.
+    pub(crate) last: u64,
+    /// Whether some that were asked for are gone: too old, or lost with the history.
+    pub(crate) gap: bool,
+}
+
+/// Something that happened.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
+pub(crate) struct EventView {
+    /// Its number, which grows and is never used twice.
+    id: u64,
+    /// When it happened.
+    at: String,
+    /// Its kind.
+    kind: String,
+    /// What happened, in words.
+    message: String,
+    /// The same for programs: who, and what it is now, as it is for this kind.
+    data: Map<String, Value>,
 }
 
 /// What calls consumed, in rows.
@@ -487,6 +515,13 @@ impl From<DecisionInfo> for DecisionView {
             tokens: of.tokens,
             cost_usd_nano: of.cost_nano,
         }
+    }
+}
+
+impl From<EventInfo> for EventView {
+    fn from(event: EventInfo) -> Self {
+        let EventInfo { id, at, kind, message, data } = event;
+        Self { id, at, kind, message, data }
     }
 }
 

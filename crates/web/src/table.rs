@@ -8,7 +8,7 @@ use crate::body::{
 };
 use crate::query::{Kind, Param};
 use crate::resources::{
-    AccountView, BudgetView, CallView, DecisionView, Done, HoldView, KeySecretView, KeyView, List, PaceView,
+    AccountView, AuditView, BudgetView, CallView, DecisionView, Done, HoldView, KeySecretView, KeyView, List, PaceView,
     ProviderView, ReloadedView, StatusView, TokenSecretView, TokenView, UsageView, throttle_stats,
 };
 
@@ -83,6 +83,7 @@ pub(crate) enum Act {
     Metrics,
     Reload,
     Paces,
+    Audit,
     Events,
     Keys,
     CreateKey,
@@ -121,6 +122,7 @@ impl Act {
             Self::Metrics => "get_metrics",
             Self::Reload => "reload_config",
             Self::Paces => "list_paces",
+            Self::Audit => "get_audit",
             Self::Events => "get_events",
             Self::Keys => "list_keys",
             Self::CreateKey => "create_key",
@@ -335,6 +337,13 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
         "Reads the configuration again; one that is wrong changes nothing.",
         of::<Nothing>,
         Gives::Json(of::<ReloadedView>),
+    ),
+    look(
+        Act::Audit,
+        "/api/v1/audit",
+        "What was changed, by whom and to what; the oldest first.",
+        &[Param { name: "after", about: "Only what came behind this event.", kind: Kind::Number }, LIMIT],
+        of::<AuditView>,
     ),
     Endpoint {
         gives: Gives::Events,

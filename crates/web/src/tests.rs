@@ -477,7 +477,7 @@ async fn a_list_comes_in_pages() {
         }
     }
     assert_eq!(seen, (1..5).map(|number| hold(number).id).collect::<Vec<_>>());
-    world.get("/api/v1/holds?cursor=nonsense").await.is(400, "bad_cursor");
+    world.get("/api/v1/holds?cursor=nonsense").await.is(422, "bad_cursor");
 }
 
 #[tokio::test]
@@ -492,7 +492,7 @@ async fn what_is_no_request_is_refused_and_does_nothing() {
     post(&format!("\"{}\"", "x".repeat(crate::web::BODY_MAX)), &[]).await.is(413, "too_large");
     post("{", &[]).await.is(400, "bad_json");
     post(&"[".repeat(10_000), &[]).await.is(400, "bad_json");
-    post(r#"{"cost_usd_nano":9007199254740992,"reason":"r"}"#, &[]).await.is(422, "bad_number");
+    post(r#"{"cost_usd_nano":9007199254740992,"reason":"r"}"#, &[]).await.is(400, "bad_member");
     let slip = post(r#"{"cost_usd_nano":1,"reson":"r"}"#, &[]).await;
     slip.is(400, "unknown_member");
     assert_eq!(slip.json()["hint"], "did you mean `reason`?");

@@ -14,7 +14,6 @@ mod hostile;
 mod keys;
 mod leaving;
 mod looking;
-mod pace;
 mod passing;
 mod provider;
 mod raw;

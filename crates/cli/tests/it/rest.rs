@@ -203,3 +203,76 @@ fn amounts_of_money_stay_whole_numbers() {
     let house = ask_as(&server, &admin(&world), "GET /api/v1/accounts?budget=the%20house", "").json();
     assert_eq!(house["items"][0]["limits"][0]["spent"], 27_021_597_764_222_973_u64, "{house}");
 }
+
+/// Asks again until the answer is so, because history lags a little.
+#[track_caller]
+fn until(server: &Server, token: &str, line: &str, so: impl Fn(&Value) -> bool) -> Value {
+    let looked = look_until(|| {
+        let said = ask_as(server, token, line, "");
+        Some(said).filter(|said| said.status == 200).map(|said| said.json()).filter(&so)
+    });
+    looked.unwrap_or_else(|| panic!("{line} stays {}", ask_as(server, token, line, "").body))
+}
+
+#[test]
+fn throttle_stats_usage_and_decisions_tell_what_every_session_used() {
+    let world = World::new(BUDGETS);
+    let server = world.serve();
+    let token = token(&world, "board", "viewer");
+    let body = r#"{"model":"rehearsal","max_tokens":10,"messages":[{"role":"user","content":"hi"}]}"#;
+    for session in ["my_session", "my_session", "other"] {
+        let said = ask(&server, "POST /v1/messages", &[("x-almoner-session", session)], body);
+        assert_eq!(said.status, 200, "{}", said.body);
+    }
+    let rows = |usage: &Value| usage["rows"].as_array().map_or(0, Vec::len);
+    let usage = until(&server, &token, "GET /api/v1/usage?group_by=session&bucket=day", |usage| {
+        rows(usage) == 2 && usage["rows"].as_array().unwrap().iter().all(|row| row["tokens"] != 0)
+    });
+    let of = |session: &str| {
+        let rows = usage["rows"].as_array().unwrap();
+        rows.iter().find(|row| row["labels"] == json!({ "session": session })).unwrap()["tokens"].as_u64().unwrap()
+    };
+    assert_eq!(of("my_session"), 2 * of("other"), "{usage}");
+    for path in ["/api/throttle/stats", "/api/v1/throttle/stats"] {
+        let all = until(&server, &token, &format!("GET {path}"), |all| {
+            all["global"]["tokens_day"].as_u64() == Some(of("my_session") + of("other"))
+        });
+        assert_eq!(all["sessions"]["other"]["tokens_hour"], of("other"), "{all}");
+        let one = ask_as(&server, &token, &format!("GET {path}?session=my_session"), "").json();
+        assert_eq!((&one["tokens_hour"], &one["throttle_level"]), (&json!(of("my_session")), &json!("NONE")), "{one}");
+        assert_eq!(one["global"]["tokens_day"], all["global"]["tokens_day"]);
+        assert!(one["cost_hour"].is_number() && one["cost_day"].is_number(), "{one}");
+    }
+    let first = ask_as(&server, &token, "GET /api/v1/decisions?limit=2", "").json();
+    let next = first["next_cursor"].as_str().unwrap();
+    let second = ask_as(&server, &token, &format!("GET /api/v1/decisions?limit=2&cursor={next}"), "").json();
+    let ids = |page: &Value| page["items"].as_array().unwrap().iter().map(|it| it["id"].clone()).collect::<Vec<_>>();
+    assert_eq!((ids(&first).len(), ids(&second).len(), &second["next_cursor"]), (2, 1, &Value::Null));
+    let id = ids(&second)[0].as_str().unwrap().to_owned();
+    let explained = ask_as(&server, &token, &format!("GET /api/v1/decisions/{id}"), "").json();
+    assert_eq!(explained["record"]["decided"]["labels"]["session"], "my_session", "{explained}");
+    let metrics = ask_as(&server, &token, "GET /metrics", "");
+    assert!(metrics.head.contains("text/plain; version=0.0.4") && metrics.body.contains("# TYPE almoner_"));
+    assert_eq!(ask(&server, "GET /metrics", &[], "").status, 401);
+}
+
+#[test]
+fn the_audit_names_who_changed_a_limit_and_events_go_on_where_they_stopped() {
+    let world = World::new(BUDGETS);
+    let server = world.serve();
+    let token = admin(&world);
+    let change = r#"{"limits":["$7"]}"#;
+    assert_eq!(ask_as(&server, &token, "PATCH /api/v1/budgets/the%20house", change).status, 200);
+    let is_it = |item: &Value| item["kind"] == "budget_set" && item["data"]["by"] == "token admin";
+    let audit =
+        until(&server, &token, "GET /api/v1/audit", |audit| audit["items"].as_array().unwrap().iter().any(is_it));
+    let changed = audit["items"].as_array().unwrap().iter().find(|item| is_it(item)).unwrap();
+    assert!(changed["message"].as_str().unwrap().contains("`the house` is $7.00"), "{changed}");
+    let id = changed["id"].as_u64().unwrap();
+    let mut stream = crate::raw::connect(server.addr);
+    let head = format!("host: localhost\r\nauthorization: Bearer {token}\r\nlast-event-id: {}\r\n\r\n", id - 1);
+    std::io::Write::write_all(&mut stream, format!("GET /api/v1/events HTTP/1.1\r\n{head}").as_bytes()).unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stream)).map_while(Result::ok);
+    assert!(lines.any(|line| line == format!("id: {id}")), "it goes on behind the last that was seen");
+    assert_eq!(lines.next().as_deref(), Some("event: budget_set"));
+}
