@@ -26,7 +26,7 @@ const SERVER: &[&str] = &["--package", "almoner"];
 const BAD_SERVER: &[&str] = &["--package", "almoner-daemon", "--features", "known-bad", "--example", "known_bad"];
 
 /// The proofs, in the order in which one should be believed before the next: add a new one here.
-const PROOFS: [Program; 5] = [
+const PROOFS: [Program; 6] = [
     Program { dir: "ledger", name: "model", small: None, needs: &[] },
     Program { dir: "sim", name: "simulate", small: Some(&["--seeds", "500"]), needs: &[] },
     Program {
@@ -37,6 +37,13 @@ const PROOFS: [Program; 5] = [
     },
     Program { dir: "testkit", name: "overshoot", small: Some(&["--rounds", "2"]), needs: &[SERVER] },
     Program { dir: "testkit", name: "detour", small: Some(&["--rounds", "1"]), needs: &[SERVER] },
+    // At a size at which it takes a minute; how long good calls took then says nothing.
+    Program {
+        dir: "testkit",
+        name: "abuse",
+        small: Some(&["--seconds", "1", "--rate", "20", "--size", "3"]),
+        needs: &[SERVER],
+    },
 ];
 
 const COLUMNS: [&str; 5] = ["proof", "n", "seeds", "worst", "result"];
@@ -176,7 +183,7 @@ mod tests {
     #[test]
     fn every_run_of_the_tests_kills_servers_and_sends_a_crowd() {
         let names: Vec<&str> = small().map(|program| program.name).collect();
-        for name in ["simulate", "kill_loop", "overshoot", "detour"] {
+        for name in ["simulate", "kill_loop", "overshoot", "detour", "abuse"] {
             assert!(names.contains(&name), "{name} is not among {names:?}");
         }
     }

@@ -20,6 +20,7 @@ use crate::read::read;
 use crate::route::{self, PlacedRoute};
 use crate::settings::{BudgetsFrom, Settings};
 use crate::sources::Sources;
+use crate::telling;
 use crate::tree::{Kind, Node};
 use crate::value;
 
@@ -69,6 +70,10 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
     let header_bytes_max = scalar(&layers, "header_bytes_max", value::count(1024..=1 << 20), report);
     let body_bytes_max = scalar(&layers, "body_bytes_max", value::count(1024..=1 << 30), report);
     let bodies_bytes_max = scalar(&layers, "bodies_bytes_max", value::count(1024..=1 << 40), report);
+    let log = scalar(&layers, "log", |node| value::choice(node, "level", &telling::LEVELS), report);
+    let log_format = scalar(&layers, "log_format", |node| value::choice(node, "form", &telling::FORMATS), report);
+    let log_calls = scalar(&layers, "log_calls", value::truth, report);
+    let traces = telling::traces(&env, report);
     let connections_max = scalar(&layers, "connections_max", value::count(1..=1 << 20), report);
     let strict = scalar(&layers, "strict", value::truth, report);
 
@@ -107,6 +112,10 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
         body_bytes_max: body_bytes_max?.value,
         bodies_bytes_max: bodies_bytes_max?.value,
         connections_max: connections_max?.value,
+        log: log?.value,
+        log_format: log_format?.value,
+        log_calls: log_calls?.value,
+        traces,
         file: sources.file.clone(),
         origins: Vec::new(),
         warnings: Vec::new(),

@@ -17,7 +17,8 @@ pub(crate) fn masked(text: &str) -> String {
 }
 
 /// The text of a message with a star for every byte of what looks like a secret; its words are no keys.
-pub(crate) fn masked_message(text: &str) -> String {
+#[must_use]
+pub fn masked_message(text: &str) -> String {
     starred(text, by_look(text))
 }
 

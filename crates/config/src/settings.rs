@@ -12,6 +12,7 @@ use crate::price::UserPrice;
 use crate::problem::Problem;
 use crate::provider::Provider;
 use crate::sources::ConfigFile;
+use crate::telling::{LogFormat, LogLevel, Traces};
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
@@ -62,6 +63,14 @@ pub struct Settings {
     pub bodies_bytes_max: u64,
     /// The most connections that may be open at once.
     pub connections_max: u64,
+    /// How grave a line must be to stand in the log.
+    pub log: LogLevel,
+    /// The form of the log.
+    pub log_format: LogFormat,
+    /// Whether each call is a line of the log.
+    pub log_calls: bool,
+    /// Where the traces of calls go, where anybody asks for them.
+    pub traces: Option<Traces>,
     /// The configuration file that was read, if there is one.
     pub file: Option<ConfigFile>,
     pub(crate) origins: Vec<Setting>,

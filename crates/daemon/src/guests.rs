@@ -21,8 +21,11 @@ use tokio::time::{Instant, Sleep, timeout};
 
 /// Of how many places one is freed at once: looking for who must leave takes as long as there are guests.
 const FREED_ONE_OF: usize = 64;
-/// How long whoever comes waits for somebody to leave; that takes no longer than a lane needs to look up.
+/// How long whoever comes waits for somebody to leave, and how often it looks who could.
 const LEAVING_MAX: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(20);
+/// The time of who is on the way to a lane, and was not listened to yet.
+const ON_THE_WAY: u64 = u64::MAX;
 
 /// Descriptors for all that is no connection: files, sockets of our own, connections to providers that idle.
 const DESCRIPTORS_ASIDE: u64 = 256;
@@ -66,11 +69,21 @@ impl Guests {
         if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
             return Some(self.seat(permit));
         }
-        if self.make_room() == 0 {
-            return None;
+        let ends = Instant::now() + LEAVING_MAX;
+        while Instant::now() < ends {
+            if self.make_room() == 0 && !self.is_any_on_the_way() {
+                return None;
+            }
+            if let Ok(Ok(permit)) = timeout(LOOK, Arc::clone(&self.room).acquire_owned()).await {
+                return Some(self.seat(permit));
+            }
         }
-        let freed = timeout(LEAVING_MAX, Arc::clone(&self.room).acquire_owned()).await;
-        Some(self.seat(freed.ok()?.ok()?))
+        None
+    }
+
+    /// Whether somebody has not been listened to yet: it may be at work the next moment, or keep us waiting.
+    fn is_any_on_the_way(&self) -> bool {
+        locked(&self.seats).values().any(|seat| seat.asked_since.load(Ordering::Relaxed) == ON_THE_WAY)
     }
 
     /// Sends those away that have kept us waiting longest; how many they are.
@@ -129,7 +142,8 @@ impl Drop for Place {
 /// What is known of one guest.
 pub(crate) struct Seat {
     began: Instant,
-    /// Since when a request, or the rest of one, is waited for, in milliseconds and one; 0: it is not.
+    /// Since when a request, or the rest of one, is waited for, in milliseconds and one; 0: it is not. Who was not
+    /// listened to yet, keeps nobody waiting: its request may be here.
     asked_since: AtomicU64,
     /// Since when the client has read nothing of what is ready for it; 0: it reads.
     unread_since: AtomicU64,
@@ -138,14 +152,12 @@ pub(crate) struct Seat {
 
 impl Seat {
     fn new(began: Instant) -> Self {
-        let seat =
-            Self { began, asked_since: AtomicU64::new(0), unread_since: AtomicU64::new(0), leave: Notify::new() };
-        seat.is_asked();
-        seat
+        let asked_since = AtomicU64::new(ON_THE_WAY);
+        Self { began, asked_since, unread_since: AtomicU64::new(0), leave: Notify::new() }
     }
 
     /// A request is waited for from now on.
-    fn is_asked(&self) {
+    pub(crate) fn is_asked(&self) {
         self.asked_since.store(self.now(), Ordering::Relaxed);
     }
 
@@ -161,7 +173,7 @@ impl Seat {
     /// Since when the client keeps us waiting, if it does.
     fn waits_since(&self) -> Option<u64> {
         let since = [&self.asked_since, &self.unread_since].map(|since| since.load(Ordering::Relaxed));
-        since.into_iter().filter(|since| *since > 0).min()
+        since.into_iter().filter(|since| (1..ON_THE_WAY).contains(since)).min()
     }
 
     /// Waits until the guest must leave.
@@ -334,6 +346,23 @@ mod tests {
         tokio::time::advance(Duration::from_millis(10)).await;
     }
 
+    /// A guest that its lane listens to.
+    async fn listened_to(guests: &Guests) -> Place {
+        let place = guests.admit().await.unwrap();
+        place.seat.is_asked();
+        place
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_sent_away_who_was_not_listened_to() {
+        let guests = Guests::new(1);
+        let place = guests.admit().await.unwrap();
+        assert_eq!(guests.make_room(), 0);
+        assert!(guests.admit().await.is_none(), "it is waited for, but not for ever");
+        place.seat.is_asked();
+        assert_eq!(guests.make_room(), 1);
+    }
+
     fn is_told(place: &Place) -> bool {
         let mut told = std::pin::pin!(place.seat.must_leave());
         let mut context = Context::from_waker(std::task::Waker::noop());
@@ -353,7 +382,7 @@ mod tests {
         let guests = Guests::new(3);
         let mut places = Vec::new();
         for _ in 0..3 {
-            places.push(guests.admit().await.unwrap());
+            places.push(listened_to(&guests).await);
             later().await;
         }
         // The first is at work, so the second has kept us waiting longest.
@@ -371,7 +400,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_newcomer_gets_the_place_of_who_leaves_and_of_nobody_at_work() {
         let guests = Arc::new(Guests::new(2));
-        let [idle, works] = [guests.admit().await.unwrap(), guests.admit().await.unwrap()];
+        let [idle, works] = [listened_to(&guests).await, listened_to(&guests).await];
         let request = Arriving::new(Full::new(Bytes::new()), works.seat());
         let leaving = tokio::spawn(async move {
             idle.seat.must_leave().await;
@@ -389,7 +418,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_is_waited_for_until_its_last_byte() {
         let guests = Guests::new(1);
-        let place = guests.admit().await.unwrap();
+        let place = listened_to(&guests).await;
         let mut request = Arriving::new(Full::new(Bytes::from_static(b"body")), place.seat());
         assert!(place.seat.waits_since().is_some());
         http_body_util::BodyExt::frame(&mut request).await.unwrap().unwrap();

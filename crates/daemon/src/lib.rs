@@ -20,6 +20,7 @@ mod key_operations;
 mod keys;
 mod known_bad;
 mod lanes;
+mod log;
 mod look;
 mod metrics;
 mod offline;

@@ -214,6 +214,7 @@ impl Operations {
             started: self.about.started,
             keys: self.keyring.all().len() as u64,
             history_dropped: self.recorder.dropped(),
+            log_dropped: self.recorder.calls.dropped(),
             is_reload_failed: self.reloading.failed().is_some(),
         };
         Ok(metrics::page(&self.recorder.metrics, &books, &around))

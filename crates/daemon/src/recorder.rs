@@ -22,6 +22,7 @@ use almoner_store::{
 use almoner_units::{Charge, Labels, Meter, Span, Timestamp};
 use tokio::sync::watch;
 
+use crate::log::CallLog;
 use crate::metrics::Metrics;
 use crate::{clock, happened};
 
@@ -54,6 +55,7 @@ pub(crate) struct Recorder {
     queue: SyncSender<News>,
     sums: Arc<Sums>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) calls: CallLog,
     /// The number of the last event that was written.
     last_event: Arc<watch::Sender<u64>>,
     keep: Arc<Mutex<Keep>>,
@@ -92,7 +94,8 @@ impl Recorder {
         let (queue, events) = sync_channel(QUEUE_MAX);
         let last_event = Arc::new(watch::Sender::new(history.last_event()));
         let (metrics, keep) = (Arc::default(), Arc::new(Mutex::new(keep)));
-        let recorder = Self { queue, sums: Arc::default(), metrics, last_event, keep };
+        let calls = CallLog::default();
+        let recorder = Self { queue, sums: Arc::default(), metrics, calls, last_event, keep };
         let writer = Writer {
             history,
             last_event: Arc::clone(&recorder.last_event),
@@ -107,6 +110,11 @@ impl Recorder {
     /// Keeps as much from now on.
     pub(crate) fn keep(&self, keep: Keep) {
         *self.keep.lock().unwrap_or_else(PoisonError::into_inner) = keep;
+    }
+
+    /// The same, which also tells the log of calls.
+    pub(crate) fn telling(self, calls: CallLog) -> Self {
+        Self { calls, ..self }
     }
 
     pub(crate) fn put(&self, event: HistoryEvent) {
@@ -222,6 +230,7 @@ impl almoner_gateway::Recorder for Recorder {
     fn ended(&self, report: Arc<Report>, outcome: CallOutcome) {
         self.add_up(&report, &outcome);
         self.metrics.ended(&report, &outcome);
+        self.calls.ended(&report, &outcome);
         if word(&outcome).is_some() {
             self.tell(News::Ended(report, Box::new(outcome)));
         }

@@ -19,6 +19,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::clock;
 use crate::in_force::InForce;
 use crate::keeper::Desk;
+use crate::log::WARNING;
 use crate::operations::{No, Operations, by_name, cut_where_over, lasting_budgets, no, no_but};
 use crate::serve::{configured, keep};
 
@@ -79,7 +80,7 @@ impl Operations {
                 let data = json!({ "by": by, "because": failure.message });
                 self.recorder.happened(EventKind::ConfigRefused, message, data);
                 self.reloading.say(format!(
-                    "the configuration was not reloaded for {by}; the one before stays in force: {}",
+                    "{WARNING}the configuration was not reloaded for {by}; the one before stays in force: {}",
                     failure.message
                 ));
             }
@@ -149,6 +150,12 @@ fn within_reach(mut new: Settings, old: &Settings) -> (Settings, Vec<String>) {
         needs.push(format!("`header_bytes_max` is {} until then", old.header_bytes_max));
         new.header_bytes_max = old.header_bytes_max;
     }
+    let log = |settings: &Settings| (settings.log, settings.log_format, settings.log_calls);
+    if log(&new) != log(old) || new.traces != old.traces {
+        needs.push("the log and the traces are as they were until then".to_owned());
+        (new.log, new.log_format, new.log_calls) = log(old);
+        new.traces.clone_from(&old.traces);
+    }
     if new.receive_max != old.receive_max {
         needs.push("`receive_max` is as it was for the heads of requests until then".to_owned());
     }
@@ -165,7 +172,11 @@ fn differences(old: &Settings, new: &Settings) -> Vec<String> {
         shown.map(|setting| (setting.key.clone(), setting.value.clone())).collect()
     };
     let (before, after) = (shown(old), shown(new));
+    let is_same_log = (old.log, old.log_format, old.log_calls) == (new.log, new.log_format, new.log_calls);
     let kept_back = [
+        ("log", is_same_log),
+        ("log_format", is_same_log),
+        ("log_calls", is_same_log),
         ("listen", old.listen == new.listen),
         ("state", old.state_dir == new.state_dir),
         ("connections_max", old.connections_max == new.connections_max),
@@ -236,7 +247,7 @@ fn said(reloaded: &Reloaded, by: &str) -> Vec<String> {
     let path = reloaded.config.as_ref().map_or("no file", |config| config.path.as_str());
     let changes = counted(reloaded.changed.len() as u64, "change");
     let first = format!("the configuration was reloaded from {path} for {by}, with {changes}");
-    let warnings = reloaded.warnings.iter().map(|warning| format!("warning: {warning}"));
+    let warnings = reloaded.warnings.iter().map(|warning| format!("{WARNING}{warning}"));
     let needs = reloaded.needs_restart.iter().map(|needs| format!("  with the next start: {needs}"));
     let changed = reloaded.changed.iter().map(|change| format!("  {change}"));
     std::iter::once(first).chain(changed).chain(needs).chain(warnings).collect()

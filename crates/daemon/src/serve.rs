@@ -17,7 +17,6 @@ use almoner_policy::default_budgets;
 use almoner_store::{AppendError, EventKind, History, Journal, OpenError, ReadError, StoredKey};
 use almoner_units::{Budget, CallId, NanoUsd, Span, Timestamp, Zone, counted};
 use almoner_web::Web;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -29,6 +28,7 @@ use crate::keeper::Keeper;
 use crate::keys::{self, Keyring};
 use crate::known_bad::{self, KnownBad};
 use crate::lanes::Lanes;
+use crate::log::{CallLog, Log, WARNING, last_words};
 use crate::look::Looker;
 use crate::operations::{About, Operations, by_name, lasting_budgets};
 use crate::over::Reasons;
@@ -132,6 +132,10 @@ fn foreign(folder: &Path) -> std::io::Result<Option<std::ffi::OsString>> {
 /// # Errors
 /// [`ServeError`] where it cannot start.
 pub fn serve(settings: &Settings, options: &Options, say: &mut dyn FnMut(String)) -> Result<(), ServeError> {
+    let log = Log::of(settings);
+    log.of_process();
+    let say: &mut dyn FnMut(String) = &mut |text: String| log.say(&text).into_iter().for_each(&mut *say);
+    settings.warnings().iter().for_each(|warning| say(format!("{WARNING}{warning}")));
     first_try(settings)?;
     prepare_state_dir(&settings.state_dir)?;
     let (journal, ledger) = open(settings)?;
@@ -139,6 +143,7 @@ pub fn serve(settings: &Settings, options: &Options, say: &mut dyn FnMut(String)
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let lanes = Arc::new(Lanes::start()?);
     let (recorder, recording) = open_history(settings, say)?;
+    let recorder = recorder.telling(CallLog::start(settings)?);
     let facts = recorder.clone();
     let unseen = Arc::new(AtomicBool::new(true));
     let news = Arc::clone(&unseen);
@@ -178,9 +183,8 @@ fn first_try(settings: &Settings) -> Result<(), ServeError> {
 }
 
 /// Ends the process because the disk failed: nobody can say any more what it holds.
-#[allow(clippy::print_stderr)]
 pub(crate) fn die(reason: &str) {
-    eprintln!("almoner: {reason}");
+    last_words(reason);
     std::process::exit(74);
 }
 
@@ -307,7 +311,7 @@ pub(crate) fn open_history(
 ) -> Result<(Recorder, std::thread::JoinHandle<()>), ServeError> {
     let history = History::open(&settings.state_dir).map_err(|error| std::io::Error::other(error.to_string()))?;
     if let Some(moved) = history.moved() {
-        say(format!("the history could not be read; it was moved to {} and begins anew", moved.display()));
+        say(format!("{WARNING}the history could not be read; it was moved to {} and begins anew", moved.display()));
     }
     Ok(Recorder::start(history, keep(settings))?)
 }
@@ -328,8 +332,7 @@ async fn run(
 ) -> Result<(), ServeError> {
     // From the first line on somebody may tell it to stop.
     let (mut signals, mut hangups) = (Signals::new()?, Hangups::new()?);
-    let listener =
-        TcpListener::bind(settings.listen).await.map_err(|error| ServeError::Listen(settings.listen, error))?;
+    let listener = server::listen(settings.listen).map_err(|error| ServeError::Listen(settings.listen, error))?;
     let listen = listener.local_addr()?;
     let (notices, mut told) = mpsc::unbounded_channel();
     let reloading = Reloading::new(Arc::clone(&options.reread), notices);

@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{oneshot, watch};
 
 use crate::guests::{Answering, Arriving, Guests, Line, Seat};
@@ -23,6 +25,19 @@ pub(crate) type Asked = Arriving<Incoming>;
 const LATE_MAX: usize = 256;
 /// How long to wait before taking the next connection after the operating system could give none.
 const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// How many connections may wait until they are taken. One more waits a second before it asks again, so there must be
+/// room for a crowd; the system gives less where it allows less.
+const BACKLOG: u32 = 4096;
+
+/// Listens at this address.
+pub(crate) fn listen(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Who starts again need not wait until the system has forgotten the connections of before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(at)?;
+    socket.listen(BACKLOG)
+}
 
 /// What the listener is told of the world.
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +145,7 @@ async fn connection<H, F>(
     H: Fn(Request<Asked>) -> F + Send + 'static,
     F: Future<Output = Response<ClientBody>> + Send + 'static,
 {
+    seat.is_asked();
     // Small events must leave as they come; where the option is refused they leave a little later.
     drop(stream.set_nodelay(true));
     let line = TokioIo::new(Line::new(stream, Arc::clone(&seat), limits.unread_time));

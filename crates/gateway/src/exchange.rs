@@ -446,9 +446,10 @@ fn is_unbilled(status: StatusCode, body: &serde_json::Value, own_error: &[&str])
     body.pointer("/usage").is_none_or(serde_json::Value::is_null) && (own || is_refused)
 }
 
-/// What a whole answer tells. A large one, such as one of many vectors, is read on a thread beside the lanes.
+/// What a whole answer tells. A large one, such as one of many vectors, is read on a thread beside the lanes, and so is
+/// a packed one, which may be large.
 async fn read_whole(mut meter: Decoder, body: Bytes) -> Result<Reading, JoinError> {
-    let is_large = body.len() >= BODY_LARGE;
+    let is_large = body.len() >= BODY_LARGE || !meter.is_plain();
     let read = move || {
         meter.feed(&body);
         meter.finish()

@@ -92,7 +92,7 @@ impl Inputs {
 
     fn learn(&mut self, bytes: u64, tokens: u64) {
         // So short a prompt is mostly what stands around it.
-        if bytes >= 1_000 {
+        if bytes >= 2_000 {
             self.permille[self.next] = tokens.saturating_mul(1000).div_ceil(bytes).clamp(1, 4_000);
             self.next = (self.next + 1) % TOLD;
         }
@@ -103,6 +103,9 @@ impl Inputs {
 fn bytes(shape: &Shape) -> u64 {
     let parts = [
         (shape.text_bytes, 1),
+        // What stands around every prompt, and around tools where there are any.
+        (1, 1_000),
+        (shape.tools.min(1), 1_000),
         (shape.messages, 16),
         (shape.tools, 128),
         (shape.images, 3_200),
@@ -119,6 +122,12 @@ fn counted(dialect: Dialect, reading: &Reading) -> (u64, u64) {
     let all = if dialect == Dialect::Anthropic { Meter::UncachedTokens } else { Meter::Tokens };
     let output = charge[Meter::OutputTokens];
     (charge[all].saturating_sub(output), output)
+}
+
+/// Whether a provider counts what a call may put out, even where it does not: OpenAI counts the larger of the prompt and
+/// the cap when the request comes, and gives nothing back. Others who speak like it may not; that is the safe side.
+const fn counts_the_cap(dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::Chat | Dialect::Responses)
 }
 
 /// What is known of a call beside itself.
@@ -140,6 +149,8 @@ pub(crate) struct Gate {
     dialect: Dialect,
     bytes: u64,
     input: u64,
+    /// The cap that it came with.
+    asked: Option<u64>,
     until: Timestamp,
 }
 
@@ -188,7 +199,8 @@ impl Pacing {
         };
         let until = self.now().after(known.wait_max);
         let (provider, dialect) = (known.provider.to_owned(), call.endpoint.dialect);
-        Some(Gate { pacing: Arc::clone(self), order, provider, dialect, bytes, input, until })
+        let asked = call.call.shape.max_output;
+        Some(Gate { pacing: Arc::clone(self), order, provider, dialect, bytes, input, asked, until })
     }
 
     /// Tells the answers to those that waited.
@@ -279,7 +291,8 @@ impl Gate {
         if let Some(cap) = cap {
             pass.lower(self.input.saturating_add(cap));
         }
-        pass.of = Some((self.provider.clone(), self.dialect, self.bytes));
+        let cap = cap.or(self.asked).unwrap_or(0);
+        pass.of = Some(Of { provider: self.provider.clone(), dialect: self.dialect, bytes: self.bytes, cap });
     }
 }
 
@@ -298,14 +311,23 @@ impl Drop for Place<'_> {
     }
 }
 
+/// What of a call is counted as used, and tells how much such input is.
+struct Of {
+    provider: String,
+    dialect: Dialect,
+    bytes: u64,
+    /// The cap that its provider saw.
+    cap: u64,
+}
+
 /// A call that may go. Dropped before it was sent, it leaves its place to others; dropped after, it counts in full,
 /// because nobody can say any more what it used.
 pub(crate) struct Pass {
     pacing: Arc<Pacing>,
     grant: Option<Grant>,
     is_sent: bool,
-    /// Whom its input tells how much such input is: the provider, its dialect, and its bytes.
-    of: Option<(String, Dialect, u64)>,
+    /// What of it is counted once it is answered.
+    of: Option<Of>,
 }
 
 impl Pass {
@@ -332,10 +354,11 @@ impl Pass {
         if reading.usage == almoner_units::Usage::default() {
             return;
         }
-        let Some((provider, dialect, bytes)) = self.of.take() else { return };
+        let Some(Of { provider, dialect, bytes, cap }) = self.of.take() else { return };
         let (input, output) = counted(dialect, reading);
         self.pacing.inputs().entry(provider).or_default().learn(bytes, input);
-        self.settle(input.saturating_add(output));
+        let used = input.saturating_add(output);
+        self.settle(if counts_the_cap(dialect) { used.max(cap) } else { used });
     }
 
     /// It was refused, and used no tokens.

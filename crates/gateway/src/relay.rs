@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Bytes, Frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::answer::{Answer, StreamSoFar, UsageFilter, cut};
@@ -148,7 +149,7 @@ impl Relay {
             match self.next(&mut body, &client, ends_at).await {
                 Next::Data(data) => {
                     from_provider.pass(&data);
-                    self.meter.iter_mut().for_each(|meter| meter.feed(&data));
+                    self.read(&data).await;
                     if from_provider.has_ended() {
                         self.bring_home(&mut settle, None, true);
                     }
@@ -179,6 +180,23 @@ impl Relay {
         match broke {
             Some(why) => client.filler.into_iter().for_each(|filler| filler.abort(why.clone().into())),
             None => self.finish(client, rest).await,
+        }
+    }
+
+    /// Lets the meter read what came. A few packed bytes can be a gigabyte of others, so what is packed is read on a
+    /// thread beside the lanes.
+    async fn read(&mut self, data: &Bytes) {
+        match self.meter.take_if(|meter| !meter.is_plain()) {
+            None => self.meter.iter_mut().for_each(|meter| meter.feed(data)),
+            Some(mut packed) => {
+                let data = data.clone();
+                let read = spawn_blocking(move || {
+                    packed.feed(&data);
+                    packed
+                });
+                // A meter that fell over tells nothing more, and the call is assumed.
+                self.meter = read.await.ok();
+            }
         }
     }
 

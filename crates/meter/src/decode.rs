@@ -63,6 +63,12 @@ impl Decoder {
         Ok(Self { stream, failed: false })
     }
 
+    /// Whether the bytes are read as they come. What is packed takes far longer than its length tells.
+    #[must_use]
+    pub const fn is_plain(&self) -> bool {
+        matches!(self.stream, Stream::Identity(_))
+    }
+
     /// Takes the next bytes as they came from the provider.
     pub fn feed(&mut self, bytes: &[u8]) {
         if self.failed {

@@ -100,12 +100,19 @@ impl Household {
     /// # Errors
     /// Where `almoner status` fails.
     pub async fn books(&self) -> io::Result<Books> {
-        let text = self.ask(&["status", "--json"]).await?;
-        let status: Value = serde_json::from_str(&text)?;
+        let status = self.status().await?;
         let limit = &status["accounts"][0]["limits"][0];
         let amount = |name: &str| limit[name].as_u64().unwrap_or(0);
         let open_holds = status["open_holds"].as_u64().unwrap_or(u64::MAX);
         Ok(Books { spent: amount("spent"), assumed: amount("assumed"), held: amount("held"), open_holds })
+    }
+
+    /// What `almoner status --json` says.
+    ///
+    /// # Errors
+    /// Where it fails.
+    pub async fn status(&self) -> io::Result<Value> {
+        Ok(serde_json::from_str(&self.ask(&["status", "--json"]).await?)?)
     }
 
     /// What `almoner ledger verify` says; no server may run.
@@ -152,6 +159,12 @@ impl Serving {
     #[must_use]
     pub const fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The process, as long as it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Kills it, as `kill -9` does, and waits until it is gone.

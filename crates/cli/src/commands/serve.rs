@@ -23,7 +23,6 @@ pub(crate) fn run(common: &Common, serve: &Serve) -> Outcome {
         ..Flags::default()
     };
     let settings = settings(common, flags.clone())?;
-    settings.warnings().iter().for_each(|warning| show::line(format!("warning: {warning}")));
     let options = Options { version: env!("CARGO_PKG_VERSION"), idle_exit, reread: reread(common, flags) };
     almoner_daemon::serve(&settings, &options, &mut |text| show::line(text))?;
     Ok(ExitCode::SUCCESS)

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
 mod abuse;
+mod canary;
 mod commands;
 mod exec;
 mod first;
@@ -14,6 +15,7 @@ mod hostile;
 mod keys;
 mod leaving;
 mod looking;
+mod pace;
 mod passing;
 mod provider;
 mod raw;

@@ -77,7 +77,7 @@ impl Server {
             child.wait().unwrap();
             panic!("the server did not start: {:?}", said.lines.lock().unwrap().0);
         };
-        let addr = line.rsplit_once("http://").unwrap().1.parse().unwrap();
+        let addr = line.rsplit_once("http://").unwrap().1.split('"').next().unwrap().parse().unwrap();
         Self { child, said, state, addr }
     }
 

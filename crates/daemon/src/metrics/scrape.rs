@@ -30,6 +30,7 @@ pub(crate) struct Around<'a> {
     pub(crate) started: Timestamp,
     pub(crate) keys: u64,
     pub(crate) history_dropped: u64,
+    pub(crate) log_dropped: u64,
     pub(crate) is_reload_failed: bool,
 }
 
@@ -118,6 +119,8 @@ fn of_promises(page: &mut Page, metrics: &Metrics, around: &Around<'_>) {
     page.one("almoner_unbounded_total", Kind::Counter, help, metrics.unbounded.load(Ordering::Relaxed));
     let help = "What history could not take, because more came than could be written. No budget depends on it.";
     page.one("almoner_history_dropped_total", Kind::Counter, help, around.history_dropped);
+    let help = "Lines about calls that the log left out, because its reader was slow.";
+    page.one("almoner_log_dropped_total", Kind::Counter, help, around.log_dropped);
 }
 
 fn of_ledger(page: &mut Page, metrics: &Metrics, books: &Books) {

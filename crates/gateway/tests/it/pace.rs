@@ -122,7 +122,7 @@ async fn a_call_that_waits_long_for_money_gives_its_place_to_others() {
 
 #[tokio::test(start_paused = true)]
 async fn tokens_are_set_aside_until_the_answer_is_in_and_given_back() {
-    let bench = Bench::paced(Vec::new(), Vec::new(), vec![rule(None, Some(1_000))]);
+    let bench = Bench::paced(Vec::new(), Vec::new(), vec![rule(None, Some(2_000))]);
     let (release, wait) = tokio::sync::oneshot::channel::<()>();
     let mut wait = Some(wait);
     bench.then(move |_| {
@@ -135,16 +135,23 @@ async fn tokens_are_set_aside_until_the_answer_is_in_and_given_back() {
         }
     });
     bench.answers(200, JSON, ANSWER);
-    let large = ",\"max_tokens\":900";
+    let large = ",\"max_tokens\":1300";
     let ask = || tokio::spawn(bench.call(post("/v1/messages", "claude-opus-5", large)));
     let (first, second) = (ask(), ask());
     settle_down().await;
     assert_eq!(bench.shared.state().sent.len(), 1);
     let aside = bench.gateway.paces()[0].used.tokens;
-    assert!((901..1_000).contains(&aside), "{aside}");
+    assert!((1_800..2_000).contains(&aside), "{aside}");
     release.send(()).unwrap();
     assert_eq!((first.await.unwrap().status(), second.await.unwrap().status().as_u16()), (hyper::StatusCode::OK, 200));
     assert_eq!(bench.gateway.paces()[0].used.tokens, 20);
+    // Chat's provider counts what a request may come to, and gives nothing back.
+    let answer = "{\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"total_tokens\":10}}";
+    let rule = provider_pace("openai", Rates { rpm: None, tpm: Some(2_000) }).unwrap();
+    let bench = Bench::paced(Vec::new(), Vec::new(), vec![rule]);
+    bench.answers(200, JSON, answer);
+    assert_eq!(bench.chat(large).await.status(), 200);
+    assert_eq!(bench.gateway.paces()[0].used.tokens, 1_300);
 }
 
 #[tokio::test(start_paused = true)]

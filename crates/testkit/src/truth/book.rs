@@ -86,6 +86,8 @@ pub struct Totals {
     pub billed: u64,
     /// Calls that were refused or failed with the provider's own words, and cost nothing.
     pub unbilled: u64,
+    /// Those of them that were more than may come in a minute.
+    pub throttled: u64,
     /// Token counts that were answered.
     pub counts: u64,
     /// Requests on paths that do not exist.
@@ -109,6 +111,7 @@ impl Totals {
         json!({
             "billed": self.billed,
             "unbilled": self.unbilled,
+            "throttled": self.throttled,
             "counts": self.counts,
             "strays": self.strays,
             "open": self.open,

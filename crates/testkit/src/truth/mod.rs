@@ -26,4 +26,4 @@ mod texts;
 
 pub use book::{CallRecord, Delivery, Dialect, Totals};
 pub use plan::{CutEnd, Plan, PlanError, Telling};
-pub use provider::{Prices, Settings, TruthProvider};
+pub use provider::{Prices, Rates, Settings, TruthProvider};

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use almoner_units::{NanoUsd, PicoUsdPerToken};
@@ -15,6 +15,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, H
 use hyper::{Method, Response, StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::book::{Book, CallRecord, Delivery, Dialect, Open, Totals};
 use super::plan::{CutEnd, Plan, PlanError};
@@ -42,6 +43,33 @@ impl Default for Prices {
     }
 }
 
+/// How many requests and tokens are taken in any 60 seconds; `None`: any number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Requests, those that are refused included.
+    pub rpm: Option<usize>,
+    /// Tokens: those that a request may come to, as OpenAI counts, in its dialects; else those that it does come to.
+    pub tpm: Option<u64>,
+}
+
+/// What came in the last 60 seconds, to the millisecond.
+#[derive(Debug, Default)]
+struct Minute(std::collections::VecDeque<(Instant, u64)>);
+
+impl Minute {
+    /// Whether a request of so many tokens is taken.
+    fn take(&mut self, rates: Rates, tokens: u64, now: Instant) -> bool {
+        while self.0.front().is_some_and(|(then, _)| now.duration_since(*then) >= Duration::from_secs(60)) {
+            self.0.pop_front();
+        }
+        let used: u64 = self.0.iter().map(|(_, tokens)| tokens).sum();
+        let is_taken =
+            rates.rpm.is_none_or(|rpm| self.0.len() < rpm) && rates.tpm.is_none_or(|tpm| used + tokens <= tpm);
+        self.0.push_back((now, if is_taken { tokens } else { 0 }));
+        is_taken
+    }
+}
+
 /// How a provider starts.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -53,6 +81,8 @@ pub struct Settings {
     pub seed: Option<u64>,
     /// Where it is set, one in so many calls is refused in the provider's own words, because it is too busy.
     pub busy_one_in: Option<u64>,
+    /// What may come in any 60 seconds; the rest is answered with 429.
+    pub rates: Rates,
     /// Whether records keep the bodies of requests and answers.
     pub keep_bodies: bool,
 }
@@ -70,8 +100,13 @@ impl TruthProvider {
     /// # Errors
     /// Where there is no free port.
     pub async fn start(settings: Settings) -> io::Result<Self> {
-        let shared =
-            Arc::new(Shared { settings, book: Book::new(), gate: Semaphore::new(0), arrived: AtomicU64::new(0) });
+        let shared = Arc::new(Shared {
+            settings,
+            book: Book::new(),
+            minute: Mutex::default(),
+            gate: Semaphore::new(0),
+            arrived: AtomicU64::new(0),
+        });
         let serving = Arc::clone(&shared);
         let server =
             Server::start(move |asked, slam| -> Answering { Box::pin(serve(Arc::clone(&serving), asked, slam)) });
@@ -132,6 +167,7 @@ impl TruthProvider {
 struct Shared {
     settings: Settings,
     book: Book,
+    minute: Mutex<Minute>,
     gate: Semaphore,
     arrived: AtomicU64,
 }
@@ -208,6 +244,9 @@ impl Call {
             self.shared.book.count(|totals| totals.unbilled += 1);
             self.wait(&plan).await;
             return if plan.reset { Err(self.slammed()) } else { Ok(self.fail(&plan)) };
+        }
+        if let Some(refused) = self.too_many(&wanted, &plan) {
+            return Ok(refused);
         }
         let script = Script::new(&wanted, &plan, digest(&body));
         let pieces = self.pieces(&script);
@@ -289,6 +328,24 @@ impl Call {
     fn slammed(&self) -> io::Error {
         self.slam.ask();
         io::Error::other("the plan resets this connection")
+    }
+
+    /// Refuses what is more than may come in a minute.
+    fn too_many(&self, wanted: &Wanted, plan: &Plan) -> Option<Response<Body>> {
+        let rates = self.shared.settings.rates;
+        let made = || wanted.input + plan.output_under(wanted.cap) * wanted.choices;
+        let tokens = match self.dialect {
+            Dialect::Chat | Dialect::Responses => wanted.input.max(wanted.cap * wanted.choices),
+            _ => made(),
+        };
+        let mut minute = self.shared.minute.lock().unwrap_or_else(PoisonError::into_inner);
+        if minute.take(rates, tokens, Instant::now()) {
+            return None;
+        }
+        self.shared.book.count(|totals| totals.throttled += 1);
+        let mut refused = self.refuse(429, "more than may come in a minute");
+        refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from(60));
+        Some(refused)
     }
 
     /// Refuses what no provider would bill.
