@@ -17,5 +17,6 @@ mod recorded;
 mod responses;
 mod retries;
 mod routes;
+mod stream_errors;
 mod ways_out;
 mod world;

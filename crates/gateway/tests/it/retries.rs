@@ -22,7 +22,7 @@ fn status<B>(response: &Response<B>) -> u16 {
 }
 
 /// How many tries the client is told of, and whether it is told to leave it at that.
-fn told<B>(response: &Response<B>) -> (String, bool) {
+pub(crate) fn told<B>(response: &Response<B>) -> (String, bool) {
     let attempts = header(response, "x-almoner-attempts").pop().unwrap_or_else(|| "1".to_owned());
     (attempts, header(response, "x-should-retry") == ["false"])
 }
