@@ -210,8 +210,8 @@ impl Recorder {
 
 fn add_to_key(sum: &mut KeySummary, report: &Report, outcome: &CallOutcome) {
     match report.verdict {
-        // Whoever sent it gets its answer elsewhere.
-        Verdict::Refused(_) | Verdict::Rejected(_) if outcome.goes_on => {}
+        // Whoever sent it gets its answer elsewhere, or from the next try; what may have cost something counts.
+        _ if outcome.goes_on && outcome.word != "assumed" => {}
         Verdict::Refused(_) | Verdict::Rejected(_) => sum.refused += 1,
         Verdict::Admitted { .. } | Verdict::Unbudgeted => sum.calls += 1,
     }
@@ -550,6 +550,15 @@ mod tests {
         assert_eq!(first.reason, "touches no budget; a label was left out");
         assert_eq!(end.unbounded, ["service_tier", "implausible usage"]);
         assert_eq!(runs.model, "claude", "whoever still runs keeps what it was");
+    }
+
+    #[test]
+    fn a_stop_that_was_left_for_the_next_is_no_call_of_its_key() {
+        let mut sum = KeySummary::default();
+        for (word, goes_on) in [("released", true), ("released", true), ("settled", false), ("assumed", true)] {
+            add_to_key(&mut sum, &report(), &CallOutcome { word, goes_on, ..Default::default() });
+        }
+        assert_eq!((sum.calls, sum.refused), (2, 0), "the one that was answered, and one that may have cost something");
     }
 
     #[test]

@@ -9,13 +9,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use almoner_policy::{Route, Setback, Target, Trail, When};
-use almoner_units::{BudgetName, CallId, Labels, Level, Priority, Span};
+use almoner_units::{Budget, BudgetName, CallId, Labels, Level, Priority, Span};
 use hyper::Response;
 
 use crate::answer::{Answer, tell_attempts, tell_in_vain, tell_route};
 use crate::ask::ask;
 use crate::dialect::{self, Asks};
 use crate::labels::{Said, labels};
+use crate::names::Names;
 use crate::port::Purse;
 use crate::provider::Shown;
 use crate::reject::{Of, Rejection, reject};
@@ -285,6 +286,8 @@ struct Journey<W: World> {
     home: Option<usize>,
     /// Its labels at home.
     labels: Labels,
+    /// The same with the model's name in the price book, where the call uses another: by either it takes a route.
+    known_as: Option<Labels>,
     priority: Priority,
     /// The way it is on, behind those that it has left.
     legs: Vec<Leg>,
@@ -364,12 +367,17 @@ impl<W: World> Journey<W> {
         let provider = home.map_or("", |home| gateway.providers[home].name.as_str());
         let said = Said { session: came.call.session.as_deref(), provider, model: &came.call.model };
         let (labels, priority) = labels(&came.head.headers, &came.who.key, said);
+        let price = home.and_then(|home| gateway.price(home, &came.call.model, gateway.purse.now()));
+        let speaks_ollama = |home: usize| gateway.providers[home].dialects.contains(&dialect::Dialect::Ollama);
+        let is_ollama = home.is_some_and(speaks_ollama);
+        let known_as = Names::of(&labels, price.as_ref(), is_ollama).other();
         let session = stays::session(&labels, &came.call.model);
         let stay = session.as_ref().and_then(|session| gateway.roads.stays.of(session, gateway.purse.now()));
         let mut journey = Self {
             gateway,
             home,
             labels,
+            known_as,
             priority,
             legs: Vec::new(),
             met: Vec::new(),
@@ -399,11 +407,12 @@ impl<W: World> Journey<W> {
     /// Begins where its session stays; whether there is such a place.
     fn go_back_to(&mut self, stay: Stay) -> bool {
         let named = self.gateway.roads.routes.iter().find(|route| route.name == stay.route).cloned();
-        let takes = |target: &Target| target.takes(&self.labels, self.priority);
+        let takes = |target: &Target| self.names().any(|labels| target.takes(labels, self.priority));
         let Some(route) = named.filter(|route| route.targets.get(stay.target).is_some_and(takes)) else { return false };
         self.enter(&route);
+        let by = self.by(&route).clone();
         let Some(leg) = self.legs.last_mut() else { return false };
-        leg.trail = Trail::new(&leg.targets, &self.labels, self.priority, Some(stay.target));
+        leg.trail = Trail::new(&leg.targets, &by, self.priority, Some(stay.target));
         self.met.push(stay.setback);
         let why = format!("its session stays there since {}: {}", stay.since, stay.why);
         self.last = Some(Left { place: self.came.call.model.clone(), call: None, why });
@@ -413,7 +422,8 @@ impl<W: World> Journey<W> {
 
     /// Takes the route that is its own, where some target of it takes the call; else the way home.
     fn set_out(&mut self) {
-        let route = self.gateway.roads.routes.iter().find(|route| route.takes(&self.labels)).cloned();
+        let takes = |route: &&Arc<Route>| self.names().any(|labels| route.takes(labels));
+        let route = self.gateway.roads.routes.iter().find(takes).cloned();
         if let Some(route) = route {
             self.enter(&route);
             if self.legs.last().is_some_and(|leg| leg.trail.clone().advance(&leg.targets, &[]).is_some()) {
@@ -428,9 +438,19 @@ impl<W: World> Journey<W> {
         self.legs.push(Leg { route: None, targets, trail });
     }
 
+    /// Its labels, with each name of its model.
+    fn names(&self) -> impl Iterator<Item = &Labels> {
+        std::iter::once(&self.labels).chain(&self.known_as)
+    }
+
+    /// The labels by which it takes a route.
+    fn by(&self, route: &Route) -> &Labels {
+        self.names().find(|labels| route.takes(labels)).unwrap_or(&self.labels)
+    }
+
     fn enter(&mut self, route: &Arc<Route>) {
         let targets: Arc<[Target]> = route.targets.clone().into();
-        let trail = Trail::new(&targets, &self.labels, self.priority, None);
+        let trail = Trail::new(&targets, self.by(route), self.priority, None);
         self.legs.push(Leg { route: Some(Arc::clone(route)), targets, trail });
     }
 
@@ -624,7 +644,8 @@ impl<W: World> Journey<W> {
         }
         let all = self.gateway.budgets();
         let all = all.iter().chain(&self.came.who.key.budgets);
-        all.filter(|budget| budget.counts(&self.labels)).map(|budget| budget.name.clone()).collect()
+        let counts = |budget: &&Budget| self.names().any(|labels| budget.counts(labels));
+        all.filter(counts).map(|budget| budget.name.clone()).collect()
     }
 
     fn note(&mut self, point: &Point, trouble: Trouble) {

@@ -22,6 +22,11 @@ impl<'l> Names<'l> {
         Self { first, asked, is_ollama }
     }
 
+    /// The labels under the name that is not the one asked for, where there is one.
+    pub(crate) fn other(self) -> Option<Labels> {
+        self.first
+    }
+
     /// By which of these labels a budget counts the call, the first that fits.
     pub(crate) fn counted_by(&self, budget: &Budget) -> Option<&Labels> {
         let mut all = self.first.iter().chain([self.asked]);

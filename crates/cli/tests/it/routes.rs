@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use almoner_testkit::TruthProvider;
 use serde_json::json;
 
-use crate::provider::{chat, messages, messages_stream, truth, world_at};
+use crate::provider::{chat, messages, messages_stream, planned, truth, world_at};
 use crate::world::World;
 
 /// A world with the truth, whose budget leads to a free provider that speaks the same dialects.
@@ -82,5 +82,25 @@ async fn a_provider_that_is_gone_is_passed_by_and_named_in_the_status() {
     assert!(status.contains("provider `truth` is DOWN since "), "{status}");
     let limit = server.settled("purse");
     assert_eq!(limit.spent + limit.assumed, 0, "what was never sent costs nothing");
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_call_that_is_tried_again_says_so_to_its_client_and_in_explain() {
+    let truth = planned("status=529").await;
+    let world = world_at(truth.addr(), "", "[[budget]]\nname = \"roomy\"\nlimit = \"$100\"\n");
+    let server = world.serve_in(&[("ALMONER_RETRIES", "1")]);
+    let answer = server.post("/v1/messages", &[], &messages("truth-1", 200, "Hello")).await;
+    assert_eq!((answer.status, answer.header("x-almoner-attempts")), (529, Some("2")), "{}", answer.text());
+    assert_eq!((answer.header("x-should-retry"), truth.totals().unbilled), (Some("false"), 2));
+    let record = server.explain(&answer, true).record;
+    let because = record["decided"]["because"].as_str().unwrap();
+    assert!(
+        because.contains("continues call ") && because.contains("`truth` answered 529; it was tried again"),
+        "{record}"
+    );
+    assert_eq!(record["ended"]["outcome"], "released", "{record}");
+    let limit = server.settled("roomy");
+    assert_eq!((limit.spent, limit.held), (0, 0));
     server.stop();
 }

@@ -438,3 +438,15 @@ async fn a_free_stop_takes_whom_the_money_would_stop_though_something_else_stopp
         assert_eq!(bench.chat(MORE).await.status().as_u16(), status, "{targets:?}");
     }
 }
+
+#[tokio::test]
+async fn a_model_takes_its_route_by_either_of_its_names() {
+    // They are one model to the price book.
+    for asked in ["claude-opus-4-5-20251101", "claude-opus-4-5"] {
+        let routes = vec![route("opus", "claude-opus-4-5", &["*@anthropic", "qwen3:8b@local: 429"])];
+        let bench = Bench::routed(firm("$1"), routes, &[]);
+        bench.answers(429, &[JSON], OVERLOADED).answers(200, &[JSON], WHOLE);
+        let response = bench.call(post("/v1/messages", asked, MORE)).await;
+        assert_eq!((response.status().as_u16(), header(&response, "x-almoner-route")), (200, vec!["opus".to_owned()]));
+    }
+}
