@@ -12,7 +12,7 @@ use almoner_units::nearest;
 
 /// The settings that are one value, each with its default as a person would write it. The file has them under this
 /// name, the environment as `ALMONER_` and the name in capitals.
-pub(crate) const SCALARS: [(&str, &str); 22] = [
+pub(crate) const SCALARS: [(&str, &str); 25] = [
     ("listen", "127.0.0.1:4141"),
     // The folder for state of the platform: it depends on the home of who runs us.
     ("state", ""),
@@ -37,6 +37,9 @@ pub(crate) const SCALARS: [(&str, &str); 22] = [
     ("log", "info"),
     ("log_format", "text"),
     ("log_calls", "false"),
+    ("history_keep", "90d"),
+    ("history_bytes_max", "4294967296"),
+    ("history_calls", "false"),
 ];
 
 /// Variables that begin with `ALMONER_` and are not settings.

@@ -76,6 +76,9 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
     let traces = telling::traces(&env, report);
     let connections_max = scalar(&layers, "connections_max", value::count(1..=1 << 20), report);
     let strict = scalar(&layers, "strict", value::truth, report);
+    let history_keep = scalar(&layers, "history_keep", value::span, report);
+    let history_bytes_max = scalar(&layers, "history_bytes_max", value::count(1 << 20..=1 << 50), report);
+    let history_calls = scalar(&layers, "history_calls", value::truth, report);
 
     let providers = providers(&layers, &around, report);
     let prices = prices(&layers, report);
@@ -116,6 +119,9 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
         log_format: log_format?.value,
         log_calls: log_calls?.value,
         traces,
+        history_keep: history_keep?.value,
+        history_bytes_max: history_bytes_max?.value,
+        history_calls: history_calls?.value,
         file: sources.file.clone(),
         origins: Vec::new(),
         warnings: Vec::new(),

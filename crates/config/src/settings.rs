@@ -71,6 +71,12 @@ pub struct Settings {
     pub log_calls: bool,
     /// Where the traces of calls go, where anybody asks for them.
     pub traces: Option<Traces>,
+    /// How long history is kept.
+    pub history_keep: Span,
+    /// How many bytes history may take before its oldest calls are forgotten.
+    pub history_bytes_max: u64,
+    /// Whether every call is an event of history.
+    pub history_calls: bool,
     /// The configuration file that was read, if there is one.
     pub file: Option<ConfigFile>,
     pub(crate) origins: Vec<Setting>,

@@ -562,6 +562,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_old_is_forgotten_and_then_not_looked_for_a_while() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut history = History::open(dir.path()).unwrap();
+        let id = report().id;
+        history.flush(&in_words(vec![News::Decided(report())], true)).unwrap();
+        let keep = Keep { age: Span::from_secs(3600), bytes: u64::MAX, call_events: true };
+        let mut tidy = Tidy::default();
+        assert_eq!(tidy.patience(), Duration::ZERO);
+        tidy.step(&mut history, keep);
+        assert_eq!(history.explain(id).unwrap(), None);
+        assert_eq!(tidy.patience(), Duration::ZERO, "there may be more");
+        tidy.step(&mut history, keep);
+        assert!(tidy.patience() > Duration::ZERO);
+        history.flush(&in_words(vec![News::Decided(report())], true)).unwrap();
+        tidy.step(&mut history, keep);
+        assert!(history.explain(id).unwrap().is_some(), "it is not time yet");
+    }
+
+    #[test]
     fn a_flood_of_events_does_not_keep_the_first_from_being_written() {
         let (queue, events) = sync_channel(2 * BATCH_MAX);
         let event = || News::Event(HistoryEvent::TokenBudget { views: Vec::new(), at: Timestamp::default() });

@@ -317,8 +317,8 @@ pub(crate) fn open_history(
 }
 
 /// What history keeps by these settings.
-pub(crate) fn keep(_settings: &Settings) -> Keep {
-    Keep { age: Span::from_secs(90 * 86_400), bytes: 4 << 30, call_events: false }
+pub(crate) fn keep(settings: &Settings) -> Keep {
+    Keep { age: settings.history_keep, bytes: settings.history_bytes_max, call_events: settings.history_calls }
 }
 
 async fn run(

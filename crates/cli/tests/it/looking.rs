@@ -147,3 +147,19 @@ async fn decisions_and_events_tell_what_happened_also_after_a_restart() {
     assert!(matches!(gone, Reply::Events { gap: true, .. }), "{gone:?}");
     server.stop();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn every_call_is_an_event_where_the_configuration_says_so() {
+    let truth = truth().await;
+    let world = world(&truth, "history_calls = true\n", "");
+    let server = world.serve();
+    let call = messages("truth-1", 200, "Hello");
+    let answer = server.post("/v1/messages", &[("x-almoner-session", "one")], &call).await;
+    let id = answer.header("x-almoner-call").unwrap();
+    let told = || Some(events(&server, None, &["call_decided", "call_ended"], 0).0).filter(|told| told.len() == 2);
+    let told = look_until(told).expect("both are told");
+    assert!(told.iter().all(|event| event.data["call"] == id && event.data["labels"]["session"] == "one"), "{told:?}");
+    assert_eq!((&told[0].data["decision"], &told[1].data["outcome"]), (&json!("admitted"), &json!("settled")));
+    assert_eq!(told[1].data["cost_nano"], truth.bill().get());
+    server.stop();
+}

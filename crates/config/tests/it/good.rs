@@ -38,6 +38,8 @@ fn a_file_that_says_nothing_leaves_everything_as_it_is() {
         assert_eq!(settings.receive_max, Span::from_secs(60));
         assert_eq!((settings.header_bytes_max, settings.body_bytes_max), (64 << 10, 32 << 20));
         assert_eq!((settings.bodies_bytes_max, settings.connections_max), (256 << 20, 10_000));
+        assert_eq!((settings.history_keep, settings.history_bytes_max), (Span::from_secs(90 * 86_400), 4 << 30));
+        assert!(!settings.history_calls);
         assert!(settings.prices.is_empty() && settings.warnings().is_empty());
         let names: Vec<&str> = settings.providers.iter().map(|provider| provider.name.as_str()).collect();
         assert_eq!(names, ["anthropic", "openai", "gemini", "ollama"]);
@@ -65,6 +67,9 @@ fn every_setting_of_one_value_is_read() {
         body_bytes_max = 4096
         bodies_bytes_max = 8192
         connections_max = 7
+        history_keep = "30d"
+        history_bytes_max = 1048576
+        history_calls = true
         "#,
     );
     assert_eq!(settings.listen.to_string(), "[::1]:9");
@@ -78,6 +83,8 @@ fn every_setting_of_one_value_is_read() {
     assert_eq!(spans.map(Span::ms), [4000, 5000, 6000]);
     assert_eq!((settings.header_bytes_max, settings.body_bytes_max), (2048, 4096));
     assert_eq!((settings.bodies_bytes_max, settings.connections_max), (8192, 7));
+    assert_eq!((settings.history_keep, settings.history_bytes_max), (Span::from_secs(30 * 86_400), 1 << 20));
+    assert!(settings.history_calls);
 }
 
 #[test]
