@@ -56,6 +56,35 @@ async fn a_call_costs_its_input_and_its_output() {
 }
 
 #[tokio::test]
+async fn texts_cost_what_they_bring_and_vectors_only_their_input() {
+    let provider = provider().await;
+    let texts = json!({ "prompt": ["hi", "ho"], "messages": null });
+    let answer = ask(&provider, "/v1/completions", &[("x-truth-output", "3")], &texts).await.unwrap();
+    let usage = &answer.json()["usage"];
+    assert_eq!((usage["prompt_tokens"].as_u64(), usage["completion_tokens"].as_u64()), (Some(502), Some(6)));
+    let stream =
+        json!({ "prompt": "hi", "messages": null, "stream": true, "stream_options": { "include_usage": true } });
+    let answer = ask(&provider, "/v1/completions", &[("x-truth-output", "cap")], &stream).await.unwrap();
+    assert_eq!(told(&answer).unwrap()["completion_tokens"], 100);
+    let answer = ask(&provider, "/v1/embeddings", &[], &json!({ "input": "hi", "messages": null })).await.unwrap();
+    assert_eq!(
+        (answer.json()["data"].as_array().unwrap().len(), &answer.json()["usage"]["total_tokens"]),
+        (1, &501.into())
+    );
+    assert_eq!(provider.bill().get(), cost(6) + 3_000 + cost(100) + cost(0));
+}
+
+#[tokio::test]
+async fn a_provider_that_is_too_busy_refuses_in_its_own_words_and_for_nothing() {
+    let provider = TruthProvider::start(Settings { busy_one_in: Some(1), ..Settings::default() }).await.unwrap();
+    for _ in 0..20 {
+        let answer = ask(&provider, MESSAGES, &[("x-truth-reset", "true")], &json!({})).await.unwrap();
+        assert!([429, 500, 502, 503, 529].contains(&answer.status) && answer.json()["error"].is_object());
+    }
+    assert_eq!((provider.bill().get(), provider.totals().unbilled), (0, 20));
+}
+
+#[tokio::test]
 async fn the_output_goes_up_to_the_cap_and_not_beyond() {
     let provider = provider().await;
     for (path, cap, output, made) in [
