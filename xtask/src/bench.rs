@@ -17,6 +17,7 @@
 mod figure;
 mod gateway;
 mod machine;
+mod many;
 mod process;
 
 use std::fs;
@@ -34,10 +35,12 @@ struct Size {
     /// Of each load on each way in each round.
     seconds: usize,
     streams: usize,
+    /// Keys of the crowd, each with ten sessions.
+    keys: usize,
 }
 
-const FULL: Size = Size { rounds: 5, seconds: 3, streams: 5000 };
-const SHORT: Size = Size { rounds: 2, seconds: 1, streams: 500 };
+const FULL: Size = Size { rounds: 5, seconds: 3, streams: 5000, keys: 10_000 };
+const SHORT: Size = Size { rounds: 2, seconds: 1, streams: 500, keys: 100 };
 
 /// The examples that print figures, by the name of their part.
 const EXAMPLES: [(&str, Program); 4] = [
@@ -48,7 +51,7 @@ const EXAMPLES: [(&str, Program); 4] = [
 ];
 
 /// The parts that are measured here.
-const HERE: [&str; 2] = ["gateway", "streams"];
+const HERE: [&str; 4] = ["gateway", "streams", "dialects", "crowd"];
 
 /// Where in the page the table stands.
 const MARKS: [&str; 2] = ["<!-- the table begins -->\n", "<!-- the table ends -->\n"];
@@ -94,6 +97,14 @@ fn measure(size: Size, is_meant: impl Fn(&str) -> bool) -> Result<String, String
     if is_meant("streams") {
         println!("\nstreams");
         figures.push(gateway::open_streams(&cores, size.streams)?);
+    }
+    if is_meant("dialects") {
+        println!("\ndialects");
+        figures.extend(many::dialects(&cores, size)?);
+    }
+    if is_meant("crowd") {
+        println!("\ncrowd");
+        figures.extend(many::crowd(&cores, size)?);
     }
     let size = format!("{} rounds of {} s a load, on cores {cores}", size.rounds, size.seconds);
     Ok(format!("{size}; {}\n\n{}", quiet.end(), figure::table(&figures)))

@@ -20,6 +20,10 @@ wrk.headers["content-type"] = "application/json"
 wrk.headers["x-api-key"] = "sk-bench"
 wrk.headers["anthropic-version"] = "2023-06-01"
 wrk.body = [[{"model":"bench-model","max_tokens":256,"messages":[{"role":"user","content":"hi"}]}]]
+"#;
+
+/// How a script of wrk tells what it found.
+pub(super) const REPORT: &str = r#"
 done = function(all, latency)
   local e = all.errors
   local bad = e.status + e.connect + e.read + e.write + e.timeout
@@ -59,7 +63,7 @@ impl Street {
     pub(crate) fn open(cores: &str) -> Result<Self, String> {
         let disk = Folder::new(&built("bench")?, "disk")?;
         let memory = Folder::new(Path::new("/dev/shm"), "memory")?;
-        let script = disk.write("post.lua", SCRIPT)?;
+        let script = disk.write("post.lua", &format!("{SCRIPT}{REPORT}"))?;
         let upstream = nginx(&disk, "upstream", cores, &upstream_conf())?;
         let mut provider = on_cores(cores, &built("release/examples/streams")?);
         provider.arg("provider");
@@ -110,15 +114,8 @@ impl Street {
     }
 
     fn load(&self, way: usize, connections: usize, seconds: usize) -> Result<Load, String> {
-        let mut wrk = on_cores(&self.cores, Path::new("wrk"));
-        wrk.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"]).arg(&self.script);
-        wrk.arg(format!("http://{}/", self.way(way).addr));
-        let said = output(&mut wrk)?;
-        let load = Load::of(&said).ok_or_else(|| format!("wrk said no figures, but: {said}"))?;
-        if load.bad > 0.0 {
-            return Err(format!("{} of {} calls failed on the way `{}`", load.bad, load.requests, WAYS[way]));
-        }
-        Ok(load)
+        let load = Load::take(&self.cores, &self.script, self.way(way), connections, seconds);
+        load.map_err(|why| format!("on the way `{}`: {why}", WAYS[way]))
     }
 
     /// How long one durable row takes on this disk now, in milliseconds.
@@ -176,14 +173,33 @@ pub(crate) fn open_streams(cores: &str, count: usize) -> Result<Figure, String> 
 }
 
 /// What wrk found.
-struct Load {
-    p50_us: f64,
-    requests: f64,
-    rate: f64,
+pub(super) struct Load {
+    pub(super) p50_us: f64,
+    pub(super) requests: f64,
+    pub(super) rate: f64,
     bad: f64,
 }
 
 impl Load {
+    /// Loads a server with a script; calls that fail are an error.
+    pub(super) fn take(
+        cores: &str,
+        script: &Path,
+        server: &Running,
+        connections: usize,
+        seconds: usize,
+    ) -> Result<Self, String> {
+        let mut wrk = on_cores(cores, Path::new("wrk"));
+        wrk.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"]).arg(script);
+        wrk.arg(format!("http://{}/", server.addr));
+        let said = output(&mut wrk)?;
+        let load = Self::of(&said).ok_or_else(|| format!("wrk said no figures, but: {said}"))?;
+        if load.bad > 0.0 {
+            return Err(format!("{} of {} calls failed", load.bad, load.requests));
+        }
+        Ok(load)
+    }
+
     fn of(said: &str) -> Option<Self> {
         let found = said.lines().find_map(|line| line.strip_prefix("found "))?;
         let numbers: Vec<f64> = found.split(' ').filter_map(|number| number.parse().ok()).collect();
@@ -238,6 +254,12 @@ fn judged(samples: &[Vec<Sample>], commits: Vec<f64>) -> Vec<Figure> {
     p50.into_iter().chain(rate).chain(cpu).chain([commit]).chain(asked).collect()
 }
 
+/// How many times the other a figure is, round by round.
+pub(super) fn ratio(what: &str, goal: Goal, one: &Figure, other: &Figure) -> Figure {
+    let rounds = one.rounds().iter().zip(other.rounds()).map(|(one, other)| one / other);
+    Figure::new(what, "", goal, rounds.collect()).made_of(&[one, other])
+}
+
 fn minus(one: &Figure, other: &Figure) -> Vec<f64> {
     one.rounds().iter().zip(other.rounds()).map(|(one, other)| one - other).collect()
 }
@@ -251,7 +273,7 @@ fn output(command: &mut Command) -> Result<String, String> {
     Err(format!("{command:?} failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr)))
 }
 
-fn nginx(disk: &Folder, name: &str, cores: &str, http: &str) -> Result<Running, String> {
+pub(super) fn nginx(disk: &Folder, name: &str, cores: &str, http: &str) -> Result<Running, String> {
     let folder = Folder(disk.0.join(name));
     std::fs::create_dir_all(&folder.0).map_err(|why| format!("{name} cannot be made: {why}"))?;
     // The folders that the package would use belong to another user.
@@ -275,7 +297,7 @@ fn upstream_conf() -> String {
     )
 }
 
-fn proxy_conf(upstream: &Running) -> String {
+pub(super) fn proxy_conf(upstream: &Running) -> String {
     format!(
         "  upstream provider {{ server {}; keepalive 64; keepalive_requests 1000000000; }}\n  server {{\n    listen \
          LISTEN;\n    location / {{\n      proxy_pass http://provider;\n      proxy_http_version 1.1;\n      \
@@ -298,7 +320,7 @@ fn almoner_config(upstream: &Running, streams: &Running) -> String {
         + "[[budget]]\nname = \"everything\"\nlimit = [\"$9000000 / day\"]\nmode = \"stop-new\"\n"
 }
 
-fn almoner(cores: &str, config: &Path, state: &Path, more: &[&str]) -> Result<Running, String> {
+pub(super) fn almoner(cores: &str, config: &Path, state: &Path, more: &[&str]) -> Result<Running, String> {
     let mut command = on_cores(cores, &built("release/almoner")?);
     command.arg("--config").arg(config).arg("--state").arg(state).arg("serve").args(more);
     Running::that_says_where(command)
