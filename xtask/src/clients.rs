@@ -3,7 +3,12 @@
 //! They are scripts in `crates/testkit/clients`: `setup.sh` installs the clients at their pinned versions, and every
 //! other `*.sh` is one client's story, which ends in success or says what differed. Each runs under two `almoner exec`,
 //! one in the other: the outer purse is too small for any call, and its key is the one that has no money.
+//!
+//! A script tells each check in a line, `ok CLIENT_STORY…` or `FAILED CLIENT_STORY…: why`. At the end stands a table of
+//! clients and stories, and a client that lacks one of them has failed.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -63,11 +68,16 @@ fn install() -> Outcome {
 fn stories() -> Outcome {
     run::to_end(&mut run::cargo(&["build", "--quiet", "--package", "almoner"]))?;
     let world = World::new()?;
-    let server = Server::start(&world)?;
-    let mut failed = Vec::new();
+    // What the default budgets count by session would be one account for all SDKs, which name none.
+    let server = Server::start(&world, &["--no-budgets"])?;
+    let (mut failed, mut table) = (Vec::new(), Table::default());
     for script in scripts(&root().join(SCRIPTS)) {
         let name = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        match run::to_end(&mut world.story(&script)) {
+        let told = run::line_by_line(&mut world.story(&script), |line| {
+            println!("{line}");
+            table.note(line);
+        });
+        match told {
             Ok(()) => println!("client {name}: ok"),
             Err(why) => {
                 println!("client {name}: {why}");
@@ -76,7 +86,54 @@ fn stories() -> Outcome {
         }
     }
     server.stop()?;
+    println!("\n{table}");
+    failed.extend(table.missing());
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+/// What every client is put through, as the names of its checks have it.
+const STORIES: [&str; 5] = ["prompt", "tool_loop", "long_stream", "hang_up", "no_money"];
+
+/// Which client came through which story: `None` where no check told of it.
+#[derive(Default)]
+struct Table(BTreeMap<String, [Option<bool>; STORIES.len()]>);
+
+impl Table {
+    /// Takes in what a script says of a check; other lines are none.
+    fn note(&mut self, line: &str) {
+        let Some((word, rest)) = line.split_once(' ') else { return };
+        let is_ok = word == "ok";
+        if !is_ok && word != "FAILED" {
+            return;
+        }
+        let name = rest.split([':', ' ']).next().unwrap_or_default();
+        // The last story in the name is the one: a client may be called by the word of another.
+        let places = STORIES.iter().enumerate().filter_map(|(at, story)| Some((name.rfind(&format!("_{story}"))?, at)));
+        if let Some((begins, story)) = places.max() {
+            let cell = &mut self.0.entry(name[..begins].to_owned()).or_default()[story];
+            *cell = Some(is_ok && *cell != Some(false));
+        }
+    }
+
+    /// The stories that nobody told.
+    fn missing(&self) -> Vec<String> {
+        let of = |(client, cells): (&String, &[Option<bool>; STORIES.len()])| {
+            let without = STORIES.iter().zip(cells).filter(|(_, cell)| cell.is_none());
+            without.map(|(story, _)| format!("{client} has no {story}")).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of).collect()
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "| client | {} |\n|---|{}", STORIES.join(" | "), "---|".repeat(STORIES.len()))?;
+        for (client, cells) in &self.0 {
+            let word = |cell: &Option<bool>| cell.map_or("missing", |is_ok| if is_ok { "ok" } else { "FAILED" });
+            writeln!(f, "| {client} | {} |", cells.iter().map(word).collect::<Vec<_>>().join(" | "))?;
+        }
+        Ok(())
+    }
 }
 
 /// The stories by name.
@@ -156,9 +213,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it, and waits until it listens.
-    pub(crate) fn start(world: &World) -> Result<Self, String> {
-        let started = world.almoner(&["serve"]).stdout(Stdio::piped()).spawn();
+    /// Starts it with these arguments more, and waits until it listens.
+    pub(crate) fn start(world: &World, more: &[&str]) -> Result<Self, String> {
+        let started = world.almoner(&[&["serve"], more].concat()).stdout(Stdio::piped()).spawn();
         let child = started.map_err(|why| format!("`almoner serve` could not be started: {why}"))?;
         let mut server = Self { child, address: String::new() };
         let said = BufReader::new(server.child.stdout.take().ok_or("its output was asked for")?);
@@ -208,10 +265,30 @@ mod tests {
             "node_sdks",
             "ollama_node",
             "ollama_python",
+            "opencode",
             "python_sdks",
         ];
         assert_eq!(names, expected);
         assert_eq!(scripts(Path::new("no/such/place")), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn the_table_tells_which_client_came_through_which_story() {
+        let mut table = Table::default();
+        for line in [
+            "ok pi_prompt",
+            "ok pi_prompt_sends_one_request",
+            "ok pi_tool_loop",
+            "FAILED pi_tool_loop_ran: 1 = 2",
+            "ok pi_tool_loop_ends",
+            "ok pi_hang_up_was_in_the_middle",
+            "ok pi_events",
+            "client pi: ok",
+        ] {
+            table.note(line);
+        }
+        assert!(table.to_string().ends_with("| pi | ok | FAILED | missing | ok | missing |\n"), "{table}");
+        assert_eq!(table.missing(), ["pi has no long_stream", "pi has no no_money"]);
     }
 
     #[test]

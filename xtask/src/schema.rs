@@ -10,7 +10,7 @@ const SCRIPT: &str = "crates/testkit/schema/run.sh";
 pub(crate) fn run(args: &[String]) -> Outcome {
     run::to_end(&mut run::cargo(&["build", "--quiet", "--package", "almoner"]))?;
     let world = World::new()?;
-    let server = Server::start(&world)?;
+    let server = Server::start(&world, &[])?;
     let token = std::fs::read_to_string(world.state().join("admin.token"));
     let token = token.map_err(|why| format!("the admin's token cannot be read: {why}"))?;
     let args: Vec<&str> =

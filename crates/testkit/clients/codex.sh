@@ -6,7 +6,6 @@ source "$(dirname "$0")/common"
 : >"$scratch/sent"
 start node "$here/counter.mjs" "$ALMONER_BASE_URL" "$scratch/sent"
 mkdir -p "$scratch/home/.codex" "$scratch/project"
-failed=0
 
 # How Codex is told of the server: as a provider of its own, or as another address of OpenAI's, which it first asks for
 # a socket.
@@ -22,7 +21,7 @@ codex() {
   : >"$scratch/sent"
   status=0
   (cd "$scratch/project" && env -i PATH="$PATH" HOME="$scratch/home" TMPDIR="$scratch" GW_KEY="$key" CODEX_API_KEY="$key" \
-    timeout "${patience:-90}" "$dir/node_modules/.bin/codex" exec --json --skip-git-repo-check \
+    ${until:-timeout 90} "$dir/node_modules/.bin/codex" exec --json --skip-git-repo-check \
     --dangerously-bypass-approvals-and-sandbox -m rehearsal "${way[@]}" "$@" "$prompt" \
     </dev/null >"$scratch/said" 2>"$scratch/complaints") || status=$?
   said=$(cat "$scratch/said")
@@ -38,26 +37,14 @@ last() {
     process.stdout.write(String(last));' "$1" <"$scratch/said"
 }
 
-# Tells one check: its name, then a condition as `test` takes it.
-check() {
-  local name=$1
-  shift
-  if test "$@"; then
-    echo "ok $name"
-  else
-    failed=1
-    echo "FAILED $name: $* (status $status, $sent requests, said: ${said: -400})"
-  fi
-}
-
 codex "$ALMONER_KEY" "say: hello there"
 check codex_prompt "$(last text)" = "hello there"
 check codex_prompt_sends_one_request "$sent" -eq 1
-check codex_usage "$(grep -c '"type":"turn.completed".*"output_tokens":2,' "$scratch/said")" -eq 1
+check codex_prompt_usage "$(grep -c '"type":"turn.completed".*"output_tokens":2,' "$scratch/said")" -eq 1
 
 codex "$ALMONER_KEY" 'Please run `echo rehearsed | tee made.txt`.'
 check codex_tool_loop "$(last text)" = "The tool answered: rehearsed"
-check codex_tool_ran "$(cat "$scratch/project/made.txt" 2>/dev/null)" = rehearsed
+check codex_tool_loop_ran "$(cat "$scratch/project/made.txt" 2>/dev/null)" = rehearsed
 check codex_tool_loop_sends_two_requests "$sent" -eq 2
 
 codex "$ALMONER_KEY" "words: 3000"
@@ -69,10 +56,10 @@ check codex_falls_back_from_a_socket "$(last text)" = "over the wire"
 check codex_falls_back_at_once "$(grep -c Reconnecting "$scratch/said")" -eq 0
 way=("${own[@]}")
 
-patience=0.7 codex "$ALMONER_KEY" "words: 40000"
-check codex_hangs_up "$status" -ne 0
+until="$hang_up" codex "$ALMONER_KEY" "words: 40000"
+check codex_hang_up "$status" -ne 0
 codex "$ALMONER_KEY" "say: still here"
-check codex_goes_on_after_a_hang_up "$(last text)" = "still here"
+check codex_hang_up_and_go_on "$(last text)" = "still here"
 
 if [ -n "${ALMONER_EMPTY_KEY:-}" ]; then
   codex "$ALMONER_EMPTY_KEY" "say: never"

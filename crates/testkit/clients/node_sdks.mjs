@@ -1,21 +1,14 @@
-// The Node SDKs of Anthropic and OpenAI: a prompt, a stream, a tool loop, and no money.
+// The Node SDKs of Anthropic and OpenAI: a prompt, streams, a hang-up, a tool loop, and no money.
 
 import assert from "node:assert/strict";
 import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
 
-const base = process.env.ALMONER_BASE_URL;
-const key = process.env.ALMONER_KEY;
-const emptyKey = process.env.ALMONER_EMPTY_KEY;
-const model = "rehearsal";
-const schema = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
-const toolScript = 'Look it up.\ntool: weather {"city": "Oslo"}';
-const noMoney = emptyKey ? "say: never" : "fail: 402";
+import { base, collect, emptyKey, endless, expectRefusal, expectWords, key, leave, long, model } from "./stories.mjs";
+import { noMoney, schema, tell, toolAnswer, toolScript, user, weather } from "./stories.mjs";
 
 const claude = (more = {}) => new Anthropic({ baseURL: base, apiKey: key, ...more });
 const gpt = (more = {}) => new OpenAI({ baseURL: `${base}/v1`, apiKey: key, ...more });
-const user = (content) => ({ role: "user", content });
-const weather = ({ city }) => `Rain in ${city}\nand wind`;
 
 // A fetch that counts what is really sent.
 function counting() {
@@ -23,13 +16,9 @@ function counting() {
   return { sent, fetch: (url, options) => (sent.push(String(url)), fetch(url, options)) };
 }
 
-async function expectRefusal(sent, call, status = 402) {
-  const error = await call().then(
-    () => assert.fail("the call went through without money"),
-    (error) => error,
-  );
-  assert.equal(error.status, status, `${error}`);
-  assert.ok(error.message.length > 20, `the error says only ${error.message}`);
+// A call without money is sent once.
+async function expectOneRefusal(sent, call, status = 402) {
+  await expectRefusal(call, (error) => error.status, status);
   assert.equal(sent.length, 1, `${sent.length} requests were sent`);
 }
 
@@ -52,6 +41,18 @@ const checks = {
     assert.equal(message.usage.output_tokens, 20);
   },
 
+  async node_anthropic_long_stream() {
+    const stream = claude().messages.stream({ model, max_tokens: 4000, messages: [user(long)] });
+    const message = await stream.finalMessage();
+    expectWords([message.content[0].text], 2000);
+  },
+
+  async node_anthropic_hang_up() {
+    await leave(await claude().messages.create({ model, max_tokens: 30000, messages: [user(endless)], stream: true }));
+    const message = await claude().messages.create({ model, max_tokens: 50, messages: [user("say: still here")] });
+    assert.equal(message.content[0].text, "still here");
+  },
+
   async node_anthropic_count() {
     const counted = await claude().messages.countTokens({ model, messages: [user("say: one two three")] });
     assert.equal(counted.input_tokens, 5);
@@ -67,7 +68,7 @@ const checks = {
     const result = { type: "tool_result", tool_use_id: call.id, content: weather(call.input) };
     messages.push({ role: "assistant", content: first.content }, { role: "user", content: [result] });
     const last = await claude().messages.create({ model, max_tokens: 100, messages, tools });
-    assert.equal(last.content[0].text, "The tool answered: Rain in Oslo");
+    assert.equal(last.content[0].text, toolAnswer);
   },
 
   async node_openai_prompt() {
@@ -94,6 +95,17 @@ const checks = {
     assert.equal(chunks.at(-1).usage.completion_tokens, 20);
   },
 
+  async node_openai_long_stream() {
+    const chunks = await collect(await gpt().chat.completions.create({ model, messages: [user(long)], stream: true }));
+    expectWords(chunks.flatMap((chunk) => chunk.choices).map((choice) => choice.delta.content), 2000);
+  },
+
+  async node_openai_hang_up() {
+    await leave(await gpt().chat.completions.create({ model, messages: [user(endless)], stream: true }));
+    const completion = await gpt().chat.completions.create({ model, messages: [user("say: still here")] });
+    assert.equal(completion.choices[0].message.content, "still here");
+  },
+
   async node_openai_stream_without_usage() {
     const messages = [user("say: one")];
     const chunks = await collect(await gpt().chat.completions.create({ model, messages, stream: true }));
@@ -108,7 +120,7 @@ const checks = {
       tools: [{ type: "function", function: tool }],
       stream: true,
     });
-    assert.equal(await runner.finalContent(), "The tool answered: Rain in Oslo");
+    assert.equal(await runner.finalContent(), toolAnswer);
   },
 
   async node_responses_prompt() {
@@ -128,6 +140,18 @@ const checks = {
     assert.equal(last.response.usage.output_tokens, 20);
   },
 
+  async node_responses_long_stream() {
+    const events = await collect(await gpt().responses.create({ model, input: long, stream: true }));
+    const deltas = events.filter((event) => event.type === "response.output_text.delta");
+    expectWords(deltas.map((event) => event.delta), 2000);
+  },
+
+  async node_responses_hang_up() {
+    await leave(await gpt().responses.create({ model, input: endless, stream: true }));
+    const response = await gpt().responses.create({ model, input: "say: still here" });
+    assert.equal(response.output_text, "still here");
+  },
+
   async node_responses_tool_loop() {
     const tools = [{ type: "function", name: "weather", parameters: schema, strict: false }];
     const input = [user(toolScript)];
@@ -137,7 +161,7 @@ const checks = {
     const output = weather(JSON.parse(call.arguments));
     input.push(...first.output, { type: "function_call_output", call_id: call.call_id, output });
     const last = await gpt().responses.create({ model, input, tools });
-    assert.equal(last.output_text, "The tool answered: Rain in Oslo");
+    assert.equal(last.output_text, toolAnswer);
   },
 
   async node_embeddings() {
@@ -154,37 +178,21 @@ const checks = {
     const { sent, fetch } = counting();
     const client = claude({ apiKey: emptyKey ?? key, fetch });
     const ask = () => client.messages.create({ model, max_tokens: 50, messages: [user(noMoney)] });
-    await expectRefusal(sent, ask);
+    await expectOneRefusal(sent, ask);
   },
 
   async node_openai_no_money() {
     const { sent, fetch } = counting();
     const client = gpt({ apiKey: emptyKey ?? key, fetch });
-    await expectRefusal(sent, () => client.chat.completions.create({ model, messages: [user(noMoney)] }));
+    await expectOneRefusal(sent, () => client.chat.completions.create({ model, messages: [user(noMoney)] }));
   },
 
   async node_responses_no_money() {
     const { sent, fetch } = counting();
     const client = gpt({ apiKey: emptyKey ?? key, fetch });
     // The rehearsal alone can say 402 only; a budget says what ends Codex.
-    await expectRefusal(sent, () => client.responses.create({ model, input: noMoney }), emptyKey ? 429 : 402);
+    await expectOneRefusal(sent, () => client.responses.create({ model, input: noMoney }), emptyKey ? 429 : 402);
   },
 };
 
-async function collect(stream) {
-  const all = [];
-  for await (const item of stream) all.push(item);
-  return all;
-}
-
-let failed = false;
-for (const [name, story] of Object.entries(checks)) {
-  try {
-    await story();
-    console.log(`ok ${name}`);
-  } catch (error) {
-    failed = true;
-    console.log(`FAILED ${name}: ${String(error).split("\n")[0]}`);
-  }
-}
-process.exit(failed ? 1 : 0);
+await tell(checks);

@@ -2,5 +2,5 @@
 # The Node SDKs of Anthropic and OpenAI.
 source "$(dirname "$0")/common"
 # A module finds its packages beside itself, and the packages are not among the sources.
-cp "$here/node_sdks.mjs" "$dir/"
+cp "$here/stories.mjs" "$here/node_sdks.mjs" "$dir/"
 node "$dir/node_sdks.mjs"

@@ -1,16 +1,12 @@
-// Ollama's Node client: a prompt, a stream, vectors, a tool loop, and no money.
+// Ollama's Node client: a prompt, streams, a hang-up, vectors, a tool loop, and no money.
 
 import assert from "node:assert/strict";
 import { Ollama } from "ollama";
 
-const host = process.env.ALMONER_BASE_URL;
-const key = process.env.ALMONER_KEY;
-const emptyKey = process.env.ALMONER_EMPTY_KEY;
-const model = "rehearsal";
-const noMoney = emptyKey ? "say: never" : "fail: 402";
+import { base, emptyKey, endless, expectRefusal, expectWords, key, leave, long, model } from "./stories.mjs";
+import { noMoney, schema, tell, toolAnswer, toolScript, user, weather } from "./stories.mjs";
 
-const client = (key_ = key) => new Ollama({ host, headers: { authorization: `Bearer ${key_}` } });
-const user = (content) => ({ role: "user", content });
+const client = (key_ = key) => new Ollama({ host: base, headers: { authorization: `Bearer ${key_}` } });
 
 const checks = {
   async ollama_node_prompt() {
@@ -34,41 +30,41 @@ const checks = {
     assert.equal(last.eval_count, 20);
   },
 
+  async ollama_node_long_stream() {
+    const pieces = [];
+    const stream = await client().generate({ model, prompt: long, stream: true });
+    for await (const part of stream) pieces.push(part.response);
+    expectWords(pieces, 2000);
+  },
+
+  async ollama_node_hang_up() {
+    const stream = await client().generate({ model, prompt: endless, stream: true });
+    await leave(stream);
+    stream.abort();
+    const answer = await client().generate({ model, prompt: "say: still here" });
+    assert.equal(answer.response, "still here");
+  },
+
   async ollama_node_embed() {
     const vectors = await client().embed({ model, input: ["one", "two"] });
     assert.equal(vectors.embeddings.length, 2);
   },
 
   async ollama_node_tool_loop() {
-    const parameters = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
-    const tools = [{ type: "function", function: { name: "weather", description: "Weather", parameters } }];
-    const messages = [user('tool: weather {"city": "Oslo"}')];
+    const tools = [{ type: "function", function: { name: "weather", description: "Weather", parameters: schema } }];
+    const messages = [user(toolScript)];
     const first = await client().chat({ model, messages, tools });
     const [call] = first.message.tool_calls;
     assert.deepEqual(call.function.arguments, { city: "Oslo" });
-    messages.push(first.message, { role: "tool", tool_name: "weather", content: "Rain in Oslo\nand wind" });
+    messages.push(first.message, { role: "tool", tool_name: "weather", content: weather(call.function.arguments) });
     const last = await client().chat({ model, messages, tools });
-    assert.equal(last.message.content, "The tool answered: Rain in Oslo");
+    assert.equal(last.message.content, toolAnswer);
   },
 
   async ollama_node_no_money() {
-    const error = await client(emptyKey ?? key).chat({ model, messages: [user(noMoney)] }).then(
-      () => assert.fail("the call went through without money"),
-      (error) => error,
-    );
-    assert.equal(error.status_code, 402, `${error}`);
-    assert.ok(error.message.length > 20, `the error says only ${error.message}`);
+    const ask = () => client(emptyKey ?? key).chat({ model, messages: [user(noMoney)] });
+    await expectRefusal(ask, (error) => error.status_code);
   },
 };
 
-let failed = false;
-for (const [name, story] of Object.entries(checks)) {
-  try {
-    await story();
-    console.log(`ok ${name}`);
-  } catch (error) {
-    failed = true;
-    console.log(`FAILED ${name}: ${String(error).split("\n")[0]}`);
-  }
-}
-process.exit(failed ? 1 : 0);
+await tell(checks);

@@ -1,39 +1,13 @@
-"""Ollama's Python client: a prompt, a stream, vectors, a tool loop, and no money."""
-
-import os
-import sys
+"""Ollama's Python client: a prompt, streams, a hang-up, vectors, a tool loop, and no money."""
 
 import ollama
 
-BASE = os.environ["ALMONER_BASE_URL"]
-KEY = os.environ["ALMONER_KEY"]
-EMPTY_KEY = os.environ.get("ALMONER_EMPTY_KEY")
-MODEL = "rehearsal"
-NO_MONEY = "say: never" if EMPTY_KEY else "fail: 402"
-
-CHECKS = []
-
-
-def check(story):
-    CHECKS.append(story)
-    return story
-
-
-def expect(seen, wanted):
-    assert seen == wanted, f"{seen!r} instead of {wanted!r}"
+from stories import BASE, EMPTY_KEY, ENDLESS, KEY, LONG, MODEL, NO_MONEY, TOOL_ANSWER, TOOL_SCRIPT
+from stories import check, expect, expect_words, leave, main, user, weather
 
 
 def client(key=KEY):
     return ollama.Client(host=BASE, headers={"authorization": f"Bearer {key}"})
-
-
-def user(text):
-    return {"role": "user", "content": text}
-
-
-def weather(city: str) -> str:
-    """The weather of a city."""
-    return f"Rain in {city}\nand wind"
 
 
 @check
@@ -50,14 +24,20 @@ def ollama_python_prompt():
 def ollama_python_stream():
     asked = [user("words: 30")]
     parts = list(client().chat(model=MODEL, messages=asked, options={"num_predict": 20}, stream=True))
-    expect(len("".join(part.message.content for part in parts).split()), 20)
+    expect_words([part.message.content for part in parts], 20)
     expect((parts[-1].done_reason, parts[-1].eval_count), ("length", 20))
 
 
 @check
 def ollama_python_long_stream():
-    parts = client().generate(model=MODEL, prompt="words: 2000", stream=True)
-    expect(len("".join(part.response for part in parts).split()), 2000)
+    parts = client().generate(model=MODEL, prompt=LONG, stream=True)
+    expect_words([part.response for part in parts], 2000)
+
+
+@check
+def ollama_python_hang_up():
+    leave(client().generate(model=MODEL, prompt=ENDLESS, stream=True))
+    expect(client().generate(model=MODEL, prompt="say: still here").response, "still here")
 
 
 @check
@@ -67,12 +47,12 @@ def ollama_python_embed():
 
 @check
 def ollama_python_tool_loop():
-    messages = [user('Look it up.\ntool: weather {"city": "Oslo"}')]
+    messages = [user(TOOL_SCRIPT)]
     first = client().chat(model=MODEL, messages=messages, tools=[weather]).message
     call = first.tool_calls[0].function
     messages += [first, {"role": "tool", "tool_name": call.name, "content": weather(**call.arguments)}]
     last = client().chat(model=MODEL, messages=messages, tools=[weather])
-    expect(last.message.content, "The tool answered: Rain in Oslo")
+    expect(last.message.content, TOOL_ANSWER)
 
 
 @check
@@ -87,18 +67,6 @@ def ollama_python_no_money():
             assert len(str(error)) > 20, f"the error says only {error}"
             continue
         raise AssertionError("the call went through without money")
-
-
-def main():
-    failed = False
-    for story in CHECKS:
-        try:
-            story()
-            print(f"ok {story.__name__}", flush=True)
-        except Exception as error:
-            failed = True
-            print(f"FAILED {story.__name__}: {type(error).__name__}: {error}", flush=True)
-    sys.exit(1 if failed else 0)
 
 
 main()

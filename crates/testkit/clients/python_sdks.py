@@ -1,34 +1,12 @@
-"""The Python SDKs of Anthropic and OpenAI: a prompt, a stream, a tool loop, and no money."""
+"""The Python SDKs of Anthropic and OpenAI: a prompt, streams, a hang-up, a tool loop, and no money."""
 
 import json
-import os
-import sys
 
 import anthropic
 import openai
 
-BASE = os.environ["ALMONER_BASE_URL"]
-KEY = os.environ["ALMONER_KEY"]
-EMPTY_KEY = os.environ.get("ALMONER_EMPTY_KEY")
-MODEL = "rehearsal"
-SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-TOOL_SCRIPT = 'Look it up.\ntool: weather {"city": "Oslo"}'
-NO_MONEY = "say: never" if EMPTY_KEY else "fail: 402"
-
-CHECKS = []
-
-
-def check(story):
-    CHECKS.append(story)
-    return story
-
-
-def expect(seen, wanted):
-    assert seen == wanted, f"{seen!r} instead of {wanted!r}"
-
-
-def weather(city):
-    return f"Rain in {city}\nand wind"
+from stories import BASE, EMPTY_KEY, ENDLESS, KEY, LONG, MODEL, NO_MONEY, SCHEMA, TOOL_ANSWER, TOOL_SCRIPT
+from stories import check, expect, expect_words, leave, main, user, weather
 
 
 def claude(key=KEY, **more):
@@ -37,10 +15,6 @@ def claude(key=KEY, **more):
 
 def gpt(key=KEY, **more):
     return openai.OpenAI(base_url=f"{BASE}/v1", api_key=key, **more)
-
-
-def user(text):
-    return {"role": "user", "content": text}
 
 
 @check
@@ -60,6 +34,19 @@ def python_anthropic_stream():
     expect(len(text.split()), 20)
     expect(message.stop_reason, "max_tokens")
     expect(message.usage.output_tokens, 20)
+
+
+@check
+def python_anthropic_long_stream():
+    with claude().messages.stream(model=MODEL, max_tokens=4000, messages=[user(LONG)]) as stream:
+        expect_words(stream.text_stream, 2000)
+
+
+@check
+def python_anthropic_hang_up():
+    leave(claude().messages.create(model=MODEL, max_tokens=30000, messages=[user(ENDLESS)], stream=True))
+    message = claude().messages.create(model=MODEL, max_tokens=50, messages=[user("say: still here")])
+    expect(message.content[0].text, "still here")
 
 
 @check
@@ -83,7 +70,7 @@ def python_anthropic_tool_loop():
     with claude().messages.stream(model=MODEL, max_tokens=100, messages=messages, tools=tools) as stream:
         last = stream.get_final_message()
     expect(last.stop_reason, "end_turn")
-    expect(last.content[0].text, "The tool answered: Rain in Oslo")
+    expect(last.content[0].text, TOOL_ANSWER)
 
 
 @check
@@ -112,6 +99,19 @@ def python_openai_stream():
 
 
 @check
+def python_openai_long_stream():
+    chunks = gpt().chat.completions.create(model=MODEL, messages=[user(LONG)], stream=True)
+    expect_words([choice.delta.content for chunk in chunks for choice in chunk.choices], 2000)
+
+
+@check
+def python_openai_hang_up():
+    leave(gpt().chat.completions.create(model=MODEL, messages=[user(ENDLESS)], stream=True))
+    completion = gpt().chat.completions.create(model=MODEL, messages=[user("say: still here")])
+    expect(completion.choices[0].message.content, "still here")
+
+
+@check
 def python_openai_stream_without_usage():
     chunks = list(gpt().chat.completions.create(model=MODEL, messages=[user("say: one")], stream=True))
     # Nobody asked for usage, so nobody may see that a gateway did.
@@ -130,7 +130,7 @@ def python_openai_tool_loop():
     answer = weather(**json.loads(call.function.arguments))
     messages.append({"role": "tool", "tool_call_id": call.id, "content": answer})
     last = gpt().chat.completions.create(model=MODEL, messages=messages, tools=tools).choices[0]
-    expect(last.message.content, "The tool answered: Rain in Oslo")
+    expect(last.message.content, TOOL_ANSWER)
 
 
 @check
@@ -153,6 +153,18 @@ def python_responses_stream():
 
 
 @check
+def python_responses_long_stream():
+    events = gpt().responses.create(model=MODEL, input=LONG, stream=True)
+    expect_words([event.delta for event in events if event.type == "response.output_text.delta"], 2000)
+
+
+@check
+def python_responses_hang_up():
+    leave(gpt().responses.create(model=MODEL, input=ENDLESS, stream=True))
+    expect(gpt().responses.create(model=MODEL, input="say: still here").output_text, "still here")
+
+
+@check
 def python_responses_count():
     expect(gpt().responses.input_tokens.count(model=MODEL, input="say: one two three").input_tokens, 5)
 
@@ -168,7 +180,7 @@ def python_responses_tool_loop():
     said = weather(**json.loads(call.arguments))
     conversation.append({"type": "function_call_output", "call_id": call.call_id, "output": said})
     last = gpt().responses.create(model=MODEL, input=conversation, tools=tools)
-    expect(last.output_text, "The tool answered: Rain in Oslo")
+    expect(last.output_text, TOOL_ANSWER)
 
 
 @check
@@ -240,18 +252,6 @@ def python_responses_no_money():
         lambda: client.responses.create(model=MODEL, input=NO_MONEY),
         status=429 if EMPTY_KEY else 402,
     )
-
-
-def main():
-    failed = False
-    for story in CHECKS:
-        try:
-            story()
-            print(f"ok {story.__name__}", flush=True)
-        except Exception as error:
-            failed = True
-            print(f"FAILED {story.__name__}: {type(error).__name__}: {error}", flush=True)
-    sys.exit(1 if failed else 0)
 
 
 main()
