@@ -124,8 +124,8 @@ fn counted(dialect: Dialect, reading: &Reading) -> (u64, u64) {
     (charge[all].saturating_sub(output), output)
 }
 
-/// Whether a provider counts what a call may put out, even where it does not: OpenAI counts the larger of the prompt and
-/// the cap when the request comes, and gives nothing back. Others who speak like it may not; that is the safe side.
+/// Whether a provider counts what a call may put out, even where it does not: OpenAI counts the larger of the prompt
+/// and the cap when the request comes, and gives nothing back. Others who speak like it may not; that is the safe side.
 const fn counts_the_cap(dialect: Dialect) -> bool {
     matches!(dialect, Dialect::Chat | Dialect::Responses)
 }
