@@ -100,10 +100,34 @@ pub(crate) enum Command {
     #[command(after_help = examples::CONFIG)]
     #[command(subcommand)]
     Config(Config),
+    /// Print what a shell needs to complete commands.
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page, or write one for each command into a folder.
+    #[command(after_help = examples::MAN)]
+    Man {
+        /// The folder.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Check and mend the ledger's files, while no server runs.
     #[command(after_help = examples::LEDGER)]
     #[command(subcommand)]
     Ledger(Ledger),
+}
+
+/// A shell that can be told how commands go on.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Shell {
+    /// The GNU Bourne-again shell.
+    Bash,
+    /// The Z shell.
+    Zsh,
+    /// The friendly interactive shell.
+    Fish,
 }
 
 #[derive(Args, Debug)]

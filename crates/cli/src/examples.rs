@@ -86,6 +86,13 @@ pub(crate) const PRICES: &str = r"Examples:
 pub(crate) const CONFIG: &str = r"Examples:
   almoner config check
   almoner config print --config almoner.toml";
+pub(crate) const COMPLETIONS: &str = r"Examples:
+  almoner completions bash > ~/.local/share/bash-completion/completions/almoner
+  almoner completions zsh > ~/.zfunc/_almoner          # a folder of your $fpath
+  almoner completions fish > ~/.config/fish/completions/almoner.fish";
+pub(crate) const MAN: &str = r"Examples:
+  almoner man | man -l -
+  almoner man --out ~/.local/share/man/man1";
 pub(crate) const LEDGER: &str = r"Examples:
   almoner ledger verify
   almoner ledger repair --charge-gap";

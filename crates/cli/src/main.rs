@@ -38,6 +38,8 @@ fn main() -> ExitCode {
         Command::Meter { files } => commands::meter::run(&files),
         Command::Prices(prices) => commands::prices::run(&cli.common, &prices),
         Command::Config(config) => commands::config::run(&cli.common, &config),
+        Command::Completions { shell } => commands::shell::completions(shell),
+        Command::Man { out } => commands::shell::man(out.as_deref()),
         Command::Ledger(ledger) => commands::ledger::run(&cli.common, &ledger),
     };
     outcome.unwrap_or_else(|failure| failure.report(manner))

@@ -14,6 +14,7 @@ pub(crate) mod metrics;
 pub(crate) mod prices;
 pub(crate) mod reload;
 pub(crate) mod serve;
+pub(crate) mod shell;
 pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod usage;

@@ -16,6 +16,7 @@ mod keys;
 mod leaving;
 mod looking;
 mod pace;
+mod packaging;
 mod passing;
 mod provider;
 mod raw;
