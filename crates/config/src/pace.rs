@@ -35,7 +35,7 @@ pub(crate) fn pace(node: &Node, providers: &[Provider], report: &mut Report) -> 
         report.error(fault.help("such as rpm = 50, tpm = 40_000"));
     }
     let filter = wanted?.into_iter().map(|(pair, _)| pair).collect();
-    let rule = PaceRule { name: name?.to_string(), filter, per: per?, rates };
+    let rule = PaceRule { name: name?.to_string(), filter, per: per?, rates, adaptive: false };
     note(&rule, &fields, report);
     Some(rule)
 }

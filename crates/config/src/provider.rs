@@ -109,6 +109,8 @@ pub struct Provider {
     pub region_premium: Option<bool>,
     /// How much may go to it in a minute, as far as that is known.
     pub rates: Rates,
+    /// Whether what it says of its limits, and its refusals, lower that.
+    pub adaptive: bool,
     /// How often a call that it did not take is sent to it again.
     pub retries: u32,
 }
@@ -124,7 +126,7 @@ pub(crate) struct Around<'a> {
     pub(crate) read_key: fn(&Path) -> std::io::Result<KeyFile>,
 }
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "name",
     "dialects",
     "base_url",
@@ -136,6 +138,7 @@ const KEYS: [&str; 11] = [
     "retries",
     "rpm",
     "tpm",
+    "adaptive",
 ];
 
 /// The providers that are known without a file, where each is reached, and the variable that holds its key.
@@ -195,6 +198,7 @@ fn built_in(
         service_tier: None,
         region_premium: None,
         rates: Rates::default(),
+        adaptive: true,
         retries: around.retries,
     })
 }
@@ -232,6 +236,7 @@ fn provider(node: &Node, around: &Around<'_>, report: &mut Report) -> Option<Pro
     let tier = fields.get("service_tier").map(|node| report.take(value::choice(node, "service tier", &TIERS)));
     let tier = tier.map_or(Some(None), |tier| tier.map(Some));
     let rates = pace::rates(&fields, report);
+    let adaptive = fields.get("adaptive").map_or(Some(true), |node| report.take(value::truth(node)));
     let retries = fields.get("retries").map_or(Some(around.retries), |node| report.take(value::retries(node)));
     let (name, (key, from)) = (name?, key?);
     let shown = [
@@ -244,6 +249,7 @@ fn provider(node: &Node, around: &Around<'_>, report: &mut Report) -> Option<Pro
         ("region_premium", premium.map(|premium| premium.map_or("not known".to_owned(), |truth| truth.to_string()))),
         ("rpm", rates.map(|rates| pace::shown(rates.rpm))),
         ("tpm", rates.map(|rates| pace::shown(rates.tpm))),
+        ("adaptive", adaptive.map(|adaptive| adaptive.to_string())),
         ("retries", retries.map(|retries| retries.to_string())),
     ];
     for (key, shown) in shown {
@@ -260,6 +266,7 @@ fn provider(node: &Node, around: &Around<'_>, report: &mut Report) -> Option<Pro
         service_tier: tier?,
         region_premium: premium?,
         rates: rates?,
+        adaptive: adaptive?,
         retries: retries?,
     })
 }

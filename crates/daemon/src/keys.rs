@@ -146,7 +146,7 @@ pub(crate) fn is_name_of_own(budget: &str) -> bool {
 fn pace(key: &StoredKey) -> Option<PaceRule> {
     let rates = Rates { rpm: key.rpm, tpm: key.tpm };
     let name = format!("{}{}", BUDGETS[0], key.id);
-    (!rates.is_free()).then(|| PaceRule { name, filter: Vec::new(), per: Vec::new(), rates })
+    (!rates.is_free()).then(|| PaceRule { name, filter: Vec::new(), per: Vec::new(), rates, adaptive: false })
 }
 
 /// The id of the key whose own budget this is.

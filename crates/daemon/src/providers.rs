@@ -49,7 +49,11 @@ pub(crate) fn providers(
 
 /// The paces of the providers, and those beside them.
 pub(crate) fn paces(settings: &Settings) -> Vec<PaceRule> {
-    let providers = settings.providers.iter().filter_map(|provider| provider_pace(&provider.name, provider.rates));
+    let providers = settings.providers.iter().filter_map(|provider| {
+        // Where each client brings its own credential, what one of them was refused says nothing of the others.
+        let is_one_account = provider.free || provider.key != Configured::PassThrough;
+        provider_pace(&provider.name, provider.rates, provider.adaptive && is_one_account)
+    });
     providers.chain(settings.paces.iter().cloned()).collect()
 }
 

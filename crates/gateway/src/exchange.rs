@@ -34,6 +34,7 @@ use crate::report::{Outcome, Report};
 use crate::retry::{Again, NotNow};
 use crate::stack::{BODY_LARGE, Gateway, Understood, World, whole};
 use crate::survivor::{Panicked, to_the_end};
+use crate::told_limits::told_limits;
 
 /// The most bytes of an error that are read to see whose it is.
 const ERROR_BYTES_MAX: usize = 1 << 20;
@@ -106,6 +107,7 @@ impl<W: World> Running<W> {
         self.account.pass.iter_mut().for_each(Pass::sent);
         let sent = self.send(request).await;
         self.note_health(&sent);
+        self.note_limits(&sent);
         match sent {
             Ok(answer) if answer.status().as_u16() >= 400 => self.refused_upstream(answer).await,
             Ok(answer) if !answer.status().is_success() => self.sent_elsewhere(&answer),
@@ -177,6 +179,15 @@ impl<W: World> Running<W> {
             }
         };
         Err(Unanswered { answer, end, setback: Some(setback) })
+    }
+
+    /// Keeps what an answer tells of its provider's limits. A refusal tells more once it is read.
+    fn note_limits(&self, sent: &Result<Response<UpstreamBody>, Unanswered>) {
+        if let (Some(pass), Ok(answer)) = (&self.account.pass, sent)
+            && answer.status().is_success()
+        {
+            pass.told(&told_limits(answer.headers(), self.gateway.purse.now()));
+        }
     }
 
     /// Keeps what the call tells of its provider.
@@ -256,6 +267,9 @@ impl<W: World> Running<W> {
         };
         let now = self.gateway.purse.now();
         let not_now = is_unbilled.then(|| NotNow::of(status, &parts.headers, &said, now)).flatten();
+        if let (Some(pass), Some(not_now), 429) = (&self.account.pass, &not_now, status.as_u16()) {
+            pass.slowed(not_now.told);
+        }
         self.account.outcome.status = status.as_u16();
         let response = self.refusal(&parts, read);
         let setback = match status.as_u16() {

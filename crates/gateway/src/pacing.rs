@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use almoner_meter::Reading;
 use almoner_policy::Shape;
-use almoner_policy::pace::{Asked, Grant, Load, Order, PaceRule, PacedBy, Paces, Rates, Slow, WaiterId};
+use almoner_policy::pace::{Asked, Grant, Load, Order, PaceRule, PacedBy, Paces, Rates, Slow, Told, WaiterId};
 use almoner_units::{Charge, Meter, NanoUsd, Span, Timestamp};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
 use crate::dialect::Dialect;
 use crate::stack::{Understood, World};
+use crate::told_limits::{ToldLimit, ToldLimits};
 
 /// How many calls may wait for a pace.
 const WAITING_MAX: usize = 1_000;
@@ -260,7 +261,9 @@ impl Pacing {
     pub(crate) fn look(&self) -> Vec<PaceView> {
         let now = self.now();
         let all = self.state().paces.look(now);
-        all.into_iter().map(|(pace, rates, used, waiting)| PaceView { pace, rates, used, waiting }).collect()
+        // What may go without end is no pace, until it is learned.
+        let known = all.into_iter().filter(|(_, rates, _, waiting)| !rates.is_free() || *waiting > 0);
+        known.map(|(pace, rates, used, waiting)| PaceView { pace, rates, used, waiting }).collect()
     }
 }
 
@@ -349,6 +352,22 @@ impl Pass {
         }
     }
 
+    /// Its provider answered, and says this of its limits.
+    pub(crate) fn told(&self, limits: &ToldLimits) {
+        let limit = |told: Option<ToldLimit>| told.and_then(|told| told.limit);
+        let told = Told { rpm: limit(limits.requests), tpm: limit(limits.tokens), wait: limits.wait };
+        if let Some(grant) = self.grant.as_ref().filter(|_| told != Told::default()) {
+            self.pacing.state().paces.told(grant, told, self.pacing.now());
+        }
+    }
+
+    /// Its provider refused, because it gets too many, and said to wait so long.
+    pub(crate) fn slowed(&self, wait: Option<Span>) {
+        if let Some(grant) = &self.grant {
+            self.pacing.state().paces.refused(grant, wait, self.pacing.now());
+        }
+    }
+
     /// It was answered, with so much used.
     pub(crate) fn answered(mut self, reading: &Reading) {
         if reading.usage == almoner_units::Usage::default() {
@@ -393,11 +412,11 @@ impl Drop for Pass {
     }
 }
 
-/// The pace of a provider, by what its config says.
+/// The pace of a provider, by what its config says; `None` where there is none and it learns none.
 #[must_use]
-pub fn provider_pace(name: &str, rates: Rates) -> Option<PaceRule> {
+pub fn provider_pace(name: &str, rates: Rates, adaptive: bool) -> Option<PaceRule> {
     let filter = vec![("provider".parse().ok()?, name.to_owned())];
-    (!rates.is_free()).then(|| PaceRule { name: name.to_owned(), filter, per: Vec::new(), rates })
+    (adaptive || !rates.is_free()).then(|| PaceRule { name: name.to_owned(), filter, per: Vec::new(), rates, adaptive })
 }
 
 impl<W: World> crate::stack::Gateway<W> {

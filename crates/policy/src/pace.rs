@@ -8,14 +8,17 @@
 //!
 //! Time is an argument, on a clock that nobody sets back. A check looks at two sums; the ring takes a kilobyte.
 
+mod adapt;
 mod room;
 mod rule;
 #[cfg(test)]
 mod tests;
 
+pub use adapt::Told;
 pub use room::{Asked, Grant, Order, PacedBy, Paces, Slow, WaiterId};
 pub use rule::{PaceRule, Rates};
 
+use adapt::Learned;
 use almoner_units::{Span, Timestamp};
 
 /// How long a second's slot counts: the second itself, the minute after it, and one second for the way.
@@ -113,11 +116,17 @@ pub enum Short {
         /// How many may be used in a minute.
         of: u64,
     },
+    /// Its provider said to wait.
+    Closed,
 }
 
 /// How much may go to one place in a minute, and what has gone there.
 #[derive(Clone, Debug)]
 pub struct Pace {
+    configured: Rates,
+    is_adaptive: bool,
+    learned: Learned,
+    /// What is in force: never above what is configured.
     rates: Rates,
     ring: Ring,
     /// The requests that may go and have not been sent, and the tokens of those that are not answered.
@@ -127,8 +136,41 @@ pub struct Pace {
 impl Pace {
     /// A pace at which nothing has gone yet.
     #[must_use]
-    pub const fn new(rates: Rates) -> Self {
-        Self { rates, ring: Ring::new(), open: Load { requests: 0, tokens: 0 } }
+    pub fn new(rates: Rates) -> Self {
+        Self {
+            configured: rates,
+            is_adaptive: false,
+            learned: Learned::default(),
+            rates,
+            ring: Ring::new(),
+            open: Load { requests: 0, tokens: 0 },
+        }
+    }
+
+    /// What is configured from now on, and whether it follows what its provider says.
+    pub fn configure(&mut self, rates: Rates, is_adaptive: bool) {
+        (self.configured, self.is_adaptive) = (rates, is_adaptive);
+        if !is_adaptive {
+            self.learned = Learned::default();
+        }
+        self.rates = self.learned.under(rates);
+    }
+
+    /// Its provider answered, and says this of itself.
+    pub fn told(&mut self, told: Told, now: Timestamp) {
+        if self.is_adaptive {
+            self.learned.told(told, now);
+            self.rates = self.learned.under(self.configured);
+        }
+    }
+
+    /// Its provider refused, and said to wait so long.
+    pub fn refused(&mut self, wait: Option<Span>, now: Timestamp) {
+        if self.is_adaptive {
+            let sent = self.used(now).requests;
+            self.learned.refused(wait, sent, self.configured, now);
+            self.rates = self.learned.under(self.configured);
+        }
     }
 
     /// How much may go in a minute.
@@ -139,12 +181,14 @@ impl Pace {
 
     /// Whether nothing that went or may go counts any more.
     pub fn is_idle(&mut self, now: Timestamp) -> bool {
-        self.used(now) == Load::default()
+        self.used(now) == Load::default() && !self.is_adaptive
     }
 
     /// What counts now.
     pub fn used(&mut self, now: Timestamp) -> Load {
         self.ring.advance(now);
+        self.learned.pass(self.configured, now);
+        self.rates = self.learned.under(self.configured);
         Load {
             requests: self.ring.requests + self.open.requests,
             tokens: self.ring.tokens.saturating_add(self.open.tokens),
@@ -158,6 +202,9 @@ impl Pace {
     /// [`Short`] where it may not.
     pub fn fits(&mut self, tokens: u64, now: Timestamp) -> Result<(), Short> {
         let used = self.used(now);
+        if self.learned.closed_until(now).is_some() {
+            return Err(Short::Closed);
+        }
         if let Some(of) = self.rates.rpm.filter(|rpm| used.requests >= *rpm) {
             return Err(Short::Requests { of });
         }
@@ -176,9 +223,10 @@ impl Pace {
     /// When another request may go.
     fn requests_open_at(&mut self, now: Timestamp) -> Option<Timestamp> {
         let used = self.used(now);
-        let Some(rpm) = self.rates.rpm.filter(|rpm| used.requests >= *rpm) else { return Some(now) };
+        let open = self.learned.closed_until(now).unwrap_or(now);
+        let Some(rpm) = self.rates.rpm.filter(|rpm| used.requests >= *rpm) else { return Some(open) };
         let most = rpm.checked_sub(self.open.requests + 1)?;
-        Some(self.ring.falls_to(most, |slot| u64::from(slot.requests), self.ring.requests))
+        Some(self.ring.falls_to(most, |slot| u64::from(slot.requests), self.ring.requests).max(open))
     }
 
     /// When so many tokens fit.

@@ -50,6 +50,7 @@ pub(super) fn paced(by: Option<&PacedBy>, after: Span) -> String {
         return format!("too many calls are waiting for their turn; try again in {after}");
     };
     let full = match short {
+        Short::Closed => "its provider said to wait".to_owned(),
         Short::Requests { of } => format!("the {of} requests of this minute have gone"),
         Short::Tokens { of } => format!("the {of} tokens of this minute are used or set aside for calls on their way"),
     };

@@ -16,7 +16,7 @@ const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 const SHORT: &str = ",\"max_tokens\":10";
 
 fn rule(rpm: Option<u64>, tpm: Option<u64>) -> PaceRule {
-    provider_pace("anthropic", Rates { rpm, tpm }).unwrap()
+    provider_pace("anthropic", Rates { rpm, tpm }, true).unwrap()
 }
 
 fn bench(rpm: u64) -> Bench {
@@ -147,7 +147,7 @@ async fn tokens_are_set_aside_until_the_answer_is_in_and_given_back() {
     assert_eq!(bench.gateway.paces()[0].used.tokens, 20);
     // Chat's provider counts what a request may come to, and gives nothing back.
     let answer = "{\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"total_tokens\":10}}";
-    let rule = provider_pace("openai", Rates { rpm: None, tpm: Some(2_000) }).unwrap();
+    let rule = provider_pace("openai", Rates { rpm: None, tpm: Some(2_000) }, true).unwrap();
     let bench = Bench::paced(Vec::new(), Vec::new(), vec![rule]);
     bench.answers(200, JSON, answer);
     assert_eq!(bench.chat(large).await.status(), 200);
@@ -173,4 +173,22 @@ async fn a_route_that_leads_on_from_a_429_is_taken_before_there_is_one() {
     let state = bench.shared.state();
     assert_eq!(state.sent[1].uri().host(), Some("local.test"));
     assert!(matches!(&state.reports[1].verdict, Verdict::Rejected(code) if code == "paced"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_provider_says_of_its_limits_is_kept_to_and_its_refusal_lowers_the_pace() {
+    let bench = Bench::paced(Vec::new(), Vec::new(), vec![rule(None, None)]);
+    assert!(bench.gateway.paces().is_empty());
+    let limits = [JSON, &[("anthropic-ratelimit-requests-limit", "40")]].concat();
+    bench.answers(200, &limits, ANSWER);
+    assert_eq!(call(&bench).await.unwrap().0, 200);
+    let rates = |bench: &Bench| bench.gateway.paces()[0].rates;
+    assert_eq!(rates(&bench), Rates { rpm: Some(40), tpm: None });
+    // After a refusal with a wait nobody goes before that is over.
+    let error = "{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"slow\"}}";
+    bench.answers(429, &[JSON, &[("retry-after", "7")]].concat(), error).answers(200, JSON, ANSWER);
+    assert_eq!(call(&bench).await.unwrap().0, 429);
+    assert!(rates(&bench).rpm.unwrap() < 40);
+    let (status, _, took) = call(&bench).await.unwrap();
+    assert!(status == 200 && (6..=8).contains(&took.as_secs()), "{status} {took:?}");
 }

@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 
 use almoner_units::{Labels, Priority, Span, Timestamp};
 
-use super::{COUNTS_MAX, Load, Pace, PaceRule, Rates, Short};
+use super::{COUNTS_MAX, Load, Pace, PaceRule, Rates, Short, Told};
 
 /// How long a wait raises a call by one step.
 const AGEING: Span = Span::from_secs(10);
@@ -150,7 +150,7 @@ impl<T> Paces<T> {
 
     fn open(&mut self, name: String, rule: &PaceRule, now: Timestamp) -> u64 {
         if let Some(id) = self.by_name.get(&name) {
-            self.known.get_mut(id).into_iter().for_each(|known| known.pace.rates = rule.rates);
+            self.known.get_mut(id).into_iter().for_each(|known| known.pace.configure(rule.rates, rule.adaptive));
             return *id;
         }
         if self.known.len() >= PACES_MAX && self.swept.is_none_or(|then| now.since(then) >= SWEPT_EVERY) {
@@ -163,7 +163,9 @@ impl<T> Paces<T> {
         }
         self.counter += 1;
         self.by_name.insert(name.clone(), self.counter);
-        self.known.insert(self.counter, Known { name, pace: Pace::new(rule.rates) });
+        let mut pace = Pace::new(rule.rates);
+        pace.configure(rule.rates, rule.adaptive);
+        self.known.insert(self.counter, Known { name, pace });
         self.counter
     }
 
@@ -338,6 +340,16 @@ impl<T> Paces<T> {
         let to = tokens.min(grant.tokens);
         self.each(grant, |pace| pace.lower(grant.tokens, to));
         grant.tokens = to;
+    }
+
+    /// The provider answered, and says this of itself.
+    pub fn told(&mut self, grant: &Grant, told: Told, now: Timestamp) {
+        self.each(grant, |pace| pace.told(told, now));
+    }
+
+    /// The provider refused, and said to wait so long.
+    pub fn refused(&mut self, grant: &Grant, wait: Option<Span>, now: Timestamp) {
+        self.each(grant, |pace| pace.refused(wait, now));
     }
 
     /// It was answered, and used so many tokens.

@@ -42,6 +42,8 @@ pub struct PaceRule {
     pub per: Vec<LabelName>,
     /// How much may go in a minute.
     pub rates: Rates,
+    /// Whether it follows what its provider says of itself, downwards and no further up than it says.
+    pub adaptive: bool,
 }
 
 impl PaceRule {

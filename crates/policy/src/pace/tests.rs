@@ -18,6 +18,7 @@ fn at(secs: &str) -> Timestamp {
 #[track_caller]
 fn check(rates: Rates, script: &str) {
     let mut pace = Pace::new(rates);
+    pace.configure(rates, true);
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let now = at(words[0]);
@@ -25,6 +26,13 @@ fn check(rates: Rates, script: &str) {
         match words[1] {
             "sent" => pace.sent(now),
             "back" => pace.give_back(number(2)),
+            "refused" => pace.refused(words.get(2).map(|secs| Span::from_secs(secs.parse().unwrap())), now),
+            "told" => pace.told(Told { rpm: Some(number(2)), tpm: Some(number(3)), wait: None }, now),
+            "rpm" => {
+                pace.used(now);
+                let rpm = pace.rates().rpm.map_or("none".to_owned(), |rpm| rpm.to_string());
+                assert_eq!(rpm, words[2], "{line}");
+            }
             "used" => pace.settle(number(2), number(3), now),
             "ask" => {
                 let said = match pace.fits(number(2), now) {
@@ -33,7 +41,11 @@ fn check(rates: Rates, script: &str) {
                         "goes".to_owned()
                     }
                     Err(short) => {
-                        let what = if matches!(short, Short::Requests { .. }) { "requests" } else { "tokens" };
+                        let what = match short {
+                            Short::Requests { .. } => "requests",
+                            Short::Tokens { .. } => "tokens",
+                            Short::Closed => "closed",
+                        };
                         let opens = pace.opens_at(number(2), now);
                         let opens = opens.map_or("?".to_owned(), |at| ((at.ms() - BEGIN) / 1000).to_string());
                         format!("{what} {opens}")
@@ -116,8 +128,67 @@ fn a_call_larger_than_the_whole_pace_goes_once_nothing_counts() {
 }
 
 #[test]
+fn a_refusal_lowers_the_pace_by_a_quarter_and_each_quiet_minute_raises_it_up_to_what_is_configured() {
+    let mut script = String::new();
+    for _ in 0..100 {
+        script.push_str("0 ask 0 goes\n 0 sent\n");
+    }
+    check(
+        rates(100, 0),
+        &format!(
+            "{script}
+             1 refused
+             2 refused
+             2 rpm 75
+             60 rpm 75
+             61 rpm 80
+             121 rpm 85
+             400 rpm 100
+             3601 rpm 100
+             4000 refused
+             4000 rpm 10
+             4060 rpm 15"
+        ),
+    );
+}
+
+#[test]
+fn without_a_configured_pace_there_is_none_until_its_provider_says_one() {
+    check(
+        rates(0, 0),
+        "0 rpm none
+         0 refused
+         0 rpm 10
+         60 rpm 11
+         3600 rpm none
+         3601 told 40 1000
+         3601 rpm 40
+         3601 ask 1001 goes
+         3601 ask 1 tokens ?",
+    );
+}
+
+#[test]
+fn what_its_provider_says_never_raises_what_is_configured() {
+    check(rates(50, 0), "0 told 100 0\n 0 rpm 50\n 0 told 40 0\n 0 rpm 40");
+}
+
+#[test]
+fn it_is_closed_for_as_long_as_its_provider_said_and_for_ten_minutes_at_most() {
+    check(
+        rates(0, 0),
+        "0 refused 7
+         1 ask 0 closed 7
+         7 ask 0 goes
+         20 refused 86400
+         619 ask 0 closed 620
+         620 ask 0 goes",
+    );
+}
+
+#[test]
 fn a_pace_takes_a_kilobyte() {
-    assert!(std::mem::size_of::<Pace>() <= 1_200, "{}", std::mem::size_of::<Pace>());
+    assert!(std::mem::size_of::<Pace>() <= 1_280, "{}", std::mem::size_of::<Pace>());
 }
 
 /// What lets calls go; one that is wrong on purpose shows that the property can fail.
@@ -296,6 +367,7 @@ impl Room {
             filter: Vec::new(),
             per: per.iter().map(|name| name.parse().unwrap()).collect(),
             rates,
+            adaptive: false,
         };
         let rules = vec![rule("all", &[], all), rule("each", &["key"], each)];
         Self { paces: Paces::new(most), rules, wait_max: Span::from_secs(600) }

@@ -1,0 +1,108 @@
+//! How a pace follows what its provider says: down by a part where it refuses, up by a little for each quiet minute,
+//! and never above what is configured. Where nothing is, there is no pace until the provider says something.
+
+use almoner_units::{Span, Timestamp};
+
+use super::Rates;
+
+/// Refusals so close to each other are one lesson.
+const LESSON: Span = Span::from_secs(10);
+/// What is left of a rate after a refusal, in quarters.
+const KEPT_QUARTERS: u64 = 3;
+/// The least that a pace learns where nobody said one.
+const LEARNED_MIN: u64 = 10;
+/// By which part of itself a rate rises in a minute.
+const RISE: u64 = 20;
+/// After so long without a refusal what was learned from the last is forgotten.
+const FORGOTTEN: Span = Span::from_secs(3_600);
+/// The longest that a pace is closed by one word of its provider.
+const CLOSED_MAX: Span = Span::from_secs(600);
+const MINUTE: Span = Span::from_secs(60);
+
+/// What a provider says of itself beside an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// How many requests may go in a minute.
+    pub rpm: Option<u64>,
+    /// How many tokens may be used in a minute.
+    pub tpm: Option<u64>,
+    /// How long to wait before the next request.
+    pub wait: Option<Span>,
+}
+
+/// What was learned of a provider.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Learned {
+    /// What it said of itself.
+    told: Rates,
+    /// What it bears.
+    borne: Rates,
+    refused_at: Option<Timestamp>,
+    raised_at: Timestamp,
+    closed_until: Option<Timestamp>,
+}
+
+fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
+}
+
+impl Learned {
+    /// The rates in force under those that are configured.
+    pub(super) fn under(&self, configured: Rates) -> Rates {
+        let rate = |configured, told, borne| least(least(configured, told), borne);
+        Rates {
+            rpm: rate(configured.rpm, self.told.rpm, self.borne.rpm),
+            tpm: rate(configured.tpm, self.told.tpm, self.borne.tpm),
+        }
+    }
+
+    /// Until when nothing goes.
+    pub(super) fn closed_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.closed_until.filter(|until| *until > now)
+    }
+
+    /// It answered, and says this of itself.
+    pub(super) fn told(&mut self, told: Told, now: Timestamp) {
+        self.told.rpm = told.rpm.filter(|rpm| *rpm > 0).or(self.told.rpm);
+        self.told.tpm = told.tpm.filter(|tpm| *tpm > 0).or(self.told.tpm);
+        self.close(told.wait, now);
+    }
+
+    fn close(&mut self, wait: Option<Span>, now: Timestamp) {
+        if let Some(wait) = wait {
+            let until = now.after(wait.min(CLOSED_MAX));
+            self.closed_until = self.closed_until.max(Some(until));
+        }
+    }
+
+    /// It refused, at a pace at which so many requests had gone in the last minute.
+    pub(super) fn refused(&mut self, wait: Option<Span>, sent: u64, configured: Rates, now: Timestamp) {
+        self.close(wait, now);
+        if self.refused_at.replace(now).is_some_and(|then| now.since(then) < LESSON) {
+            return;
+        }
+        let known = self.under(configured);
+        let part = |rate: u64| (rate * KEPT_QUARTERS / 4).max(1);
+        // Few calls of ours tell little of what may go; others may share the account.
+        let least = known.rpm.map_or(LEARNED_MIN, |rpm| (rpm / 10).max(1));
+        self.borne.rpm = Some(part(known.rpm.unwrap_or(u64::MAX / 4).min(sent)).max(least));
+        self.borne.tpm = known.tpm.map(part);
+        self.raised_at = now;
+    }
+
+    /// Raises what it bears by the minutes that have passed.
+    pub(super) fn pass(&mut self, configured: Rates, now: Timestamp) {
+        let Some(refused_at) = self.refused_at else { return };
+        if now.since(refused_at) >= FORGOTTEN {
+            (self.borne, self.refused_at) = (Rates::default(), None);
+            return;
+        }
+        while now.since(self.raised_at) >= MINUTE {
+            self.raised_at = self.raised_at.after(MINUTE);
+            let rise = |rate: u64, of: Option<u64>| rate.saturating_add((of.unwrap_or(rate) / RISE).max(1));
+            let of = [least(configured.rpm, self.told.rpm), least(configured.tpm, self.told.tpm)];
+            self.borne.rpm = self.borne.rpm.map(|rate| rise(rate, of[0]));
+            self.borne.tpm = self.borne.tpm.map(|rate| rise(rate, of[1]));
+        }
+    }
+}
