@@ -1,11 +1,13 @@
-//! Prints how fast the byte bound and the local token count are: `cargo run --release -p almoner-policy --example
-//! throughput`.
+//! Prints how fast the byte bound, the local token count and a pace are: `cargo run --release -p almoner-policy
+//! --example throughput`.
 #![allow(clippy::print_stdout, clippy::float_arithmetic, clippy::cast_precision_loss, clippy::disallowed_methods)]
 
 use std::hint::black_box;
 use std::time::Instant;
 
+use almoner_policy::pace::{Asked, Order, Pace, PaceRule, Paces, Rates};
 use almoner_policy::{Encoding, count_text, text_bytes_nfkc};
+use almoner_units::{Labels, Timestamp};
 
 const PASSES: usize = 7;
 
@@ -73,6 +75,7 @@ fn main() {
             black_box(text_bytes_nfkc(text));
         });
     }
+    pace();
     println!("token count (o200k, slices of at most 4 KB)");
     let start = Instant::now();
     black_box(count_text(Encoding::O200kBase, "hello", &mut || true));
@@ -89,6 +92,34 @@ fn main() {
     for (path, text) in &files {
         report(&format!("token count, {path}"), "at least 10 MB/s", text, count);
     }
+}
+
+/// How long a call is looked at that goes at a pace.
+fn pace() {
+    println!("pace: {} bytes each", std::mem::size_of::<Pace>());
+    let rates = Rates { rpm: Some(1_000_000_000), tpm: Some(1_000_000_000_000) };
+    let rule = PaceRule { name: "all".to_owned(), filter: Vec::new(), per: Vec::new(), rates, adaptive: false };
+    let mut paces: Paces<()> = Paces::new(1_000);
+    let order = |paces: &mut Paces<()>, now| Order {
+        paces: paces.touched(std::iter::once(&rule), &Labels::new(), now),
+        tokens: 1_000,
+        ..Order::default()
+    };
+    let calls = 100_000_u64;
+    let mut pass = || {
+        let start = Instant::now();
+        for at in 0..calls {
+            let now = Timestamp::from_ms(at);
+            let order = order(&mut paces, now);
+            if let (Asked::Goes(grant), _) = paces.ask(order, (), now, now) {
+                paces.sent(&grant, now);
+                paces.settle(&grant, 500, now);
+            }
+        }
+        start.elapsed().as_secs_f64() * 1e6 / calls as f64
+    };
+    let passes: Vec<String> = (0..PASSES).map(|_| format!("{:.3}", pass())).collect();
+    println!("bench: pace, a call | less than 1000 us | {}", passes.join(" "));
 }
 
 fn count(text: &str) {
