@@ -25,17 +25,6 @@ impl Secret {
         }
     }
 
-    /// The secret in a header's value, which may have spaces in it.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong, without the text.
-    pub(crate) fn new_line(text: &str) -> Result<Self, &'static str> {
-        match text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
-            true => Ok(Self(text.to_owned())),
-            false => Err("has characters that no header has"),
-        }
-    }
-
     /// The secret itself.
     #[must_use]
     pub fn expose(&self) -> &str {

@@ -151,10 +151,9 @@ fn within_reach(mut new: Settings, old: &Settings) -> (Settings, Vec<String>) {
         new.header_bytes_max = old.header_bytes_max;
     }
     let log = |settings: &Settings| (settings.log, settings.log_format, settings.log_calls);
-    if log(&new) != log(old) || new.traces != old.traces {
-        needs.push("the log and the traces are as they were until then".to_owned());
+    if log(&new) != log(old) {
+        needs.push("the log is as it was until then".to_owned());
         (new.log, new.log_format, new.log_calls) = log(old);
-        new.traces.clone_from(&old.traces);
     }
     if new.receive_max != old.receive_max {
         needs.push("`receive_max` is as it was for the heads of requests until then".to_owned());
