@@ -34,7 +34,6 @@ mod settings;
 mod stack;
 mod stays;
 mod survivor;
-#[allow(dead_code, reason = "the pace is yet to read all of it")]
 mod told_limits;
 mod who;
 
