@@ -7,8 +7,8 @@ use super::Rates;
 
 /// Refusals so close to each other are one lesson.
 const LESSON: Span = Span::from_secs(10);
-/// What is left of a rate after a refusal, in quarters.
-const KEPT_QUARTERS: u64 = 3;
+/// By which part of itself a rate falls after a refusal.
+const FALL: u64 = 4;
 /// The least that a pace learns where nobody said one.
 const LEARNED_MIN: u64 = 10;
 /// By which part of itself a rate rises in a minute.
@@ -82,7 +82,7 @@ impl Learned {
             return;
         }
         let known = self.under(configured);
-        let part = |rate: u64| (rate * KEPT_QUARTERS / 4).max(1);
+        let part = |rate: u64| (rate - rate.div_ceil(FALL)).max(1);
         // Few calls of ours tell little of what may go; others may share the account.
         let least = known.rpm.map_or(LEARNED_MIN, |rpm| (rpm / 10).max(1));
         self.borne.rpm = Some(part(known.rpm.unwrap_or(u64::MAX / 4).min(sent)).max(least));

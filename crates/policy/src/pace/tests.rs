@@ -169,6 +169,23 @@ fn without_a_configured_pace_there_is_none_until_its_provider_says_one() {
 }
 
 #[test]
+fn a_provider_that_says_more_than_can_be_counted_is_heard_without_harm() {
+    let most = u64::MAX;
+    check(
+        rates(0, 0),
+        &format!(
+            "0 told {most} {most}
+             0 ask 5 goes
+             0 sent
+             0 refused {most}
+             0 rpm {}
+             1 ask 5 closed 600",
+            most / 10
+        ),
+    );
+}
+
+#[test]
 fn what_its_provider_says_never_raises_what_is_configured() {
     check(rates(50, 0), "0 told 100 0\n 0 rpm 50\n 0 told 40 0\n 0 rpm 40");
 }
