@@ -178,11 +178,13 @@ impl<T> Paces<T> {
 
     /// Asks for a call: it may go, waits until `until`, or is refused.
     pub fn ask(&mut self, order: Order, ticket: T, now: Timestamp, until: Timestamp) -> (Asked, Vec<Answered<T>>) {
-        let first = if self.waiters.is_empty() { self.take(&order, now) } else { None };
-        let by = match first {
-            Some(Ok(grant)) => return (Asked::Goes(grant), Vec::new()),
-            Some(Err(by)) => Some(by),
-            None => self.short(&order, now),
+        let by = if self.waiters.is_empty() {
+            match self.take(&order, now) {
+                Ok(grant) => return (Asked::Goes(grant), Vec::new()),
+                Err(by) => Some(by),
+            }
+        } else {
+            self.short(&order, now)
         };
         if let Some(slow) = self.cannot_wait(&order, by.as_ref(), now, until) {
             return (Asked::Slow(slow), Vec::new());
@@ -228,15 +230,15 @@ impl<T> Paces<T> {
     }
 
     /// Lets a call go, where all its paces do.
-    fn take(&mut self, order: &Order, now: Timestamp) -> Option<Result<Grant, PacedBy>> {
+    fn take(&mut self, order: &Order, now: Timestamp) -> Result<Grant, PacedBy> {
         if let Some(by) = self.short(order, now) {
-            return Some(Err(by));
+            return Err(by);
         }
         for id in &order.paces {
             self.known.get_mut(id).into_iter().for_each(|known| known.pace.begin(order.tokens));
         }
         self.note_turn(order);
-        Some(Ok(Grant { paces: order.paces.clone(), tokens: order.tokens }))
+        Ok(Grant { paces: order.paces.clone(), tokens: order.tokens })
     }
 
     fn note_turn(&mut self, order: &Order) {
@@ -253,21 +255,15 @@ impl<T> Paces<T> {
     /// Lets go who may, and tells whose time is up.
     pub fn wake(&mut self, now: Timestamp) -> Vec<Answered<T>> {
         let mut answered = Vec::new();
-        let mut kept: HashSet<u64> = HashSet::new();
+        let mut kept = HashMap::new();
         self.next = None;
-        while let Some(at) = self.first(&kept, now) {
-            let order = self.waiters[at].order.clone();
-            match self.take(&order, now) {
-                Some(Ok(grant)) => {
-                    let waiter = self.waiters.swap_remove(at);
-                    answered.push((waiter.ticket, Ok((grant, now.since(waiter.since), waiter.by))));
-                }
-                _ => {
-                    let opens = self.keep(&order, &mut kept, now);
-                    self.next = [self.next, opens].into_iter().flatten().min();
-                    self.waiters[at].by = self.short(&order, now);
-                }
-            }
+        // Who goes has had its turn, and the line is another.
+        while let Some((at, grant)) = self.first_to_go(&mut kept, now) {
+            let waiter = self.waiters.swap_remove(at);
+            answered.push((waiter.ticket, Ok((grant, now.since(waiter.since), waiter.by))));
+        }
+        for waiter in self.waiters.iter_mut().filter(|waiter| waiter.by.is_none()) {
+            waiter.by = waiter.order.paces.iter().find_map(|id| kept.get(id)).cloned();
         }
         for at in (0..self.waiters.len()).rev().filter(|at| self.waiters[*at].until <= now).collect::<Vec<_>>() {
             let waiter = self.waiters.swap_remove(at);
@@ -278,24 +274,43 @@ impl<T> Paces<T> {
         answered
     }
 
+    /// Lets the first in line go who may, and keeps the paces of those before it that they are short of.
+    fn first_to_go(&mut self, kept: &mut HashMap<u64, PacedBy>, now: Timestamp) -> Option<(usize, Grant)> {
+        for at in self.line(now) {
+            if self.waiters[at].order.paces.iter().any(|id| kept.contains_key(id)) {
+                continue;
+            }
+            let order = self.waiters[at].order.clone();
+            match self.take(&order, now) {
+                Ok(grant) => return Some((at, grant)),
+                Err(by) => {
+                    let opens = self.keep(&order, kept, now);
+                    self.next = [self.next, opens].into_iter().flatten().min();
+                    self.waiters[at].by = Some(by);
+                }
+            }
+        }
+        None
+    }
+
     /// Keeps the paces for a call that it is short of, and gives when they open.
-    fn keep(&mut self, order: &Order, kept: &mut HashSet<u64>, now: Timestamp) -> Option<Timestamp> {
+    fn keep(&mut self, order: &Order, kept: &mut HashMap<u64, PacedBy>, now: Timestamp) -> Option<Timestamp> {
         let mut opens = None;
         for id in &order.paces {
             let Some(known) = self.known.get_mut(id) else { continue };
-            if known.pace.fits(order.tokens, now).is_err() {
-                kept.insert(*id);
+            if let Err(short) = known.pace.fits(order.tokens, now) {
+                kept.insert(*id, PacedBy { pace: known.name.clone(), short });
                 opens = known.pace.opens_at(order.tokens, now).max(opens);
             }
         }
         opens
     }
 
-    /// The first in line of those who need no pace that is kept.
-    fn first(&self, kept: &HashSet<u64>, now: Timestamp) -> Option<usize> {
-        let is_free = |waiter: &Waiter<T>| !waiter.order.paces.iter().any(|id| kept.contains(id));
-        let line = self.waiters.iter().enumerate().filter(|(_, waiter)| is_free(waiter));
-        line.min_by_key(|(_, waiter)| self.place(waiter, now)).map(|(at, _)| at)
+    /// All who wait, in line.
+    fn line(&self, now: Timestamp) -> Vec<usize> {
+        let mut line: Vec<usize> = (0..self.waiters.len()).collect();
+        line.sort_by_cached_key(|at| self.place(&self.waiters[*at], now));
+        line
     }
 
     /// Where a call stands in line.

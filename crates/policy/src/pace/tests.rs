@@ -375,6 +375,8 @@ struct Room {
     paces: Paces<String>,
     rules: Vec<PaceRule>,
     wait_max: Span,
+    /// Those that went and are not answered.
+    went: Vec<Grant>,
 }
 
 impl Room {
@@ -387,7 +389,7 @@ impl Room {
             adaptive: false,
         };
         let rules = vec![rule("all", &[], all), rule("each", &["key"], each)];
-        Self { paces: Paces::new(most), rules, wait_max: Span::from_secs(600) }
+        Self { paces: Paces::new(most), rules, wait_max: Span::from_secs(600), went: Vec::new() }
     }
 
     #[track_caller]
@@ -406,9 +408,10 @@ impl Room {
                         groups: [words[3].to_owned(), words[4].to_owned()],
                     };
                     let (asked, answered) = self.paces.ask(order, words[2].to_owned(), now, now.after(self.wait_max));
-                    let said = match &asked {
+                    let said = match asked {
                         Asked::Goes(grant) => {
-                            self.paces.sent(grant, now);
+                            self.paces.sent(&grant, now);
+                            self.went.push(grant);
                             "goes".to_owned()
                         }
                         Asked::Waits(_) => "waits".to_owned(),
@@ -495,6 +498,29 @@ fn a_large_call_that_is_first_in_line_is_not_passed_by_small_ones() {
          2 in small k s normal 5 waits
          2 in urgent k s high 5 waits urgent",
     );
+}
+
+#[test]
+fn who_waits_behind_others_is_told_what_they_wait_for() {
+    let mut room = Room::new(rates(0, 100), rates(0, 0), 100);
+    room.check(
+        "0 in a k s normal 90 goes
+         1 in large k s normal 50 waits
+         2 in small k s normal 5 waits",
+    );
+    room.paces.settle(&room.went.remove(0), 0, at("3"));
+    let went = room.paces.wake(at("3"));
+    let by: Vec<_> = went.into_iter().map(|(name, answer)| (name, answer.unwrap().2.unwrap().pace)).collect();
+    assert_eq!(by, [("large".to_owned(), "all".to_owned()), ("small".to_owned(), "all".to_owned())]);
+    // Whose time is up behind another is told the same.
+    let mut room = Room { wait_max: Span::from_secs(9), ..Room::new(rates(0, 100), rates(0, 0), 100) };
+    room.check(
+        "0 in a k s normal 90 goes
+         1 in large k s normal 50 waits
+         2 in small k s normal 5 waits",
+    );
+    let slow: Vec<_> = room.paces.wake(at("20")).into_iter().map(|(_, answer)| answer.unwrap_err().by).collect();
+    assert!(slow.len() == 2 && slow.iter().all(|by| by.as_ref().is_some_and(|by| by.pace == "all")), "{slow:?}");
 }
 
 #[test]
