@@ -1,6 +1,6 @@
 //! The books: what the facts add up to. Only [`Books::fold`] writes them, and it decides nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use almoner_units::{AccountKey, Budget, BudgetName, CallId, Charge, Limit, Timestamp};
@@ -29,6 +29,8 @@ pub(crate) struct Books {
     /// By number; the numbers of accounts that are forgotten are not used again.
     pub(crate) accounts: Vec<Option<Box<Account>>>,
     pub(crate) numbers: HashMap<AccountKey, AccountId>,
+    /// The accounts of each budget in force, so that whoever changes one of thousands looks at its own alone.
+    pub(crate) of_budget: HashMap<BudgetName, BTreeSet<AccountId>>,
     pub(crate) opened_by: HashMap<(BudgetName, String), u32>,
     /// Accounts whose budget is gone, in case it comes back, with the number of the fact that removed it.
     pub(crate) dormant: BTreeMap<AccountKey, (u64, AccountId)>,
@@ -90,26 +92,36 @@ impl Books {
         let budget = Arc::new(budget.clone());
         self.budgets.insert(budget.name.clone(), Arc::clone(&budget));
         self.wake(&budget);
-        for at in 0..self.accounts.len() {
-            if self.accounts[at].as_ref().is_some_and(|it| it.key.budget == budget.name && it.left_by.is_none()) {
-                self.change_limits(at, &budget, keeps_past);
-            }
+        for id in self.accounts_of(&budget.name) {
+            self.change_limits(id.0 as usize, &budget, keeps_past);
         }
+    }
+
+    /// The accounts of a budget in force, by number.
+    pub(crate) fn accounts_of(&self, budget: &BudgetName) -> Vec<AccountId> {
+        self.of_budget.get(budget).into_iter().flatten().copied().collect()
+    }
+
+    /// Names an account in force by its key.
+    pub(crate) fn number(&mut self, key: AccountKey, opener: String, id: AccountId) {
+        self.of_budget.entry(key.budget.clone()).or_default().insert(id);
+        *self.opened_by.entry((key.budget.clone(), opener)).or_default() += 1;
+        self.numbers.insert(key, id);
     }
 
     /// Takes up again the accounts that a budget of this name and these labels had before it was removed.
     fn wake(&mut self, budget: &Budget) {
-        let is_of =
-            |key: &AccountKey| key.budget == budget.name && key.per.iter().map(|(name, _)| name).eq(&budget.per);
-        let woken: Vec<_> =
-            self.dormant.iter().filter(|(key, _)| is_of(key)).map(|(key, it)| (key.clone(), it.1)).collect();
+        // They lie in the order of their budgets.
+        let first = AccountKey { budget: budget.name.clone(), per: Vec::new() };
+        let of_budget = self.dormant.range(first..).take_while(|(key, _)| key.budget == budget.name);
+        let has_labels = |key: &AccountKey| key.per.iter().map(|(name, _)| name).eq(&budget.per);
+        let woken: Vec<_> = of_budget.filter(|(key, _)| has_labels(key)).map(|(key, it)| (key.clone(), it.1)).collect();
         for (key, id) in woken {
             self.dormant.remove(&key);
             let Some(account) = self.any_mut(id) else { continue };
             account.left_by = None;
-            let opener = (key.budget.clone(), account.opener.clone());
-            self.numbers.insert(key, id);
-            *self.opened_by.entry(opener).or_default() += 1;
+            let opener = account.opener.clone();
+            self.number(key, opener, id);
         }
     }
 
@@ -139,10 +151,11 @@ impl Books {
 
     fn remove_budget(&mut self, name: &BudgetName, keeps_past: bool) {
         self.budgets.remove(name);
-        for at in 0..self.accounts.len() {
-            if self.accounts[at].as_ref().is_some_and(|it| &it.key.budget == name && it.left_by.is_none()) {
-                self.leave(at, keeps_past);
-            }
+        for id in self.accounts_of(name) {
+            self.leave(id.0 as usize, keeps_past);
+        }
+        if self.dormant.len() <= DORMANT_MOST {
+            return;
         }
         let mut first: Vec<(u64, AccountId)> = self.dormant.values().copied().collect();
         first.sort_unstable();
@@ -160,7 +173,8 @@ impl Books {
         account.roll(now);
         account.leave(seq);
         let (key, opener) = (account.key.clone(), account.opener.clone());
-        let Some((_, id)) = self.numbers.remove_entry(&key) else { return };
+        let Some(id) = self.numbers.remove(&key) else { return };
+        self.no_longer_of(&key.budget, id);
         self.closed_by_opener(&key.budget, opener);
         self.dormant.insert(key, (seq, id));
     }
@@ -172,8 +186,7 @@ impl Books {
         assert!(at >= self.accounts.len(), "account {id} is opened twice");
         self.accounts.resize_with(at, || None);
         self.accounts.push(Some(Box::new(account)));
-        self.numbers.insert(key.clone(), id);
-        *self.opened_by.entry((key.budget.clone(), opener.to_owned())).or_default() += 1;
+        self.number(key.clone(), opener.to_owned(), id);
     }
 
     fn drop_account(&mut self, id: AccountId) {
@@ -191,8 +204,19 @@ impl Books {
             self.dormant.remove(&account.key);
             return;
         }
-        self.numbers.remove(&account.key);
+        if let Some(id) = self.numbers.remove(&account.key) {
+            self.no_longer_of(&account.key.budget, id);
+        }
         self.closed_by_opener(&account.key.budget, account.opener);
+    }
+
+    fn no_longer_of(&mut self, budget: &BudgetName, id: AccountId) {
+        if let Some(of) = self.of_budget.get_mut(budget) {
+            of.remove(&id);
+            if of.is_empty() {
+                self.of_budget.remove(budget);
+            }
+        }
     }
 
     fn closed_by_opener(&mut self, budget: &BudgetName, opener: String) {

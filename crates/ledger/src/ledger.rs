@@ -92,7 +92,7 @@ impl Ledger {
             return;
         }
         self.write(Fact::BudgetSet { budget, by, keeps_past: true }, now);
-        self.accounts_of(&name).into_iter().for_each(|id| self.journal_levels(id, now));
+        self.books.accounts_of(&name).into_iter().for_each(|id| self.journal_levels(id, now));
     }
 
     /// Removes a budget. Should it come back, its accounts go on with what they have counted.
@@ -447,11 +447,6 @@ impl Ledger {
         let mut open: Vec<_> = self.books.numbers.values().copied().collect();
         open.sort_unstable();
         open
-    }
-
-    fn accounts_of(&self, budget: &BudgetName) -> Vec<AccountId> {
-        let of = |id: &AccountId| self.key_of(*id).is_some_and(|key| key.budget == *budget);
-        self.open_accounts().into_iter().filter(of).collect()
     }
 
     fn journal_levels_of(&mut self, accounts: &[AccountId], now: Timestamp) {

@@ -164,12 +164,11 @@ fn put_account(books: &mut Books, account: AccountSnapshot) -> Result<(), Unfit>
         Some(Retired { limit, counter, left_by })
     });
     let retired = retired.collect::<Option<_>>().ok_or_else(other_window)?;
-    if let Some(left_by) = left_by {
-        books.dormant.insert(key.clone(), (left_by, id));
-    } else {
-        books.numbers.insert(key.clone(), id);
-        *books.opened_by.entry((key.budget.clone(), opener.clone())).or_default() += 1;
-    }
+    let (named, opened_by) = (key.clone(), opener.clone());
     *place = Some(Box::new(Account { key, opener, budget, counters, open_holds, retired, left_by }));
+    match left_by {
+        Some(left_by) => drop(books.dormant.insert(named, (left_by, id))),
+        None => books.number(named, opened_by, id),
+    }
     Ok(())
 }

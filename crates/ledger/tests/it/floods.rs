@@ -76,3 +76,32 @@ fn more_limits_than_the_journal_numbers_still_count() {
     assert_eq!((view.limits.len(), view.level), (300, Level::Critical));
     assert!(view.limits.iter().all(|limit| limit.spent == 1000));
 }
+
+/// Whoever made each of these look at all the others would sit here for minutes.
+#[test]
+fn the_budgets_of_thirty_thousand_keys_are_set_and_removed_one_by_one() {
+    let mut ledger = Ledger::new();
+    let name = |number: u32| format!("key {number}");
+    let of = |number: u32, limit: &str| {
+        let limits = vec![limit.parse().unwrap()];
+        Budget { name: name(number).parse().unwrap(), ..budget(&[], limits) }
+    };
+    let who = || Who("a test".to_owned());
+    for number in 0..30_000 {
+        let budget = of(number, "$1");
+        let account = AccountKey { budget: budget.name.clone(), per: Vec::new() };
+        ledger.set_budget(budget, who(), NOW);
+        ledger.open(&account, "k", NOW).unwrap();
+    }
+    for number in 0..30_000 {
+        match number % 3 {
+            0 => ledger.set_budget(of(number, "$2"), who(), NOW),
+            1 => ledger.remove_budget(&name(number).parse().unwrap(), who(), NOW),
+            _ => ledger.forget_budget(&name(number).parse().unwrap(), who(), NOW),
+        }
+    }
+    (1..30_000).step_by(3).for_each(|number| ledger.set_budget(of(number, "$3"), who(), NOW));
+    let views = ledger.views(NOW);
+    let limits = |limit: &str| views.iter().filter(|view| view.limits[0].limit == limit.parse().unwrap()).count();
+    assert_eq!((views.len(), limits("$2"), limits("$3")), (20_000, 10_000, 10_000));
+}
