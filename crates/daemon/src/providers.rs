@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use almoner_config::{Credential as Configured, DefaultTier, DialectName, Settings};
 use almoner_gateway::dialect::Dialect;
-use almoner_gateway::{Credential, Pinned, Provider, provider_pace};
+use almoner_gateway::{Credential, Pinned, Provider, provider_paces};
 use almoner_policy::pace::PaceRule;
 use almoner_policy::{PriceBook, Tier, UserPrice};
 use almoner_rehearsal::{INPUT_PRICE, MODEL, OUTPUT_PRICE};
@@ -49,10 +49,10 @@ pub(crate) fn providers(
 
 /// The paces of the providers, and those beside them.
 pub(crate) fn paces(settings: &Settings) -> Vec<PaceRule> {
-    let providers = settings.providers.iter().filter_map(|provider| {
+    let providers = settings.providers.iter().flat_map(|provider| {
         // Where each client brings its own credential, what one of them was refused says nothing of the others.
         let is_one_account = provider.free || provider.key != Configured::PassThrough;
-        provider_pace(&provider.name, provider.rates, provider.adaptive && is_one_account)
+        provider_paces(&provider.name, provider.rates, provider.adaptive && is_one_account)
     });
     providers.chain(settings.paces.iter().cloned()).collect()
 }

@@ -38,7 +38,7 @@ mod told_limits;
 mod who;
 
 pub use http::Hosts;
-pub use pacing::{PaceView, Paced, provider_pace};
+pub use pacing::{PaceView, Paced, provider_paces};
 pub use port::{
     Admitted, Decision, DeskError, End, KeyFacts, Keys, Purse, Question, Recorder, Refused, Upstream, UpstreamError,
 };

@@ -412,11 +412,16 @@ impl Drop for Pass {
     }
 }
 
-/// The pace of a provider, by what its config says; `None` where there is none and it learns none.
+/// The paces of a provider: that of its config for all its calls, and one for each of its models that follows what the
+/// provider says, because a provider that refuses one model takes calls of another.
 #[must_use]
-pub fn provider_pace(name: &str, rates: Rates, adaptive: bool) -> Option<PaceRule> {
-    let filter = vec![("provider".parse().ok()?, name.to_owned())];
-    (adaptive || !rates.is_free()).then(|| PaceRule { name: name.to_owned(), filter, per: Vec::new(), rates, adaptive })
+pub fn provider_paces(name: &str, rates: Rates, adaptive: bool) -> Vec<PaceRule> {
+    let (Ok(provider), Ok(model)) = ("provider".parse(), "model".parse()) else { return Vec::new() };
+    let filter = vec![(provider, name.to_owned())];
+    let of_all = PaceRule { name: name.to_owned(), filter, per: Vec::new(), rates, adaptive: false };
+    let of_each = PaceRule { per: vec![model], adaptive: true, ..of_all.clone() };
+    let all = (!rates.is_free()).then_some(of_all);
+    all.into_iter().chain(adaptive.then_some(of_each)).collect()
 }
 
 impl<W: World> crate::stack::Gateway<W> {

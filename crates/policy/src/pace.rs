@@ -79,6 +79,15 @@ impl Ring {
         self.tokens += more;
     }
 
+    /// The requests of a minute that goes on as the last has gone since its first call: one that has just begun to send
+    /// much is not taken for slow.
+    fn rate(&self) -> u64 {
+        let oldest = (self.newest + 1).saturating_sub(SLOTS_U64);
+        let first = (oldest..=self.newest).find(|number| self.slots[index(*number)].requests > 0);
+        let seconds = first.map_or(SLOTS_U64, |first| self.newest - first + 1).min(60);
+        self.requests.saturating_mul(60) / seconds
+    }
+
     /// The first instant at which no more than `most` of what is counted now still counts.
     fn falls_to(&self, most: u64, count: impl Fn(&Slot) -> u64, all: u64) -> Timestamp {
         let mut left = all;
@@ -167,8 +176,9 @@ impl Pace {
     /// Its provider refused, and said to wait so long.
     pub fn refused(&mut self, wait: Option<Span>, now: Timestamp) {
         if self.is_adaptive {
-            let sent = self.used(now).requests;
-            self.learned.refused(wait, sent, self.configured, now);
+            self.ring.advance(now);
+            let rate = self.ring.rate();
+            self.learned.refused(wait, rate, self.configured, now);
             self.rates = self.learned.under(self.configured);
         }
     }
@@ -179,9 +189,9 @@ impl Pace {
         self.rates
     }
 
-    /// Whether nothing that went or may go counts any more.
+    /// Whether nothing that went or may go counts any more, and nothing was learned.
     pub fn is_idle(&mut self, now: Timestamp) -> bool {
-        self.used(now) == Load::default() && !self.is_adaptive
+        self.used(now) == Load::default() && self.learned.is_nothing()
     }
 
     /// What counts now.

@@ -19,6 +19,7 @@ pub(crate) async fn planned(plan: &str) -> TruthProvider {
 }
 
 /// A configuration that sends models named `truth-…` to a provider, priced like the truth, with these lines before it.
+/// No call of a test waits for what another was refused.
 pub(crate) fn config(base_url: &str, settings: &str, budgets: &str) -> String {
     format!(
         r#"{settings}
@@ -28,6 +29,7 @@ dialects = ["anthropic", "openai-chat"]
 base_url = "{base_url}"
 models = ["truth-*"]
 key = {{ file = "truth.key" }}
+adaptive = false
 
 [[price]]
 model = "truth-1"

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use almoner_gateway::{Verdict, provider_pace};
+use almoner_gateway::{Verdict, provider_paces};
 use almoner_policy::pace::{PaceRule, Rates};
 use almoner_policy::{Route, Target, When};
 use almoner_units::Mode;
@@ -16,7 +16,7 @@ const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 const SHORT: &str = ",\"max_tokens\":10";
 
 fn rule(rpm: Option<u64>, tpm: Option<u64>) -> PaceRule {
-    provider_pace("anthropic", Rates { rpm, tpm }, true).unwrap()
+    provider_paces("anthropic", Rates { rpm, tpm }, true).remove(0)
 }
 
 fn bench(rpm: u64) -> Bench {
@@ -147,7 +147,7 @@ async fn tokens_are_set_aside_until_the_answer_is_in_and_given_back() {
     assert_eq!(bench.gateway.paces()[0].used.tokens, 20);
     // Chat's provider counts what a request may come to, and gives nothing back.
     let answer = "{\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"total_tokens\":10}}";
-    let rule = provider_pace("openai", Rates { rpm: None, tpm: Some(2_000) }, true).unwrap();
+    let rule = provider_paces("openai", Rates { rpm: None, tpm: Some(2_000) }, true).remove(0);
     let bench = Bench::paced(Vec::new(), Vec::new(), vec![rule]);
     bench.answers(200, JSON, answer);
     assert_eq!(bench.chat(large).await.status(), 200);
@@ -191,4 +191,21 @@ async fn what_the_provider_says_of_its_limits_is_kept_to_and_its_refusal_lowers_
     assert!(rates(&bench).rpm.unwrap() < 40);
     let (status, _, took) = call(&bench).await.unwrap();
     assert!(status == 200 && (6..=8).contains(&took.as_secs()), "{status} {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_refused_keeps_no_other_model_waiting() {
+    let rules = provider_paces("anthropic", Rates::default(), true);
+    let bench = Bench::paced(vec![budget("firm", "$100", Mode::StopNew)], Vec::new(), rules);
+    let busy = "{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"slow down\"}}";
+    bench
+        .answers(429, &[("content-type", "application/json"), ("retry-after", "300")], busy)
+        .answers(200, JSON, ANSWER);
+    let asked = |model: &str| bench.call(post("/v1/messages", model, SHORT));
+    assert_eq!(asked("claude-opus-5").await.status(), 429);
+    let (other, begin) = (asked("claude-haiku-4-5").await, Instant::now());
+    assert_eq!((other.status().as_u16(), begin.elapsed().as_secs()), (200, 0));
+    let same = asked("claude-opus-5").await;
+    assert_eq!((same.status().as_u16(), same.headers()["retry-after"].to_str().unwrap()), (429, "300"));
+    assert_eq!(bench.shared.state().sent.len(), 2);
 }

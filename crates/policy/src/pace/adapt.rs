@@ -9,8 +9,8 @@ use super::Rates;
 const LESSON: Span = Span::from_secs(10);
 /// By which part of itself a rate falls after a refusal.
 const FALL: u64 = 4;
-/// The least that a pace learns where nobody said one.
-const LEARNED_MIN: u64 = 10;
+/// The least that a pace learns where nobody said one: who sends less is refused for another reason than its pace.
+const LEARNED_MIN: u64 = 30;
 /// By which part of itself a rate rises in a minute.
 const RISE: u64 = 20;
 /// After so long without a refusal what was learned from the last is forgotten.
@@ -56,6 +56,11 @@ impl Learned {
         }
     }
 
+    /// Whether nothing that it said or did sets it apart from a provider that is not known yet.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.told.is_free() && self.borne.is_free() && self.closed_until.is_none()
+    }
+
     /// Until when nothing goes.
     pub(super) fn closed_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.closed_until.filter(|until| *until > now)
@@ -75,17 +80,15 @@ impl Learned {
         }
     }
 
-    /// It refused, at a pace at which so many requests had gone in the last minute.
-    pub(super) fn refused(&mut self, wait: Option<Span>, sent: u64, configured: Rates, now: Timestamp) {
+    /// It refused, while requests went at this rate a minute.
+    pub(super) fn refused(&mut self, wait: Option<Span>, rate: u64, configured: Rates, now: Timestamp) {
         self.close(wait, now);
         if self.refused_at.replace(now).is_some_and(|then| now.since(then) < LESSON) {
             return;
         }
         let known = self.under(configured);
         let part = |rate: u64| (rate - rate.div_ceil(FALL)).max(1);
-        // Few calls of ours tell little of what may go; others may share the account.
-        let least = known.rpm.map_or(LEARNED_MIN, |rpm| (rpm / 10).max(1));
-        self.borne.rpm = Some(part(known.rpm.unwrap_or(u64::MAX / 4).min(sent)).max(least));
+        self.borne.rpm = Some(known.rpm.map_or_else(|| part(rate).max(LEARNED_MIN), part));
         self.borne.tpm = known.tpm.map(part);
         self.raised_at = now;
     }

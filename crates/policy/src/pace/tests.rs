@@ -146,10 +146,17 @@ fn a_refusal_lowers_the_pace_by_a_quarter_and_each_quiet_minute_raises_it_up_to_
              400 rpm 100
              3601 rpm 100
              4000 refused
-             4000 rpm 10
-             4060 rpm 15"
+             4000 rpm 75
+             4060 rpm 80"
         ),
     );
+}
+
+#[test]
+fn who_has_just_begun_to_send_much_is_not_taken_for_slow() {
+    let sent = "0 ask 0 goes\n 0 sent\n".repeat(100);
+    check(rates(0, 0), &format!("{sent} 1 refused\n 1 rpm 2250"));
+    check(rates(0, 0), &format!("{sent} 59 refused\n 59 rpm 75"));
 }
 
 #[test]
@@ -158,8 +165,8 @@ fn without_a_configured_pace_there_is_none_until_its_provider_says_one() {
         rates(0, 0),
         "0 rpm none
          0 refused
-         0 rpm 10
-         60 rpm 11
+         0 rpm 30
+         60 rpm 31
          3600 rpm none
          3601 told 40 1000
          3601 rpm 40
