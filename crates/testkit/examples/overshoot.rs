@@ -48,9 +48,11 @@ impl Round {
     /// A member of the first answer that said that there is no money.
     fn at_first_no(&self, name: &str) -> u64 {
         let answer = self.tally.first_no_money.as_ref();
+        // Chat's amounts are texts.
+        let amount = |fact: &Value| fact.as_u64().or_else(|| fact.as_str()?.parse().ok());
         // Ollama's error is a text, and the facts stand beside it.
         let facts =
-            |answer: &Value| [&answer["error"]["almoner"], &answer["almoner"]].map(|facts| facts[name].as_u64());
+            |answer: &Value| [&answer["error"]["almoner"], &answer["almoner"]].map(|facts| amount(&facts[name]));
         answer.and_then(|answer| facts(answer).into_iter().flatten().next()).unwrap_or(0)
     }
 }

@@ -169,13 +169,13 @@ pub fn cut(so_far: &StreamSoFar, why: &Answer) -> Bytes {
     }
     let error = form::error(why, so_far.dialect);
     let close = so_far.close();
-    match so_far.place {
+    let end = match so_far.place {
         Place::Array(_) => format!("{close}{error}]"),
         // Its dialect has lines; somebody between us and its provider made events of them.
         Place::Events { .. } if so_far.dialect.tongue().plain_stream == Framing::Ndjson => {
             format!("{close}data: {}\n", (so_far.dialect.tongue().last_event)(&error))
         }
         _ => format!("{close}{}", (so_far.dialect.tongue().last_event)(&error)),
-    }
-    .into()
+    };
+    form::bytes(end, why, so_far.dialect)
 }

@@ -5,20 +5,38 @@ use almoner_units::Meter;
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 
-use super::{Answer, said};
+use super::{Answer, digits, said};
 use crate::dialect::{Dialect, Wrong};
 
 /// An answer's body.
 pub(super) fn body(answer: &Answer, dialect: Dialect) -> Bytes {
-    error(answer, dialect).to_string().into()
+    bytes(error(answer, dialect).to_string(), answer, dialect)
 }
 
 /// The error object of a dialect, as an answer or an event holds it.
 pub(super) fn error(answer: &Answer, dialect: Dialect) -> Value {
-    (dialect.tongue().error)(&Wrong { answer, message: answer.message(), almoner: facts(answer) })
+    let (mut message, mut almoner) = (answer.message(), facts(answer));
+    if dialect.tongue().minds_digits && answer.refusal().is_some() {
+        almoner = digits::texts(almoner);
+    }
+    if must_end(answer, dialect) {
+        message = digits::apart(&message);
+    }
+    (dialect.tongue().error)(&Wrong { answer, message, almoner })
 }
 
-/// The same facts for programs. Amounts are whole numbers in `unit`; nothing here is rounded.
+/// What holds the error object, in its bytes.
+pub(super) fn bytes(text: String, answer: &Answer, dialect: Dialect) -> Bytes {
+    if must_end(answer, dialect) { digits::escaped(&text).into() } else { text.into() }
+}
+
+/// Whether a client is to end on an answer that would ask again on some digits in it.
+const fn must_end(answer: &Answer, dialect: Dialect) -> bool {
+    dialect.tongue().minds_digits && answer.ends_the_money()
+}
+
+/// The same facts for programs. Amounts are whole numbers in `unit`, nothing here is rounded; where a dialect minds
+/// their digits, they are texts.
 fn facts(answer: &Answer) -> Value {
     let mut facts = json!({ "code": answer.code(), "whose_fault": answer.fault().name() });
     if let Some(after) = answer.after() {

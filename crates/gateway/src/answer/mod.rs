@@ -4,6 +4,7 @@
 //! (measured: a 400 or 409 for policy is sent again, a 402 is not), and with the same facts once more for programs.
 
 mod cut;
+mod digits;
 mod form;
 mod lines;
 mod nesting;

@@ -207,7 +207,7 @@ fn programs_get_the_same_facts() {
     for dialect in Dialect::ALL {
         let body: Json = serde_json::from_slice(&form::body(&no_money(), dialect)).unwrap();
         let facts = if dialect == Dialect::Ollama { &body["almoner"] } else { &body["error"]["almoner"] };
-        let expected = serde_json::json!({
+        let mut expected = serde_json::json!({
             "code": "no_money", "whose_fault": "client", "budget": "team", "account": "team", "meter": "usd",
             "unit": "nano_usd", "limit": 1_000_000_000, "window": "day", "spent": 800_000_000,
             "assumed": 50_000_000, "held": 30_000_000, "left": 120_000_000, "asked": 400_000_000, "level": "soft",
@@ -215,7 +215,46 @@ fn programs_get_the_same_facts() {
             "suggestion": "Raise it with `almoner budgets set team '$2.00 / day'`, or let a local model go on \
                            (`when_exhausted` in the config).",
         });
+        if dialect == Dialect::Chat {
+            expected = digits::texts(expected);
+        }
         assert_eq!(*facts, expected);
+    }
+}
+
+proptest! {
+    /// What opencode looks for, in the text of an error and in its body, to ask again.
+    #[test]
+    fn no_end_of_the_money_of_chat_reads_like_a_status(
+        amounts in prop::array::uniform5(prop_oneof![
+            0..2_000_u64,
+            (0..1_000_u64).prop_map(|some| some * 1_000_000_000),
+            any::<u64>(),
+        ]),
+        name in "[a-c0-9-]{1,12}",
+        reason in prop::sample::select(vec![RefusalReason::Exhausted, RefusalReason::TooLarge, RefusalReason::Level]),
+        is_in_tokens: bool,
+    ) {
+        let mut refused = refusal(reason);
+        let [limit, spent, assumed, held, asked] = amounts;
+        refused.limit = if is_in_tokens { "1 tokens / day" } else { "$1 / month" }.parse().unwrap();
+        (refused.limit.amount, refused.spent, refused.assumed) = (limit.max(1), spent / 4, assumed / 4);
+        (refused.held, refused.asked) = (held / 4, asked);
+        refused.account.per = vec![("session".parse().unwrap(), name.parse().unwrap())];
+        let refused = Box::new(refused);
+        for answer in [Answer::NoMoney(refused.clone()), Answer::CutShort { refusal: refused, cap: limit }] {
+            let body = form::body(&answer, Dialect::Chat);
+            let end = cut(&so_far(Dialect::Chat, "data: {}\n\n"), &answer);
+            let read: Json = serde_json::from_slice(&body).unwrap();
+            let [body, end] = [&body, &end].map(|bytes| std::str::from_utf8(bytes).unwrap());
+            for text in [body, end, read["error"]["message"].as_str().unwrap()] {
+                let taken = ["429", "500", "502", "503", "504", "524"].iter().find(|status| text.contains(**status));
+                prop_assert_eq!(taken, None, "{}", text);
+            }
+            let facts = &read["error"]["almoner"];
+            prop_assert_eq!(&facts["asked"], &asked.to_string());
+            prop_assert_eq!(&facts["account"], &answer.refusal().unwrap().account.to_string());
+        }
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) const TONGUE: Tongue = Tongue {
     no_money: StatusCode::PAYMENT_REQUIRED,
     policy: StatusCode::FORBIDDEN,
     reason_header: None,
+    minds_digits: false,
     error,
     own_error: &["/error/message"],
     plain_stream: Framing::Sse,

@@ -26,6 +26,7 @@ pub(super) const TONGUE: Tongue = Tongue {
     no_money: StatusCode::PAYMENT_REQUIRED,
     policy: StatusCode::FORBIDDEN,
     reason_header: None,
+    minds_digits: true,
     error,
     own_error: &["/error/message"],
     plain_stream: Framing::Sse,

@@ -26,6 +26,7 @@ pub(super) const TONGUE: Tongue = Tongue {
     no_money: StatusCode::PAYMENT_REQUIRED,
     policy: StatusCode::FORBIDDEN,
     reason_header: None,
+    minds_digits: false,
     error,
     // A stream that is no event stream is refused in an array.
     own_error: &["/error/message", "/0/error/message"],

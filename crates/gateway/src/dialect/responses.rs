@@ -30,6 +30,7 @@ pub(super) const TONGUE: Tongue = Tongue {
     no_money: StatusCode::TOO_MANY_REQUESTS,
     policy: StatusCode::BAD_REQUEST,
     reason_header: Some("x-codex-promo-message"),
+    minds_digits: false,
     error,
     own_error: &["/error/message"],
     plain_stream: Framing::Sse,

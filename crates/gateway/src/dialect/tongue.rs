@@ -24,6 +24,8 @@ pub(crate) struct Tongue {
     pub(crate) policy: StatusCode,
     /// A header whose text its clients show their user instead of the message.
     pub(crate) reason_header: Option<&'static str>,
+    /// Whether some of its clients take digits anywhere in an error for a status, and ask again.
+    pub(crate) minds_digits: bool,
     /// The error object.
     pub(crate) error: fn(&Wrong<'_>) -> Value,
     /// JSON pointers to the text by which an error is known for its provider's own.
