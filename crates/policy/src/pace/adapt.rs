@@ -83,9 +83,10 @@ impl Learned {
     /// It refused, while requests went at this rate a minute.
     pub(super) fn refused(&mut self, wait: Option<Span>, rate: u64, configured: Rates, now: Timestamp) {
         self.close(wait, now);
-        if self.refused_at.replace(now).is_some_and(|then| now.since(then) < LESSON) {
+        if self.refused_at.is_some_and(|then| now.since(then) < LESSON) {
             return;
         }
+        self.refused_at = Some(now);
         let known = self.under(configured);
         let part = |rate: u64| (rate - rate.div_ceil(FALL)).max(1);
         self.borne.rpm = Some(known.rpm.map_or_else(|| part(rate).max(LEARNED_MIN), part));

@@ -153,6 +153,17 @@ fn a_refusal_lowers_the_pace_by_a_quarter_and_each_quiet_minute_raises_it_up_to_
 }
 
 #[test]
+fn refusals_that_go_on_are_a_lesson_every_ten_seconds() {
+    let sent = "0 ask 0 goes\n 0 sent\n".repeat(100);
+    check(
+        rates(100, 0),
+        &format!(
+            "{sent} 1 refused\n 6 refused\n 6 rpm 75\n 11 refused\n 11 rpm 56\n 16 refused\n 21 refused\n 21 rpm 42"
+        ),
+    );
+}
+
+#[test]
 fn who_has_just_begun_to_send_much_is_not_taken_for_slow() {
     let sent = "0 ask 0 goes\n 0 sent\n".repeat(100);
     check(rates(0, 0), &format!("{sent} 1 refused\n 1 rpm 2250"));
@@ -187,7 +198,7 @@ fn a_provider_that_says_more_than_can_be_counted_is_heard_without_harm() {
              0 refused {most}
              0 rpm {}
              1 ask 5 closed 600",
-            most / 10
+            most - most.div_ceil(4)
         ),
     );
 }
