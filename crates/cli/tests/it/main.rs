@@ -18,6 +18,7 @@ mod looking;
 mod pace;
 mod packaging;
 mod passing;
+mod printed;
 mod provider;
 mod raw;
 mod refusing;

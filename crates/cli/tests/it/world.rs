@@ -47,9 +47,14 @@ impl World {
     }
 
     /// A command of the binary, with nothing of whoever runs the tests but the search path.
-    #[allow(clippy::disallowed_methods)] // The search path is where the commands that `exec` starts are found.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_almoner"));
+        self.command_of(env!("CARGO_BIN_EXE_almoner"), args)
+    }
+
+    /// A command of another program, in the same surroundings.
+    #[allow(clippy::disallowed_methods)] // The search path is where the commands that `exec` starts are found.
+    pub(crate) fn command_of(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.dir.path());
         command.current_dir(self.dir.path());
         command.env("ALMONER_LISTEN", "127.0.0.1:0").env("ALMONER_STATE", self.state());
