@@ -73,7 +73,7 @@ impl Door {
 }
 
 /// The token in a request: in its one place, once.
-fn shown(headers: &HeaderMap) -> Result<&str, Problem> {
+pub(crate) fn shown(headers: &HeaderMap) -> Result<&str, Problem> {
     let values: Vec<_> = headers.get_all(AUTHORIZATION).iter().collect();
     let bearer = match values[..] {
         [] => return Err(unknown("this needs a token")),
@@ -82,6 +82,11 @@ fn shown(headers: &HeaderMap) -> Result<&str, Problem> {
     };
     let token = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
     token.filter(|token| !token.is_empty()).ok_or_else(|| unknown("the header `authorization` has no token in it"))
+}
+
+/// The token was good, and is no longer.
+pub(crate) fn ended() -> Problem {
+    unknown("this token is no longer good")
 }
 
 fn unknown(why: &str) -> Problem {

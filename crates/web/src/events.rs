@@ -2,7 +2,8 @@
 //!
 //! Each event has its number as its id, so that a client that was cut off goes on where it stopped; where something in
 //! between is gone, an event `gap` says so first. A comment every now and then keeps the connection alive. A client
-//! that reads nothing for a while is cut off: nothing is kept for it, and it loses nothing by coming again.
+//! that reads nothing for a while is cut off: nothing is kept for it, and it loses nothing by coming again. So is one
+//! whose token is no longer good: it hears nothing that happened after that.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -20,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
 use crate::act::{run, unexpected};
+use crate::door::{ended, shown as shown_token};
 use crate::problem::{Problem, shown};
 use crate::query::Query;
 use crate::web::{Web, WebBody, with_body};
@@ -45,13 +47,14 @@ pub(crate) fn answer<P: Port>(
 ) -> Result<Response<WebBody>, Problem> {
     let after = after(query, headers)?;
     let kinds = kinds(query)?;
+    let token = shown_token(headers)?.to_owned();
     let Ok(place) = Arc::clone(&web.streams).try_acquire_owned() else {
         let why = "too many streams of events are open";
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", why);
         return Err(Problem { retry_after_s: Some(10), ..problem });
     };
     let (pieces, read) = mpsc::channel(PIECES_MAX);
-    tokio::spawn(tell(Arc::clone(web), after, kinds, pieces));
+    tokio::spawn(tell(Arc::clone(web), token, after, kinds, pieces));
     let body = WebBody::new(Pieces { read, _place: place }.map_err(|never: Infallible| match never {}));
     Ok(with_body(StatusCode::OK, "text/event-stream", body))
 }
@@ -84,10 +87,16 @@ fn kinds(query: &Query) -> Result<Vec<String>, Problem> {
 }
 
 /// Tells what happens until the client has gone, or the server ends.
-async fn tell<P: Port>(web: Arc<Web<P>>, after: Option<u64>, kinds: Vec<String>, pieces: mpsc::Sender<Bytes>) {
+async fn tell<P: Port>(
+    web: Arc<Web<P>>,
+    token: String,
+    after: Option<u64>,
+    kinds: Vec<String>,
+    pieces: mpsc::Sender<Bytes>,
+) {
     let mut closing = web.closing.subscribe();
     tokio::select! {
-        _ = tell_on(&web.port, after, kinds, &pieces) => {}
+        _ = tell_on(&web.port, &token, after, kinds, &pieces) => {}
         () = pieces.closed() => {}
         _ = closing.wait_for(|closing| *closing) => {}
     }
@@ -98,6 +107,7 @@ struct Over;
 
 async fn tell_on<P: Port>(
     port: &P,
+    token: &str,
     after: Option<u64>,
     kinds: Vec<String>,
     pieces: &mpsc::Sender<Bytes>,
@@ -111,6 +121,10 @@ async fn tell_on<P: Port>(
         let wait_ms = u64::try_from(QUIET.as_millis()).unwrap_or(u64::MAX);
         let query = EventQuery { after: Some(after), kinds: kinds.clone(), limit: Some(AT_ONCE), wait_ms };
         let (events, last, gap) = ask(port, query, pieces).await?;
+        // It may have been revoked while nothing happened.
+        if port.caller(token).is_none() {
+            return send(pieces, problem(&ended())).await.and(Err(Over));
+        }
         if gap {
             send(pieces, gone(after, &events)).await?;
         }
@@ -128,13 +142,18 @@ async fn ask<P: Port>(
     query: EventQuery,
     pieces: &mpsc::Sender<Bytes>,
 ) -> Result<(Vec<EventInfo>, u64, bool), Over> {
-    let problem = match run(port, Request::Events(Box::new(query))).await {
+    let why = match run(port, Request::Events(Box::new(query))).await {
         Ok(Reply::Events { events, last, gap }) => return Ok((events, last, gap)),
         Ok(_) => unexpected(),
         Err(problem) => problem,
     };
-    send(pieces, format!("event: problem\ndata: {}\n\n", problem.body())).await?;
+    send(pieces, problem(&why)).await?;
     Err(Over)
+}
+
+/// Why the stream ends, where it does not end by itself.
+fn problem(why: &Problem) -> String {
+    format!("event: problem\ndata: {}\n\n", why.body())
 }
 
 async fn send(pieces: &mpsc::Sender<Bytes>, text: String) -> Result<(), Over> {

@@ -1,7 +1,7 @@
 //! The face on a port of its own making: every route, every role, and what hostile requests come to.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use almoner_api::{
@@ -26,6 +26,8 @@ struct Fake {
     told: Mutex<Vec<String>>,
     /// Whether operations wait until they may go on.
     gate: Option<tokio::sync::Semaphore>,
+    /// Whether every token has ended.
+    ended: AtomicBool,
 }
 
 impl Port for Fake {
@@ -38,6 +40,9 @@ impl Port for Fake {
     }
 
     fn caller(&self, token: &str) -> Option<Caller> {
+        if self.ended.load(Ordering::Relaxed) {
+            return None;
+        }
         let role = Role::ALL.into_iter().find(|role| token == format!("alm_token_{role}"))?;
         Some(Caller { name: format!("the {role}"), role })
     }
@@ -610,6 +615,26 @@ async fn events_go_on_behind_the_last_that_was_seen() {
     let slip = listen("/api/v1/events?kinds=refusd", None).await;
     slip.is(422, "bad_kind");
     assert_eq!(slip.json()["hint"], "did you mean `refused`?");
+}
+
+#[tokio::test]
+async fn whoever_listens_hears_nothing_that_happened_after_the_token_ended() {
+    let world = Arc::new(World::with(Fake { gate: Some(tokio::sync::Semaphore::new(0)), ..Fake::default() }));
+    let listening = {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move {
+            let headers = [("authorization", "Bearer alm_token_viewer"), ("last-event-id", "39")];
+            world.send("GET", "/api/v1/events", &headers, "").await.text
+        })
+    };
+    while world.fake.asked.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    world.fake.ended.store(true, Ordering::Relaxed);
+    world.fake.gate.as_ref().unwrap().add_permits(10);
+    let heard = listening.await.unwrap();
+    assert!(!heard.contains("id: 41"), "{heard}");
+    assert!(heard.contains("event: problem\n") && heard.contains("no longer good"), "the end is said: {heard}");
 }
 
 #[test]
