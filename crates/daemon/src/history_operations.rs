@@ -34,8 +34,14 @@ impl Operations {
     /// What calls consumed.
     pub(crate) async fn usage(&self, query: UsageQuery) -> Result<Reply, No> {
         let now = clock::read().wall;
-        let group_by: Vec<LabelName> =
-            query.group_by.iter().map(|name| parse_label_name(name)).collect::<Result<_, _>>()?;
+        let mut group_by: Vec<LabelName> = Vec::new();
+        for name in &query.group_by {
+            let label = parse_label_name(name)?;
+            // Each row has a value for each of them, so one that is named a thousand times is still one.
+            if !group_by.contains(&label) {
+                group_by.push(label);
+            }
+        }
         let ask = UsageAsk {
             group_by: group_by.clone(),
             buckets: buckets(&query)?,
