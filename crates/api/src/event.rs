@@ -16,6 +16,8 @@ pub const EVENT_KINDS: &[(&str, &str)] = &[
     ("key_made", "there is a new key"),
     ("key_rotated", "a key has another secret"),
     ("key_revoked", "a key lets no further call in"),
+    ("token_made", "there is a new token"),
+    ("token_revoked", "a token lets nobody in any more"),
     ("provider_down", "calls that can go elsewhere leave this provider out"),
     ("provider_up", "a provider answers again"),
     ("config_reloaded", "another configuration is in force"),

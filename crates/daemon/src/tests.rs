@@ -20,6 +20,7 @@ use crate::reload::{Reloading, Reread};
 use crate::serve::{Options, join, open, open_history};
 
 mod of_keys;
+mod of_tokens;
 
 pub(crate) struct Server {
     pub(crate) operations: Arc<Operations>,

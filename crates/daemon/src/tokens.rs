@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use almoner_api::{Caller, Failure, NewToken, Reply, ShownToken, TokenInfo};
-use almoner_store::{Control, ControlError, StoredToken};
+use almoner_store::{Control, ControlError, EventKind, StoredToken};
 use almoner_units::{Role, Timestamp};
 
 use crate::key_operations::expires_at;
@@ -38,6 +38,8 @@ const NOTE_MAX: usize = 200;
 pub(crate) struct Tokens {
     control: Arc<Mutex<Control>>,
     ring: Arc<RwLock<Ring>>,
+    /// Whoever looks whether a name is free, and takes it, does so alone.
+    changing: Arc<tokio::sync::Mutex<()>>,
     /// Where the admin's token stands, and whether it was made anew because others could read it.
     pub(crate) admin: AdminToken,
 }
@@ -78,7 +80,8 @@ impl Tokens {
         let ring = control.tokens()?.into_iter().map(|token| (token.hash, Arc::new(token))).collect();
         let path = state.join(ADMIN_TOKEN);
         let admin = admin(&path).map_err(|source| TokensError::Admin { path, source })?;
-        Ok(Self { control: Arc::new(Mutex::new(control)), ring: Arc::new(RwLock::new(ring)), admin })
+        let (control, ring) = (Arc::new(Mutex::new(control)), Arc::new(RwLock::new(ring)));
+        Ok(Self { control, ring, changing: Arc::default(), admin })
     }
 
     /// Who shows this token, where it is good. It is looked up by its hash, so the time that takes tells nothing of it.
@@ -131,6 +134,7 @@ impl Operations {
         let now = clock::read().wall;
         let role: Role = new.role.parse().map_err(|error| no("bad_role", error))?;
         check_name(&new.name)?;
+        let _alone = self.tokens.changing.lock().await;
         let known = self.tokens.all();
         if known.iter().any(|token| token.name == new.name && state(token, now) == GOOD) {
             let hint = format!("`almoner token revoke {}` ends it", new.name);
@@ -157,7 +161,9 @@ impl Operations {
             expires_at: token.expires_at.map(|at| at.to_string()),
             listen: self.about.listen.clone(),
         };
+        let (name, by) = (token.name.clone(), token.created_by.clone());
         self.tokens.put(token).await?;
+        self.tell_of_token(EventKind::TokenMade, &name, role, &format!("of role {role} was made"), &by);
         Ok(Reply::Token(Box::new(shown)))
     }
 
@@ -190,6 +196,7 @@ impl Operations {
                 hint,
             ));
         }
+        let _alone = self.tokens.changing.lock().await;
         let known = self.tokens.all().into_iter().find(|token| token.name == name);
         let Some(token) = known else {
             let name: String = name.chars().take(64).collect();
@@ -204,7 +211,13 @@ impl Operations {
             if token.note.is_empty() { String::new() } else { format!("{}; ", token.note) }
         );
         self.tokens.put(StoredToken { revoked_at: Some(now), note, ..(*token).clone() }).await?;
+        self.tell_of_token(EventKind::TokenRevoked, name, token.role, "was revoked", by);
         Ok(Reply::Done { message: format!("the token {name} is good for nothing any more") })
+    }
+
+    fn tell_of_token(&self, kind: EventKind, name: &str, role: Role, what: &str, by: &str) {
+        let data = serde_json::json!({ "token": name, "role": role.name(), "by": by });
+        self.recorder.happened(kind, format!("token {name} {what}, by {by}"), data);
     }
 }
 

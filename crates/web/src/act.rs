@@ -22,7 +22,7 @@ use crate::resources::{
 use crate::table::Act;
 
 /// The kinds of events that somebody brought about.
-const CHANGES: [&str; 10] = [
+const CHANGES: [&str; 12] = [
     "budget_set",
     "budget_removed",
     "budget_reset",
@@ -31,6 +31,8 @@ const CHANGES: [&str; 10] = [
     "key_made",
     "key_rotated",
     "key_revoked",
+    "token_made",
+    "token_revoked",
     "config_reloaded",
     "config_refused",
 ];

@@ -171,6 +171,10 @@ words! {
         KeyRotated = "key_rotated",
         /// A key lets no further call in.
         KeyRevoked = "key_revoked",
+        /// There is a new token.
+        TokenMade = "token_made",
+        /// A token lets nobody in any more.
+        TokenRevoked = "token_revoked",
         /// Calls that can go elsewhere leave this provider out.
         ProviderDown = "provider_down",
         /// A provider answers again.
