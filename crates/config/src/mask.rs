@@ -34,8 +34,17 @@ fn starred(text: &str, secrets: impl Iterator<Item = Range<usize>>) -> String {
 /// What begins like a secret, and logins in addresses.
 fn by_look(text: &str) -> impl Iterator<Item = Range<usize>> {
     let begins = |word: &str| BEGINNINGS.iter().any(|beginning| word.starts_with(beginning));
-    let known = words(text).filter(move |(_, word)| begins(word)).map(|(at, word)| at..at + word.len());
+    let bare = |(at, word): (usize, &'_ str)| at + colour(&text[..at], word)..at + word.len();
+    let known = words(text).map(bare).filter(move |word| begins(&text[word.clone()]));
     known.chain(logins(text))
+}
+
+/// How many bytes of a word are the end of what sets a terminal's colour, as `31m` in `ESC [31msk-`, and no word.
+fn colour(before: &str, word: &str) -> usize {
+    let rest = word.trim_start_matches(|c: char| c.is_ascii_digit());
+    let is_escape = rest.len() < word.len() || before.ends_with("\u{1b}[");
+    let rest = rest.strip_prefix(|c: char| c.is_ascii_alphabetic()).filter(|_| is_escape);
+    rest.map_or(0, |rest| word.len() - rest.len())
 }
 
 /// The values of keys that should not have one.
@@ -102,6 +111,14 @@ mod tests {
     fn a_message_may_speak_of_keys() {
         assert_eq!(masked_message("cannot read a.key: not found"), "cannot read a.key: not found");
         assert_eq!(masked_message("`sk-ant-1` is no word"), "`********` is no word");
+    }
+
+    #[test]
+    fn a_colour_hides_no_secret_that_is_glued_to_it() {
+        for colour in ["\u{1b}[31m", "\u{1b}[1;31m", "\u{1b}[m", "\u{1b}[2K"] {
+            assert_eq!(masked_message(&format!("got {colour}sk-ant-1234.")), format!("got {colour}***********."));
+        }
+        assert_eq!(masked_message("msk-cluster, 31m, 2nd"), "msk-cluster, 31m, 2nd");
     }
 
     #[test]
