@@ -531,6 +531,7 @@ mod tests {
             subscription: false,
             stop: None,
             said: None,
+            parent: None,
         })
     }
 

@@ -35,6 +35,7 @@ mod stack;
 mod stays;
 mod survivor;
 mod told_limits;
+mod trace;
 mod who;
 
 pub use http::Hosts;
@@ -47,3 +48,4 @@ pub use relay::{BoxError, ClientBody, Patience, UpstreamBody};
 pub use report::{Outcome, Report, Said, StopNote, Verdict};
 pub use settings::GatewaySettings;
 pub use stack::{Gateway, World};
+pub use trace::TraceParent;

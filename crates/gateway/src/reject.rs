@@ -114,6 +114,7 @@ fn unread<W: World>(gateway: &Gateway<W>, id: CallId, endpoint: &Endpoint, label
         subscription: false,
         stop: None,
         said: None,
+        parent: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the gateway reports of each call it decided: numbers and labels, never prompts or answers.
 
 use crate::pacing::Paced;
+use crate::trace::TraceParent;
 use almoner_ledger::{AccountView, Refusal};
 use almoner_units::{Ask, BudgetName, CallId, Charge, Labels, NanoUsd, Priority, Span, Timestamp, Usage};
 
@@ -45,6 +46,8 @@ pub struct Report {
     pub stop: Option<StopNote>,
     /// What its client was told, where it may not go.
     pub said: Option<Said>,
+    /// The span of the client that it is part of, where the client says so.
+    pub parent: Option<TraceParent>,
 }
 
 /// What a client is told whose call may not go.

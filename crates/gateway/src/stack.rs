@@ -38,6 +38,7 @@ use crate::report::{Report, Verdict};
 use crate::retry::Tries;
 use crate::route::{Local, PathKey, Route, split_key};
 use crate::settings::GatewaySettings;
+use crate::trace::TraceParent;
 use crate::who::{Who, who};
 
 /// From how many bytes on reading a body takes a millisecond or more.
@@ -547,6 +548,7 @@ impl<W: World> Gateway<W> {
             subscription: understood.shown.is_login() && self.providers[understood.provider].credential.is_none(),
             stop: understood.hop.as_ref().map(|hop| hop.note.clone()),
             said: None,
+            parent: TraceParent::of(&understood.head.headers),
         }
     }
 }
