@@ -7,12 +7,13 @@ use crate::fields::Fields;
 use crate::place::{Location, Place};
 use crate::problem::{Fault, Report};
 use crate::provider::BASE_URL_VARIABLES;
+use crate::telling;
 use crate::tree::{Kind, Node};
 use almoner_units::nearest;
 
 /// The settings that are one value, each with its default as a person would write it. The file has them under this
 /// name, the environment as `ALMONER_` and the name in capitals.
-pub(crate) const SCALARS: [(&str, &str); 25] = [
+pub(crate) const SCALARS: [(&str, &str); 26] = [
     ("listen", "127.0.0.1:4141"),
     // The folder for state of the platform: it depends on the home of who runs us.
     ("state", ""),
@@ -37,6 +38,7 @@ pub(crate) const SCALARS: [(&str, &str); 25] = [
     ("log", "info"),
     ("log_format", "text"),
     ("log_calls", "false"),
+    ("otlp", "off"),
     ("history_keep", "90d"),
     ("history_bytes_max", "4294967296"),
     ("history_calls", "false"),
@@ -206,8 +208,15 @@ impl Layers<'_> {
             .file
             .and_then(|file| file.get(key))
             .map(|node| (node.clone(), Origin::File(report.texts.locate(&node.place))));
-        [flag, env, file].into_iter().flatten().collect()
+        let standard = standard(key, self.env)
+            .and_then(|name| Some((self.env.node(name, report)?, Origin::Environment(name.to_owned()))));
+        [flag, env, file, standard].into_iter().flatten().collect()
     }
+}
+
+/// The variable that says a setting to every program alike, and gives way to what is said to us alone.
+fn standard(key: &str, env: &Env) -> Option<&'static str> {
+    (key == "otlp" && telling::is_standard_usable(env)).then_some(telling::ENDPOINT_VARIABLE)
 }
 
 /// A value without a type of its own, shown behind `before` in a text of its own.

@@ -40,4 +40,4 @@ pub use sample::sample;
 pub use secret::{KeyFile, Secret};
 pub use settings::{BudgetsFrom, Settings};
 pub use sources::{ConfigFile, Sources};
-pub use telling::{LogFormat, LogLevel};
+pub use telling::{LogFormat, LogLevel, Traces};

@@ -73,6 +73,7 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
     let log = scalar(&layers, "log", |node| value::choice(node, "level", &telling::LEVELS), report);
     let log_format = scalar(&layers, "log_format", |node| value::choice(node, "form", &telling::FORMATS), report);
     let log_calls = scalar(&layers, "log_calls", value::truth, report);
+    let traces = telling::traces(&layers, report);
     let connections_max = scalar(&layers, "connections_max", value::count(1..=1 << 20), report);
     let strict = scalar(&layers, "strict", value::truth, report);
     let history_keep = scalar(&layers, "history_keep", value::span, report);
@@ -117,6 +118,7 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
         log: log?.value,
         log_format: log_format?.value,
         log_calls: log_calls?.value,
+        traces: traces?,
         history_keep: history_keep?.value,
         history_bytes_max: history_bytes_max?.value,
         history_calls: history_calls?.value,

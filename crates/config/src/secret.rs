@@ -25,6 +25,17 @@ impl Secret {
         }
     }
 
+    /// The secret in a header's value, which may have spaces in it.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong, without the text.
+    pub(crate) fn of_header(text: &str) -> Result<Self, &'static str> {
+        match text.len() <= KEY_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+            true => Ok(Self(text.to_owned())),
+            false => Err("is no value of a header"),
+        }
+    }
+
     /// The secret itself.
     #[must_use]
     pub fn expose(&self) -> &str {

@@ -12,7 +12,7 @@ use crate::price::UserPrice;
 use crate::problem::Problem;
 use crate::provider::Provider;
 use crate::sources::ConfigFile;
-use crate::telling::{LogFormat, LogLevel};
+use crate::telling::{LogFormat, LogLevel, Traces};
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
@@ -69,6 +69,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Whether each call is a line of the log.
     pub log_calls: bool,
+    /// Where the traces of calls go, where anybody asks for them.
+    pub traces: Option<Traces>,
     /// How long history is kept.
     pub history_keep: Span,
     /// How many bytes history may take before its oldest calls are forgotten.

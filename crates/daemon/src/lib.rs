@@ -36,6 +36,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod traces;
 mod upstream;
 mod world;
 

@@ -108,7 +108,7 @@ fn clean(text: &str) -> String {
 }
 
 /// A text of somebody else, on one line and no longer than it should be.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     clean(text).replace('\n', " ").chars().take(TEXT_CHARS_MAX).collect()
 }
 

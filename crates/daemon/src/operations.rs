@@ -215,6 +215,7 @@ impl Operations {
             keys: self.keyring.all().len() as u64,
             history_dropped: self.recorder.dropped(),
             log_dropped: self.recorder.calls.dropped(),
+            spans_dropped: self.recorder.traces.dropped(),
             is_reload_failed: self.reloading.failed().is_some(),
         };
         Ok(metrics::page(&self.recorder.metrics, &books, &around))

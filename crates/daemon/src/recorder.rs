@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::log::CallLog;
 use crate::metrics::Metrics;
+use crate::traces::Traces;
 use crate::{clock, happened};
 
 /// How many events may wait to be written.
@@ -56,6 +57,7 @@ pub(crate) struct Recorder {
     sums: Arc<Sums>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) calls: CallLog,
+    pub(crate) traces: Traces,
     /// The number of the last event that was written.
     last_event: Arc<watch::Sender<u64>>,
     keep: Arc<Mutex<Keep>>,
@@ -95,7 +97,8 @@ impl Recorder {
         let last_event = Arc::new(watch::Sender::new(history.last_event()));
         let (metrics, keep) = (Arc::default(), Arc::new(Mutex::new(keep)));
         let calls = CallLog::default();
-        let recorder = Self { queue, sums: Arc::default(), metrics, calls, last_event, keep };
+        let traces = Traces::default();
+        let recorder = Self { queue, sums: Arc::default(), metrics, calls, traces, last_event, keep };
         let writer = Writer {
             history,
             last_event: Arc::clone(&recorder.last_event),
@@ -115,6 +118,11 @@ impl Recorder {
     /// The same, which also tells the log of calls.
     pub(crate) fn telling(self, calls: CallLog) -> Self {
         Self { calls, ..self }
+    }
+
+    /// The same, which also tells a collector of traces.
+    pub(crate) fn tracing(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     pub(crate) fn put(&self, event: HistoryEvent) {
@@ -231,6 +239,7 @@ impl almoner_gateway::Recorder for Recorder {
         self.add_up(&report, &outcome);
         self.metrics.ended(&report, &outcome);
         self.calls.ended(&report, &outcome);
+        self.traces.ended(&report, &outcome);
         if word(&outcome).is_some() {
             self.tell(News::Ended(report, Box::new(outcome)));
         }

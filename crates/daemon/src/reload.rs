@@ -66,6 +66,7 @@ impl Operations {
                 self.reloading.note(None);
                 self.recorder.metrics.reloaded(true, clock::read().wall.ms());
                 self.recorder.keep(keep(&self.in_force.now().settings));
+                self.recorder.traces.know(&self.in_force.now().settings);
                 let data = json!({ "by": by, "changed": reloaded.changed, "needs_restart": reloaded.needs_restart });
                 let changes = counted(reloaded.changed.len() as u64, "change");
                 let message = format!("the configuration was reloaded for {by}, with {changes}");
@@ -155,6 +156,10 @@ fn within_reach(mut new: Settings, old: &Settings) -> (Settings, Vec<String>) {
         needs.push("the log is as it was until then".to_owned());
         (new.log, new.log_format, new.log_calls) = log(old);
     }
+    if new.traces != old.traces {
+        needs.push("traces go where they went until then".to_owned());
+        new.traces.clone_from(&old.traces);
+    }
     if new.receive_max != old.receive_max {
         needs.push("`receive_max` is as it was for the heads of requests until then".to_owned());
     }
@@ -176,6 +181,7 @@ fn differences(old: &Settings, new: &Settings) -> Vec<String> {
         ("log", is_same_log),
         ("log_format", is_same_log),
         ("log_calls", is_same_log),
+        ("otlp", old.traces == new.traces),
         ("listen", old.listen == new.listen),
         ("state", old.state_dir == new.state_dir),
         ("connections_max", old.connections_max == new.connections_max),

@@ -37,6 +37,7 @@ use crate::recorder::{Keep, Recorder};
 use crate::reload::{Reloading, Reread};
 use crate::server::{self, Limits, Phase};
 use crate::tokens::{Tokens, TokensError};
+use crate::traces::Traces;
 use crate::{clock, control};
 
 /// How often a server that may end by itself looks whether it is still used.
@@ -143,7 +144,8 @@ pub fn serve(settings: &Settings, options: &Options, say: &mut dyn FnMut(String)
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let lanes = Arc::new(Lanes::start()?);
     let (recorder, recording) = open_history(settings, say)?;
-    let recorder = recorder.telling(CallLog::start(settings)?);
+    let (traces, tracing) = Traces::start(settings).map_err(|error| ServeError::Provider(error.to_string()))?;
+    let recorder = recorder.telling(CallLog::start(settings)?).tracing(traces);
     let facts = recorder.clone();
     let unseen = Arc::new(AtomicBool::new(true));
     let news = Arc::clone(&unseen);
@@ -164,6 +166,8 @@ pub fn serve(settings: &Settings, options: &Options, say: &mut dyn FnMut(String)
     keeper.stop();
     drop(keeping.join());
     drop(recording.join());
+    // Every call has ended by now.
+    tracing.end();
     served
 }
 

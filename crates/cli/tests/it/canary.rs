@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
 
 use almoner_api::{Reply, Request};
 use serde_json::{Value, json};
@@ -23,14 +24,7 @@ fn telltale(status: &'static str) -> SocketAddr {
 }
 
 fn tell(mut stream: TcpStream, status: &str) {
-    let mut heard = Vec::new();
-    let mut part = [0; 4096];
-    while !is_whole(&heard) {
-        match stream.read(&mut part) {
-            Ok(0) | Err(_) => return,
-            Ok(read) => heard.extend_from_slice(&part[..read]),
-        }
-    }
+    let Some(heard) = hear(&mut stream) else { return };
     let message = format!("bad key: {}", String::from_utf8_lossy(&heard));
     let body = json!({ "type": "error", "error": { "type": "authentication_error", "message": message } }).to_string();
     let length = body.len();
@@ -41,6 +35,19 @@ fn tell(mut stream: TcpStream, status: &str) {
     ));
 }
 
+/// A whole request; `None` where it broke off.
+fn hear(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut heard = Vec::new();
+    let mut part = [0; 4096];
+    while !is_whole(&heard) {
+        match stream.read(&mut part) {
+            Ok(0) | Err(_) => return None,
+            Ok(read) => heard.extend_from_slice(&part[..read]),
+        }
+    }
+    Some(heard)
+}
+
 /// Whether all of a request has come: its head, and as much as that says.
 fn is_whole(heard: &[u8]) -> bool {
     let text = String::from_utf8_lossy(heard).to_ascii_lowercase();
@@ -49,13 +56,32 @@ fn is_whole(heard: &[u8]) -> bool {
     body.len() >= length.trim().parse().unwrap_or(0)
 }
 
+/// A collector of traces that keeps the body of each request.
+fn collector() -> (SocketAddr, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let Some(heard) = hear(&mut stream) else { continue };
+            let text = String::from_utf8(heard).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains("authorization: Bearer canary-otlp"), "its own credential is for the collector");
+            drop(tell.send(body.to_owned()));
+            drop(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}"));
+        }
+    });
+    (addr, told)
+}
+
 /// A server whose environment and configuration have secrets in them.
-fn serve(addr: SocketAddr, log: &str) -> (World, Server) {
+fn serve(addr: SocketAddr, log: &str, otlp: SocketAddr) -> (World, Server) {
     let world = world_at(addr, log, "[[budget]]\nname = \"tight\"\nlimit = \"3 requests\"\n");
     std::fs::write(world.path("truth.key"), format!("sk-{CANARY}-provider")).unwrap();
     let server = world.serve_in(&[
         ("OPENAI_API_KEY", "sk-canary-environment"),
         ("SOME_OTHER", "canary-other"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{otlp}")),
         ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20canary-otlp"),
     ]);
     (world, server)
@@ -74,6 +100,8 @@ async fn call(server: &Server) {
         ("x-api-key", "canary-client"),
         ("user-agent", "canary-agent"),
         ("x-secret", "canary-unknown"),
+        ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ("tracestate", "canary=canary-state"),
     ];
     for path in ["/v1/messages", "/v1/messages?key=canary-query&beta=true"] {
         server.post(path, &headers, &body.to_string()).await;
@@ -106,7 +134,8 @@ fn text_of(server: &Server, request: &Request) -> String {
 }
 
 async fn check(log: &str, status: &'static str) -> String {
-    let (world, server) = serve(telltale(status), log);
+    let (otlp, traces) = collector();
+    let (world, server) = serve(telltale(status), log, otlp);
     call(&server).await;
     // A file that is wrong is told of with the line that is.
     world.configure("[[provider]]\nname = \"x\"\nkey = \"sk-canary-config\"\napi_key = \"canary-config\"\n");
@@ -118,6 +147,11 @@ async fn check(log: &str, status: &'static str) -> String {
     let state = world.state();
     let said = server.stop();
     hides("the log", &said);
+    let spans = traces.try_iter().collect::<String>();
+    hides("a span", &spans);
+    for part in ["\"name\":\"chat truth-1\"", "\"parentSpanId\":\"00f067aa0ba902b7\"", "\"refused\"", "\"bad_body\""] {
+        assert!(spans.contains(part), "{part}: {spans}");
+    }
     for file in ["ledger.db", "history.db"] {
         assert!(state.join(file).exists(), "{file} is looked into");
     }

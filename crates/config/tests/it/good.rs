@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use almoner_config::{BudgetsFrom, Credential, DefaultTier, DialectName, Flags, Settings, load, sample};
+use almoner_config::{BudgetsFrom, Credential, DefaultTier, DialectName, Flags, Settings, Sources, load, sample};
 use almoner_units::{Budget, Mode, Span};
 
 use crate::{env, load_toml, sources};
@@ -342,4 +342,47 @@ fn what_is_probably_not_meant_is_said() {
     for quiet in ["limit = '100k uncached_tokens / day'", "limit = '240k tokens'", "limit = '3 requests'"] {
         assert_eq!(good(&budget(quiet)).warnings(), []);
     }
+}
+
+#[test]
+fn traces_go_where_we_are_told_before_where_every_program_is() {
+    let url = |text: &str, variables: &[(&str, &str)]| {
+        let settings = load(&Sources { env: env(variables), ..sources("almoner.toml", text) })
+            .unwrap_or_else(|errors| panic!("{errors}"));
+        let warnings = settings.warnings().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        (settings.traces.map(|traces| traces.url), warnings)
+    };
+    let file = "otlp = \"https://file\"";
+    let standard = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318/");
+    let to = |url: &str| (Some(format!("{url}/v1/traces")), String::new());
+    assert_eq!(url("", &[]), (None, String::new()));
+    assert_eq!(url("", &[standard]), to("http://127.0.0.1:4318"));
+    assert_eq!(url(file, &[standard]), to("https://file"));
+    assert_eq!(url(file, &[standard, ("ALMONER_OTLP", "https://own/v1/traces")]), to("https://own"));
+    assert_eq!(url("otlp = \"off\"", &[standard]), (None, String::new()));
+    for off in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
+        assert_eq!(url("", &[standard, off]), (None, String::new()));
+    }
+    // What is said to every program stops none.
+    let (none, warning) = url("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "collector-secret:4317")]);
+    assert!(none.is_none() && warning.contains("no traces are sent") && !warning.contains("secret"), "{warning}");
+    let (none, warning) = url("", &[standard, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]);
+    assert!(none.is_none() && warning.contains("gRPC"), "{warning}");
+    let (_, warning) = url("otlp = \"http://elsewhere\"", &[]);
+    assert!(warning.contains("unencrypted"), "{warning}");
+}
+
+#[test]
+fn the_credential_of_a_collector_is_a_secret() {
+    let variables = [
+        ("ALMONER_OTLP", "http://127.0.0.1:4318"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20hunter2, x-team = a,bad,worse=\u{1b}"),
+        ("OTEL_SERVICE_NAME", "house"),
+    ];
+    let settings = load(&Sources { env: env(&variables), ..sources("almoner.toml", "") }).unwrap();
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    let traces = settings.traces.unwrap();
+    let headers: Vec<_> = traces.headers.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+    assert_eq!(headers, [("authorization", "Bearer hunter2"), ("x-team", "a")]);
+    assert_eq!(traces.service, "house");
 }

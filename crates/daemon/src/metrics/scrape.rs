@@ -31,6 +31,7 @@ pub(crate) struct Around<'a> {
     pub(crate) keys: u64,
     pub(crate) history_dropped: u64,
     pub(crate) log_dropped: u64,
+    pub(crate) spans_dropped: u64,
     pub(crate) is_reload_failed: bool,
 }
 
@@ -121,6 +122,8 @@ fn of_promises(page: &mut Page, metrics: &Metrics, around: &Around<'_>) {
     page.one("almoner_history_dropped_total", Kind::Counter, help, around.history_dropped);
     let help = "Lines about calls that the log left out, because its reader was slow.";
     page.one("almoner_log_dropped_total", Kind::Counter, help, around.log_dropped);
+    let help = "Spans of calls that no collector has taken. Those on their way count until they are taken.";
+    page.one("almoner_trace_spans_dropped_total", Kind::Counter, help, around.spans_dropped);
 }
 
 fn of_ledger(page: &mut Page, metrics: &Metrics, books: &Books) {
