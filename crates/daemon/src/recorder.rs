@@ -420,7 +420,8 @@ fn reason(report: &Report) -> String {
 
 /// How long a call waited for a pace.
 fn paced(paced: &Paced) -> String {
-    format!("paced {} by pace `{}`", paced.waited, paced.pace)
+    let why = if paced.is_peak { ": a peak hour" } else { "" };
+    format!("paced {} by pace `{}`{why}", paced.waited, paced.pace)
 }
 
 /// How a call came to a stop of its route.

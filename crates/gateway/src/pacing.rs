@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use almoner_meter::Reading;
 use almoner_policy::Shape;
-use almoner_policy::pace::{Asked, Grant, Load, Order, PaceRule, PacedBy, Paces, Rates, Slow, Told, WaiterId};
+use almoner_policy::pace::{
+    Asked, Grant, Load, Look, Order, PaceRule, PacedBy, Paces, Rates, Short, Slow, Told, WaiterId,
+};
 use almoner_units::{Charge, Meter, NanoUsd, Span, Timestamp};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
@@ -42,6 +44,8 @@ pub struct PaceView {
     pub used: Load,
     /// How many calls wait for it.
     pub waiting: usize,
+    /// Whether this hour is a learned peak hour.
+    pub is_peak: bool,
 }
 
 /// What stood in the way of a call, and for how long.
@@ -51,11 +55,15 @@ pub struct Paced {
     pub pace: String,
     /// How long the call waited for it.
     pub waited: Span,
+    /// Whether it left the pace to others, because this is a learned peak hour.
+    pub is_peak: bool,
 }
 
 /// Every pace.
 pub(crate) struct Pacing {
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Which hour it is, since 1970 in UTC.
+    hour: Box<dyn Fn() -> u64 + Send + Sync>,
     state: Mutex<State>,
     /// Told when who waits may have changed.
     changed: Notify,
@@ -156,9 +164,13 @@ pub(crate) struct Gate {
 }
 
 impl Pacing {
-    pub(crate) fn new(clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+        hour: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Self {
         Self {
             clock: Box::new(clock),
+            hour: Box::new(hour),
             state: Mutex::new(State { paces: Paces::new(WAITING_MAX), is_driven: false }),
             changed: Notify::new(),
             inputs: Mutex::default(),
@@ -184,7 +196,12 @@ impl Pacing {
         if rules.is_empty() && own.is_none() {
             return None;
         }
-        let paces = self.state().paces.touched(rules.iter().chain(own), &call.labels, self.now());
+        let paces = {
+            let (hour, now) = ((self.hour)(), self.now());
+            let mut state = self.state();
+            state.paces.hour(hour, now);
+            state.paces.touched(rules.iter().chain(own), &call.labels, now)
+        };
         if paces.is_empty() {
             return None;
         }
@@ -208,7 +225,7 @@ impl Pacing {
     fn tell(self: &Arc<Self>, answered: Vec<Answered>) {
         for (ticket, answer) in answered {
             let answer = answer.map(|(grant, waited, by)| {
-                let paced = by.map(|by| Paced { pace: by.pace, waited });
+                let paced = by.map(|by| Paced { pace: by.pace, waited, is_peak: by.short == Short::Peak });
                 (Pass::new(Arc::clone(self), grant), paced)
             });
             // Whoever has gone gives back what it gets here.
@@ -243,6 +260,7 @@ impl Pacing {
         loop {
             let (answered, next) = {
                 let mut state = self.state();
+                state.paces.hour((self.hour)(), self.now());
                 let answered = state.paces.wake(self.now());
                 state.is_driven = state.paces.waiting() > 0;
                 (answered, state.is_driven.then(|| state.paces.next_change()))
@@ -260,10 +278,16 @@ impl Pacing {
     /// Every pace at which something went in the last minute, or that is configured and was ever used.
     pub(crate) fn look(&self) -> Vec<PaceView> {
         let now = self.now();
-        let all = self.state().paces.look(now);
+        let all = {
+            let mut state = self.state();
+            state.paces.hour((self.hour)(), now);
+            state.paces.look(now)
+        };
         // What may go without end is no pace, until it is learned.
-        let known = all.into_iter().filter(|(_, rates, _, waiting)| !rates.is_free() || *waiting > 0);
-        known.map(|(pace, rates, used, waiting)| PaceView { pace, rates, used, waiting }).collect()
+        let known = all.into_iter().filter(|look| !look.rates.is_free() || look.waiting > 0);
+        let view =
+            |Look { name, rates, used, waiting, is_peak, .. }| PaceView { pace: name, rates, used, waiting, is_peak };
+        known.map(view).collect()
     }
 }
 

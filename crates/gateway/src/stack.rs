@@ -123,6 +123,8 @@ pub(crate) struct Understood {
     pub(crate) tries: Tries,
 }
 
+/// An hour of the day lasts so long.
+const HOUR_MS: u64 = 3_600_000;
 /// What is told of the tools that a call had to do without.
 const LEFT_OUT: &str = "tools.web_search";
 
@@ -146,10 +148,16 @@ impl<W: World> Gateway<W> {
     ) -> Self {
         let purse = Arc::new(purse);
         Self {
-            pacing: Arc::new(Pacing::new({
-                let purse = Arc::clone(&purse);
-                move || Timestamp::from_ms(purse.steady().ms())
-            })),
+            pacing: Arc::new(Pacing::new(
+                {
+                    let purse = Arc::clone(&purse);
+                    move || Timestamp::from_ms(purse.steady().ms())
+                },
+                {
+                    let purse = Arc::clone(&purse);
+                    move || purse.now().ms() / HOUR_MS
+                },
+            )),
             purse,
             recorder,
             keys,

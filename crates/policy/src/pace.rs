@@ -9,17 +9,19 @@
 //! Time is an argument, on a clock that nobody sets back. A check looks at two sums; the ring takes a kilobyte.
 
 mod adapt;
+pub mod hours;
 mod room;
 mod rule;
 #[cfg(test)]
 mod tests;
 
 pub use adapt::Told;
-pub use room::{Asked, Grant, Order, PacedBy, Paces, Slow, WaiterId};
+pub use room::{Asked, Grant, Look, Order, PacedBy, Paces, Slow, WaiterId};
 pub use rule::{PaceRule, Rates};
 
 use adapt::Learned;
 use almoner_units::{Span, Timestamp};
+use hours::{Hours, Profile};
 
 /// How long a second's slot counts: the second itself, the minute after it, and one second for the way.
 const SLOTS: usize = 62;
@@ -127,6 +129,8 @@ pub enum Short {
     },
     /// Its provider said to wait.
     Closed,
+    /// This hour is a learned peak hour, in which calls of priority low leave half of it to others.
+    Peak,
 }
 
 /// How much may go to one place in a minute, and what has gone there.
@@ -135,6 +139,8 @@ pub struct Pace {
     configured: Rates,
     is_adaptive: bool,
     learned: Learned,
+    /// What the hours of the day have borne, where it follows its provider.
+    hours: Option<Box<Hours>>,
     /// What is in force: never above what is configured.
     rates: Rates,
     ring: Ring,
@@ -150,6 +156,7 @@ impl Pace {
             configured: rates,
             is_adaptive: false,
             learned: Learned::default(),
+            hours: None,
             rates,
             ring: Ring::new(),
             open: Load { requests: 0, tokens: 0 },
@@ -160,9 +167,44 @@ impl Pace {
     pub fn configure(&mut self, rates: Rates, is_adaptive: bool) {
         (self.configured, self.is_adaptive) = (rates, is_adaptive);
         if !is_adaptive {
-            self.learned = Learned::default();
+            (self.learned, self.hours) = (Learned::default(), None);
+        } else if self.hours.is_none() {
+            self.hours = Some(Box::default());
         }
         self.rates = self.learned.under(rates);
+    }
+
+    /// What was learned of the hours of the day before, by a pace of this name.
+    pub fn remember(&mut self, profile: Profile) {
+        if self.is_adaptive {
+            self.hours = Some(Box::new(Hours::of(profile)));
+        }
+    }
+
+    /// What is known of the hours of the day.
+    #[must_use]
+    pub fn profile(&self) -> Option<Profile> {
+        Some(self.hours.as_ref()?.profile())
+    }
+
+    /// It is this hour now, counted from 1970 in UTC. Where another has begun, it is begun with what it has borne.
+    pub fn hour(&mut self, hour: u64, now: Timestamp) {
+        if let Some(start) = self.hours.as_mut().and_then(|hours| hours.begin(hour, now)) {
+            self.learned.pass(self.configured, now);
+            self.learned.begin(start, self.configured, now);
+            self.rates = self.learned.under(self.configured);
+        }
+    }
+
+    /// Whether this hour is a learned peak hour.
+    #[must_use]
+    pub fn is_peak(&self) -> bool {
+        self.hours.as_ref().is_some_and(|hours| hours.is_peak())
+    }
+
+    /// A call waits for it.
+    pub fn waited(&mut self) {
+        self.hours.iter_mut().for_each(|hours| hours.waited());
     }
 
     /// Its provider answered, and says this of itself.
@@ -178,8 +220,9 @@ impl Pace {
         if self.is_adaptive {
             self.ring.advance(now);
             let rate = self.ring.rate();
-            self.learned.refused(wait, rate, self.configured, now);
+            let is_news = self.learned.refused(wait, rate, self.configured, now);
             self.rates = self.learned.under(self.configured);
+            self.hours.iter_mut().filter(|_| is_news).for_each(|hours| hours.refused(self.rates));
         }
     }
 
@@ -211,15 +254,35 @@ impl Pace {
     /// # Errors
     /// [`Short`] where it may not.
     pub fn fits(&mut self, tokens: u64, now: Timestamp) -> Result<(), Short> {
+        self.used(now);
+        self.fits_in(self.rates, tokens, now)
+    }
+
+    /// The same for a call of priority low, which leaves half of a pace to others in a peak hour.
+    ///
+    /// # Errors
+    /// [`Short`] where it may not.
+    pub fn fits_low(&mut self, tokens: u64, now: Timestamp) -> Result<(), Short> {
+        self.fits(tokens, now)?;
+        let of_low = self.rates_of_low();
+        self.fits_in(of_low, tokens, now).map_err(|_| Short::Peak)
+    }
+
+    /// How much may have gone where a call of priority low goes.
+    fn rates_of_low(&self) -> Rates {
+        if self.is_peak() { self.rates.half() } else { self.rates }
+    }
+
+    fn fits_in(&mut self, rates: Rates, tokens: u64, now: Timestamp) -> Result<(), Short> {
         let used = self.used(now);
         if self.learned.closed_until(now).is_some() {
             return Err(Short::Closed);
         }
-        if let Some(of) = self.rates.rpm.filter(|rpm| used.requests >= *rpm) {
+        if let Some(of) = rates.rpm.filter(|rpm| used.requests >= *rpm) {
             return Err(Short::Requests { of });
         }
         let fits = |tpm: u64| used.tokens == 0 || used.tokens.saturating_add(tokens) <= tpm;
-        match self.rates.tpm {
+        match rates.tpm {
             Some(of) if !fits(of) => Err(Short::Tokens { of }),
             _ => Ok(()),
         }
@@ -227,22 +290,38 @@ impl Pace {
 
     /// When it may go, if nothing else goes and nobody gives anything back; `None` where that depends on answers.
     pub fn opens_at(&mut self, tokens: u64, now: Timestamp) -> Option<Timestamp> {
-        Some(self.requests_open_at(now)?.max(self.tokens_open_at(tokens, now)?))
+        self.used(now);
+        self.opens_in(self.rates, tokens, now)
+    }
+
+    /// The same for a call of priority low.
+    pub fn opens_to_low_at(&mut self, tokens: u64, now: Timestamp) -> Option<Timestamp> {
+        self.used(now);
+        self.opens_in(self.rates_of_low(), tokens, now)
+    }
+
+    fn opens_in(&mut self, rates: Rates, tokens: u64, now: Timestamp) -> Option<Timestamp> {
+        Some(self.requests_open_in(rates, now)?.max(self.tokens_open_in(rates, tokens, now)?))
     }
 
     /// When another request may go.
     fn requests_open_at(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.used(now);
+        self.requests_open_in(self.rates, now)
+    }
+
+    fn requests_open_in(&mut self, rates: Rates, now: Timestamp) -> Option<Timestamp> {
         let used = self.used(now);
         let open = self.learned.closed_until(now).unwrap_or(now);
-        let Some(rpm) = self.rates.rpm.filter(|rpm| used.requests >= *rpm) else { return Some(open) };
+        let Some(rpm) = rates.rpm.filter(|rpm| used.requests >= *rpm) else { return Some(open) };
         let most = rpm.checked_sub(self.open.requests + 1)?;
         Some(self.ring.falls_to(most, |slot| u64::from(slot.requests), self.ring.requests).max(open))
     }
 
     /// When so many tokens fit.
-    fn tokens_open_at(&mut self, tokens: u64, now: Timestamp) -> Option<Timestamp> {
+    fn tokens_open_in(&mut self, rates: Rates, tokens: u64, now: Timestamp) -> Option<Timestamp> {
         let used = self.used(now).tokens;
-        let Some(tpm) = self.rates.tpm.filter(|tpm| used > 0 && used.saturating_add(tokens) > *tpm) else {
+        let Some(tpm) = rates.tpm.filter(|tpm| used > 0 && used.saturating_add(tokens) > *tpm) else {
             return Some(now);
         };
         // What is larger than all of it waits until nothing counts.
@@ -260,6 +339,7 @@ impl Pace {
     pub fn sent(&mut self, now: Timestamp) {
         self.open.requests -= 1;
         self.ring.add(1, 0, now);
+        self.note(now);
     }
 
     /// It does not go after all.
@@ -277,6 +357,13 @@ impl Pace {
     pub fn settle(&mut self, tokens: u64, used: u64, now: Timestamp) {
         self.open.tokens = self.open.tokens.saturating_sub(tokens);
         self.ring.add(0, used, now);
+        self.note(now);
+    }
+
+    /// Notes what went for the hour of the day.
+    fn note(&mut self, now: Timestamp) {
+        let went = Load { requests: self.ring.requests, tokens: self.ring.tokens };
+        self.hours.iter_mut().for_each(|hours| hours.went(went, now));
     }
 }
 

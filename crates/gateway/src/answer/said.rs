@@ -51,6 +51,7 @@ pub(super) fn paced(by: Option<&PacedBy>, after: Span) -> String {
     };
     let full = match short {
         Short::Closed => "its provider said to wait".to_owned(),
+        Short::Peak => "this is a peak hour, in which calls of priority low leave half of it to others".to_owned(),
         Short::Requests { of } => format!("the {of} requests of this minute have gone"),
         Short::Tokens { of } => format!("the {of} tokens of this minute are used or set aside for calls on their way"),
     };

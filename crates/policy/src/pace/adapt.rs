@@ -4,6 +4,7 @@
 use almoner_units::{Span, Timestamp};
 
 use super::Rates;
+use super::hours::Start;
 
 /// Refusals so close to each other are one lesson.
 const LESSON: Span = Span::from_secs(10);
@@ -13,7 +14,7 @@ const FALL: u64 = 4;
 const LEARNED_MIN: u64 = 30;
 /// By which part of itself a rate rises in a minute.
 const RISE: u64 = 20;
-/// After so long without a refusal what was learned from the last is forgotten.
+/// After so long without a refusal what was learned from the last, or from the hour of the day, is forgotten.
 const FORGOTTEN: Span = Span::from_secs(3_600);
 /// The longest that a pace is closed by one word of its provider.
 const CLOSED_MAX: Span = Span::from_secs(600);
@@ -38,6 +39,8 @@ pub(super) struct Learned {
     /// What it bears.
     borne: Rates,
     refused_at: Option<Timestamp>,
+    /// When it learned last, by a refusal or because an hour began.
+    learned_at: Option<Timestamp>,
     raised_at: Timestamp,
     closed_until: Option<Timestamp>,
 }
@@ -80,25 +83,40 @@ impl Learned {
         }
     }
 
-    /// It refused, while requests went at this rate a minute.
-    pub(super) fn refused(&mut self, wait: Option<Span>, rate: u64, configured: Rates, now: Timestamp) {
+    /// It refused, while requests went at this rate a minute. Whether that is another lesson.
+    pub(super) fn refused(&mut self, wait: Option<Span>, rate: u64, configured: Rates, now: Timestamp) -> bool {
         self.close(wait, now);
         if self.refused_at.is_some_and(|then| now.since(then) < LESSON) {
-            return;
+            return false;
         }
         self.refused_at = Some(now);
         let known = self.under(configured);
         let part = |rate: u64| (rate - rate.div_ceil(FALL)).max(1);
         self.borne.rpm = Some(known.rpm.map_or_else(|| part(rate).max(LEARNED_MIN), part));
         self.borne.tpm = known.tpm.map(part);
-        self.raised_at = now;
+        (self.learned_at, self.raised_at) = (Some(now), now);
+        true
+    }
+
+    /// An hour begins that has borne so much: where it did not bear more, no more goes; where nobody tried, what was
+    /// learned in the hours before keeps it no lower.
+    pub(super) fn begin(&mut self, start: Start, configured: Rates, now: Timestamp) {
+        if start.is_limit {
+            let known = self.under(configured);
+            self.borne = Rates { rpm: start.rates.rpm, tpm: start.rates.tpm.filter(|_| known.tpm.is_some()) };
+            (self.learned_at, self.raised_at) = (Some(now), now);
+        } else {
+            let raised = |borne: Option<u64>, to: Option<u64>| borne.map(|rate| rate.max(to.unwrap_or(0)));
+            self.borne.rpm = raised(self.borne.rpm, start.rates.rpm);
+            self.borne.tpm = raised(self.borne.tpm, start.rates.tpm);
+        }
     }
 
     /// Raises what it bears by the minutes that have passed.
     pub(super) fn pass(&mut self, configured: Rates, now: Timestamp) {
-        let Some(refused_at) = self.refused_at else { return };
-        if now.since(refused_at) >= FORGOTTEN {
-            (self.borne, self.refused_at) = (Rates::default(), None);
+        let Some(learned_at) = self.learned_at else { return };
+        if now.since(learned_at) >= FORGOTTEN {
+            (self.borne, self.refused_at, self.learned_at) = (Rates::default(), None, None);
             return;
         }
         while now.since(self.raised_at) >= MINUTE {

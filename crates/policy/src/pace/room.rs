@@ -5,17 +5,25 @@
 //! by one step of priority, so that the least urgent is not starved. A pace that the first in line is short of is kept
 //! for it; its other paces are not, so that who waits for its own keeps nobody out of the provider's.
 //!
+//! In a learned peak hour a call of priority low goes only while no more than half of a pace is used, for half of the
+//! time that it may wait and for half a minute at most; then it is one among others. Nothing is kept for it meanwhile.
+//!
 //! The room is bounded, also for each key, and so is every wait. Who cannot go within its time is told so at once.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use almoner_units::{Labels, Priority, Span, Timestamp};
 
+use super::hours::Profile;
 use super::{COUNTS_MAX, Load, Pace, PaceRule, Rates, Short, Told};
 
 /// How long a wait raises a call by one step.
 const AGEING: Span = Span::from_secs(10);
+/// How long a call of priority low leaves half of its paces to others in a peak hour, at most.
+const HELD_MAX: Span = Span::from_secs(30);
+/// The most profiles that are remembered of paces at which nothing goes.
+const PROFILES_MAX: usize = 1_000;
 /// The most paces that are known at once; what is beyond shares one for each rule.
 const PACES_MAX: usize = 20_000;
 /// How often those are looked for at most at which nothing goes, once there are as many.
@@ -116,6 +124,27 @@ pub struct Paces<T> {
     turns: HashMap<String, u64>,
     counter: u64,
     next: Option<Timestamp>,
+    /// The hour that lasts, since 1970, once somebody has said it.
+    hour: Option<u64>,
+    /// What was learned before of paces that are not known yet, by their names.
+    profiles: HashMap<String, Profile>,
+}
+
+/// A pace as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Its name.
+    pub name: String,
+    /// How much may go in a minute.
+    pub rates: Rates,
+    /// What counts now.
+    pub used: Load,
+    /// How many calls wait for it.
+    pub waiting: usize,
+    /// Whether this hour is a learned peak hour.
+    pub is_peak: bool,
+    /// What is known of the hours of the day, where it follows its provider.
+    pub profile: Option<Profile>,
 }
 
 /// An answer to who waited: that it may go, and how long it waited for what; or that it may not.
@@ -134,6 +163,29 @@ impl<T> Paces<T> {
             turns: HashMap::new(),
             counter: 0,
             next: None,
+            hour: None,
+            profiles: HashMap::new(),
+        }
+    }
+
+    /// What was learned of the hours of the day before, for a pace of this name.
+    pub fn remember(&mut self, name: String, profile: Profile) {
+        if self.profiles.len() < PROFILES_MAX {
+            self.profiles.insert(name, profile.plausible());
+        }
+    }
+
+    /// What is known of the hours of the day, by the names of paces, in their order.
+    #[must_use]
+    pub fn profiles(&self) -> BTreeMap<String, Profile> {
+        let known = self.known.values().filter_map(|known| Some((known.name.clone(), known.pace.profile()?)));
+        self.profiles.iter().map(|(name, profile)| (name.clone(), profile.clone())).chain(known).collect()
+    }
+
+    /// It is this hour now, counted from 1970 in UTC.
+    pub fn hour(&mut self, hour: u64, now: Timestamp) {
+        if self.hour.replace(hour) != Some(hour) {
+            self.known.values_mut().for_each(|known| known.pace.hour(hour, now));
         }
     }
 
@@ -165,6 +217,10 @@ impl<T> Paces<T> {
         self.by_name.insert(name.clone(), self.counter);
         let mut pace = Pace::new(rule.rates);
         pace.configure(rule.rates, rule.adaptive);
+        if rule.adaptive {
+            self.profiles.remove(&name).into_iter().for_each(|profile| pace.remember(profile));
+            self.hour.into_iter().for_each(|hour| pace.hour(hour, now));
+        }
         self.known.insert(self.counter, Known { name, pace });
         self.counter
     }
@@ -178,21 +234,30 @@ impl<T> Paces<T> {
 
     /// Asks for a call: it may go, waits until `until`, or is refused.
     pub fn ask(&mut self, order: Order, ticket: T, now: Timestamp, until: Timestamp) -> (Asked, Vec<Answered<T>>) {
+        let is_held = is_held(&order, now, now, until);
         let by = if self.waiters.is_empty() {
-            match self.take(&order, now) {
+            match self.take(&order, is_held, now) {
                 Ok(grant) => return (Asked::Goes(grant), Vec::new()),
                 Err(by) => Some(by),
             }
         } else {
-            self.short(&order, now)
+            self.short(&order, is_held, now)
         };
         if let Some(slow) = self.cannot_wait(&order, by.as_ref(), now, until) {
             return (Asked::Slow(slow), Vec::new());
         }
+        self.note_wait(by.as_ref());
         self.counter += 1;
         let id = WaiterId(self.counter);
         self.waiters.push(Waiter { id, order, since: now, until, by, ticket });
         (Asked::Waits(id), self.wake(now))
+    }
+
+    /// Notes that a call waits for a pace. That one leaves it to others says nothing of how busy it is.
+    fn note_wait(&mut self, by: Option<&PacedBy>) {
+        let Some(by) = by.filter(|by| by.short != Short::Peak) else { return };
+        let known = self.by_name.get(&by.pace).and_then(|id| self.known.get_mut(id));
+        known.into_iter().for_each(|known| known.pace.waited());
     }
 
     /// Why a call had better not wait.
@@ -221,17 +286,18 @@ impl<T> Paces<T> {
     }
 
     /// What stands in the way of a call.
-    fn short(&mut self, order: &Order, now: Timestamp) -> Option<PacedBy> {
+    fn short(&mut self, order: &Order, is_held: bool, now: Timestamp) -> Option<PacedBy> {
         order.paces.iter().find_map(|id| {
             let known = self.known.get_mut(id)?;
-            let short = known.pace.fits(order.tokens, now).err()?;
+            let fits = if is_held { Pace::fits_low } else { Pace::fits };
+            let short = fits(&mut known.pace, order.tokens, now).err()?;
             Some(PacedBy { pace: known.name.clone(), short })
         })
     }
 
     /// Lets a call go, where all its paces do.
-    fn take(&mut self, order: &Order, now: Timestamp) -> Result<Grant, PacedBy> {
-        if let Some(by) = self.short(order, now) {
+    fn take(&mut self, order: &Order, is_held: bool, now: Timestamp) -> Result<Grant, PacedBy> {
+        if let Some(by) = self.short(order, is_held, now) {
             return Err(by);
         }
         for id in &order.paces {
@@ -281,8 +347,16 @@ impl<T> Paces<T> {
                 continue;
             }
             let order = self.waiters[at].order.clone();
-            match self.take(&order, now) {
+            let is_held = self.waiters[at].is_held(now);
+            match self.take(&order, is_held, now) {
                 Ok(grant) => return Some((at, grant)),
+                // It keeps nothing: what it leaves is for others.
+                Err(by) if by.short == Short::Peak => {
+                    let held_until = self.waiters[at].held_until();
+                    let opens = self.opens_to_low(&order, now).map_or(held_until, |opens| opens.min(held_until));
+                    self.next = self.next.into_iter().chain([opens]).min();
+                    self.waiters[at].by = Some(by);
+                }
                 Err(by) => {
                     let opens = self.keep(&order, kept, now);
                     self.next = [self.next, opens].into_iter().flatten().min();
@@ -291,6 +365,12 @@ impl<T> Paces<T> {
             }
         }
         None
+    }
+
+    /// When the paces of a call of priority low open to such calls.
+    fn opens_to_low(&mut self, order: &Order, now: Timestamp) -> Option<Timestamp> {
+        let opens = |known: &mut Known| known.pace.opens_to_low_at(order.tokens, now);
+        order.paces.iter().filter_map(|id| self.known.get_mut(id).and_then(opens)).max()
     }
 
     /// Keeps the paces for a call that it is short of, and gives when they open.
@@ -379,19 +459,47 @@ impl<T> Paces<T> {
         }
     }
 
-    /// Every pace: its name, its rates, what counts now, and how many wait for it; the busiest first.
-    pub fn look(&mut self, now: Timestamp) -> Vec<(String, Rates, Load, usize)> {
+    /// Every pace, the busiest first.
+    pub fn look(&mut self, now: Timestamp) -> Vec<Look> {
         let mut waiting: HashMap<u64, usize> = HashMap::new();
         for id in self.waiters.iter().flat_map(|waiter| &waiter.order.paces) {
             *waiting.entry(*id).or_default() += 1;
         }
         let look = |(id, known): (&u64, &mut Known)| {
-            let waiting = waiting.get(id).copied().unwrap_or(0);
-            (known.name.clone(), known.pace.rates(), known.pace.used(now), waiting)
+            let used = known.pace.used(now);
+            Look {
+                name: known.name.clone(),
+                rates: known.pace.rates(),
+                used,
+                waiting: waiting.get(id).copied().unwrap_or(0),
+                is_peak: known.pace.is_peak(),
+                profile: known.pace.profile(),
+            }
         };
         let mut all: Vec<_> = self.known.iter_mut().map(look).collect();
-        all.sort_by(|one, other| (other.3, other.2.requests).cmp(&(one.3, one.2.requests)).then(one.0.cmp(&other.0)));
+        let busy = |look: &Look| Reverse((look.waiting, look.used.requests));
+        all.sort_by(|one, other| busy(one).cmp(&busy(other)).then(one.name.cmp(&other.name)));
         all
+    }
+}
+
+/// Until when a call leaves half of its paces to others in a peak hour, if it is of priority low.
+fn held_until(since: Timestamp, until: Timestamp) -> Timestamp {
+    since.after(Span::from_ms(until.since(since).ms() / 2).min(HELD_MAX))
+}
+
+/// Whether a call leaves half of its paces to others now, should this be a peak hour.
+fn is_held(order: &Order, since: Timestamp, now: Timestamp, until: Timestamp) -> bool {
+    order.priority == Priority::Low && (now < held_until(since, until) || since == until)
+}
+
+impl<T> Waiter<T> {
+    fn held_until(&self) -> Timestamp {
+        held_until(self.since, self.until)
+    }
+
+    fn is_held(&self, now: Timestamp) -> bool {
+        is_held(&self.order, self.since, now, self.until)
     }
 }
 

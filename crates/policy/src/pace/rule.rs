@@ -17,6 +17,13 @@ impl Rates {
     pub const fn is_free(&self) -> bool {
         self.rpm.is_none() && self.tpm.is_none()
     }
+
+    /// Half of each, rounded up.
+    #[must_use]
+    pub fn half(&self) -> Self {
+        let half = |rate: u64| rate.div_ceil(2);
+        Self { rpm: self.rpm.map(half), tpm: self.tpm.map(half) }
+    }
 }
 
 impl std::fmt::Display for Rates {

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use almoner_units::{Labels, Priority};
 
+mod hours;
+
 const BEGIN: u64 = 1_000_000;
 
 fn at(secs: &str) -> Timestamp {
@@ -45,6 +47,7 @@ fn check(rates: Rates, script: &str) {
                             Short::Requests { .. } => "requests",
                             Short::Tokens { .. } => "tokens",
                             Short::Closed => "closed",
+                            Short::Peak => "peak",
                         };
                         let opens = pace.opens_at(number(2), now);
                         let opens = opens.map_or("?".to_owned(), |at| ((at.ms() - BEGIN) / 1000).to_string());
