@@ -25,6 +25,7 @@ pub(crate) const SCALARS: [(&str, &str); 26] = [
     ("max_output", "32000"),
     ("default_output", "4096"),
     ("wait_max", "30s"),
+    ("ping_after", "45s"),
     ("retries", "5"),
     ("stream_idle_max", "60s"),
     ("provider_idle_max", "10m"),

@@ -66,7 +66,8 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
     let [max_output, default_output] = outputs(&layers, report);
     let mut span = |key| scalar(&layers, key, value::span, report).map(|found| found.value);
     let spans =
-        ["wait_max", "stream_idle_max", "provider_idle_max", "connect_max", "drain_max", "receive_max"].map(&mut span);
+        ["wait_max", "ping_after", "stream_idle_max", "provider_idle_max", "connect_max", "drain_max", "receive_max"]
+            .map(&mut span);
     let header_bytes_max = scalar(&layers, "header_bytes_max", value::count(1024..=1 << 20), report);
     let body_bytes_max = scalar(&layers, "body_bytes_max", value::count(1024..=1 << 30), report);
     let bodies_bytes_max = scalar(&layers, "bodies_bytes_max", value::count(1024..=1 << 40), report);
@@ -90,7 +91,7 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
     advice::advise(&providers, &prices, &placed, report);
     let budgets = budgets(&layers, placed, report);
 
-    let [wait_max, stream_idle_max, provider_idle_max, connect_max, drain_max, receive_max] = spans;
+    let [wait_max, ping_after, stream_idle_max, provider_idle_max, connect_max, drain_max, receive_max] = spans;
     Some(Settings {
         listen: listen?,
         require_key: require_key?,
@@ -106,6 +107,7 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
         default_output: default_output?,
         strict: strict?.value,
         wait_max: wait_max?,
+        ping_after: ping_after?,
         stream_idle_max: stream_idle_max?,
         provider_idle_max: provider_idle_max?,
         connect_max: connect_max?,

@@ -45,6 +45,8 @@ pub struct Settings {
     pub strict: bool,
     /// How long a call waits for open holds or for a level to fall.
     pub wait_max: Span,
+    /// After how long of that the client of a stream is sent pings, and how often.
+    pub ping_after: Span,
     /// How long a client may leave a stream unread before it counts as gone.
     pub stream_idle_max: Span,
     /// How long a provider may send nothing before its call is given up.

@@ -85,6 +85,7 @@ fn gateway_settings(settings: &Settings) -> GatewaySettings {
         require_key: settings.require_key,
         strict: settings.strict,
         wait_max: settings.wait_max,
+        ping_after: settings.ping_after,
         receive_max: settings.receive_max,
         body_bytes_max: settings.body_bytes_max,
         bodies_bytes_max: settings.bodies_bytes_max,

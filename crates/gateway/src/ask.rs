@@ -24,6 +24,8 @@ use crate::stack::{Gateway, Understood, World, whole};
 const SOON: Span = Span::from_secs(60);
 /// How long the purse may take to answer, beside the time that a call may wait.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How long the purse is asked before that counts as waiting for one's turn.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// How long a client is told to wait where nobody knows better.
 pub(crate) const A_MOMENT: Span = Span::from_secs(5);
 
@@ -52,6 +54,7 @@ pub(crate) struct Held<W: World> {
 pub(crate) async fn ask<W: World>(gateway: Arc<Gateway<W>>, mut understood: Box<Understood>) -> Stop {
     let id = gateway.purse.new_call();
     let mut report = gateway.report(id, &understood);
+    understood.waits.name(id, &report.warnings);
     let entered = match is_good_still(&gateway, &understood) {
         true => enter(&gateway, &mut understood, &mut report).await,
         // Its body took its time, or the stop before this one did.
@@ -153,7 +156,8 @@ async fn turn<W: World>(
     understood: &Understood,
     report: &mut Report,
 ) -> Result<Pass, Answer> {
-    let (pass, paced) = gate.pass().await.map_err(|Slow { by, after }| Answer::Paced { by, after })?;
+    let (pass, paced) =
+        understood.waits.during(gate.pass()).await.map_err(|Slow { by, after }| Answer::Paced { by, after })?;
     let has_waited = paced.is_some();
     report.paced.extend(paced);
     if has_waited && !is_good_still(gateway, understood) {
@@ -219,11 +223,11 @@ async fn decide<W: World>(
         told => told,
     }?;
     let mut ask = note(report, bound, understood.price.as_deref());
-    let mut decision = reserve(gateway, question(gateway, understood, report.id, ask)).await?;
+    let mut decision = reserve(gateway, understood, question(gateway, understood, report.id, ask)).await?;
     // Doing without a tool that fills context windows helps more than any count, and asks nobody.
     if matches!(decision, Decision::Tighten) && gateway.go_lean(understood).await {
         ask = note(report, bound_by_bytes(gateway, understood)?, understood.price.as_deref());
-        decision = reserve(gateway, question(gateway, understood, report.id, ask)).await?;
+        decision = reserve(gateway, understood, question(gateway, understood, report.id, ask)).await?;
     }
     if !matches!(decision, Decision::Tighten) {
         return Ok((decision, ask));
@@ -232,13 +236,23 @@ async fn decide<W: World>(
         ask = note(report, tighter, understood.price.as_deref());
     }
     let closer = Question { can_tighten: false, ..question(gateway, understood, report.id, ask) };
-    Ok((reserve(gateway, closer).await?, ask))
+    Ok((reserve(gateway, understood, closer).await?, ask))
 }
 
 /// Asks the purse, and does not wait for ever: a disk may hang, and while ledger time stands still no wait ends.
-async fn reserve<W: World>(gateway: &Gateway<W>, question: Question) -> Result<Decision, Answer> {
+async fn reserve<W: World>(
+    gateway: &Gateway<W>,
+    understood: &Understood,
+    question: Question,
+) -> Result<Decision, Answer> {
     let most = Duration::from_millis(question.wait_max.ms()) + ANSWER_MAX;
-    let Ok(decision) = timeout(most, gateway.purse.reserve(question)).await else {
+    let reserving = gateway.purse.reserve(question);
+    tokio::pin!(reserving);
+    let mut decision = timeout(AT_ONCE, &mut reserving).await;
+    if decision.is_err() {
+        decision = understood.waits.during(timeout(most.saturating_sub(AT_ONCE), reserving)).await;
+    }
+    let Ok(decision) = decision else {
         return Err(Answer::LedgerClosed { why: "the ledger did not answer in time".to_owned(), after: A_MOMENT });
     };
     decision.map_err(purse_failed)

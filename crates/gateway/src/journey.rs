@@ -473,7 +473,7 @@ impl<W: World> Journey<W> {
         let left = self.gateway.settings.wait_max.ms().saturating_sub(self.tries.waited.ms());
         let fits = |(_, wait): &(Point, Span)| wait.ms() <= left;
         let (point, wait) = self.again.iter().position(fits).map(|at| self.again.remove(at))?;
-        if !self.gateway.pause(wait).await {
+        if !self.came.waits.during(self.gateway.pause(wait)).await {
             return None;
         }
         self.tries.count(wait);

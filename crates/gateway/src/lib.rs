@@ -22,6 +22,7 @@ mod memory;
 mod models;
 mod names;
 mod pacing;
+mod patient;
 mod pipe;
 mod port;
 mod provider;

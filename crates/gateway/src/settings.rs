@@ -20,6 +20,8 @@ pub struct GatewaySettings {
     pub strict: bool,
     /// How long a call waits for its turn.
     pub wait_max: Span,
+    /// After how long of that the client of a stream is sent pings, and how often; zero for never.
+    pub ping_after: Span,
     /// How long a request may take to arrive.
     pub receive_max: Span,
     /// The most bytes of a request's body.

@@ -23,12 +23,13 @@ use crate::dialect::{self, Asks, Call, Dialect, Endpoint};
 use crate::heed::unheeded;
 use crate::http;
 use crate::inbox::{Inbox, Unreceived};
-use crate::journey::{self, Hop, Roads};
+use crate::journey::{Hop, Roads};
 use crate::labels::{Said, labels};
 use crate::memory::Remembered;
 use crate::models;
 use crate::names::Names;
 use crate::pacing::Pacing;
+use crate::patient::{self, Waits};
 use crate::pipe::full_body;
 use crate::port::{KeyFacts, Keys, Purse, Recorder, Upstream};
 use crate::provider::{Provider, Shown};
@@ -95,6 +96,8 @@ pub(crate) struct Came {
     pub(crate) body: Bytes,
     pub(crate) head: Parts,
     pub(crate) who: Who,
+    /// Lets it be heard that it waits with us.
+    pub(crate) waits: Waits,
 }
 
 /// A call that is understood: everything that is known of it before the ledger is asked.
@@ -121,6 +124,8 @@ pub(crate) struct Understood {
     pub(crate) hop: Option<Box<Hop>>,
     /// How often it was tried again before.
     pub(crate) tries: Tries,
+    /// Lets it be heard that it waits with us.
+    pub(crate) waits: Waits,
 }
 
 /// An hour of the day lasts so long.
@@ -131,8 +136,8 @@ const LEFT_OUT: &str = "tools.web_search";
 impl Understood {
     /// What came, as it was before it was known where it goes.
     pub(crate) fn back(self) -> Came {
-        let Self { endpoint, call, body, head, shown, key, .. } = self;
-        Came { endpoint, call, body, head, who: Who { key, shown } }
+        let Self { endpoint, call, body, head, shown, key, waits, .. } = self;
+        Came { endpoint, call, body, head, who: Who { key, shown }, waits }
     }
 }
 
@@ -295,7 +300,7 @@ impl<W: World> Gateway<W> {
         }
         let path_key = path_key.clone();
         match self.understand(endpoint, head, path_key.as_ref(), body).await {
-            Ok(came) => journey::travel(self, came).await,
+            Ok(came) => patient::travel(self, came).await,
             Err(rejection) => reject(&self, endpoint, *rejection),
         }
     }
@@ -326,7 +331,7 @@ impl<W: World> Gateway<W> {
         let who = who(&head.headers, path_key, &self.keys, self.settings.require_key)
             .map_err(|bad| Rejection::of_nobody(Answer::Unauthorized(bad.message().to_owned())))?;
         match self.read(endpoint, &head, body).await {
-            Ok((call, body)) => Ok(Box::new(Came { endpoint, call, body, head, who })),
+            Ok((call, body)) => Ok(Box::new(Came { endpoint, call, body, head, who, waits: Waits::default() })),
             Err(answer) => Err(Box::new(Rejection { answer, of: Of::Key(who.key.labels.clone()) })),
         }
     }
@@ -338,7 +343,7 @@ impl<W: World> Gateway<W> {
         provider: usize,
         hop: Option<Box<Hop>>,
     ) -> Result<Box<Understood>, Box<Rejection>> {
-        let Came { endpoint, mut call, body, head, who } = came;
+        let Came { endpoint, mut call, body, head, who, waits } = came;
         let at = self.purse.now();
         let price = self.price(provider, &call.model, at);
         let brought = call.bring(|model| self.price(provider, model, at));
@@ -375,6 +380,7 @@ impl<W: World> Gateway<W> {
             is_priced,
             hop,
             tries: Tries::default(),
+            waits,
         });
         let unpriced = unpriced.map(|unknown| Answer::Policy { code: "price_missing", message: unknown.to_string() });
         match forbidden.or(unpriced).map_or_else(|| self.check_policy(&understood), Err) {

@@ -168,6 +168,7 @@ fn bad_values() {
     );
     toml("max_output = 100\ndefault_output = 200", "2:18", "`default_output` is 200, above `max_output`, which is 100");
     toml("wait_max = 30", "1:12", "this must be text, not a number");
+    toml("ping_after = 15", "1:14", "this must be text, not a number");
     toml("wait_max = 1979-05-27", "1:12", "this must be text, not a date");
     toml("drain_max = \"0s\"", "1:13", "`0s` is out of range; a length of time is between 1ms and 100 years");
     toml("connections_max = 0", "1:19", "`0` is no whole number from 1 to 1048576");

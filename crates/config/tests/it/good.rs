@@ -29,7 +29,7 @@ fn a_file_that_says_nothing_leaves_everything_as_it_is() {
         assert_eq!(settings.budgets, BudgetsFrom::Defaults);
         assert_eq!((settings.max_output, settings.default_output), (32_000, 4_096));
         assert!(!settings.strict);
-        assert_eq!(settings.wait_max, Span::from_secs(30));
+        assert_eq!((settings.wait_max, settings.ping_after), (Span::from_secs(30), Span::from_secs(45)));
         assert!(settings.providers.iter().all(|provider| provider.retries == 5));
         assert_eq!(settings.stream_idle_max, Span::from_secs(60));
         assert_eq!(settings.provider_idle_max, Span::from_secs(600));
@@ -58,6 +58,7 @@ fn every_setting_of_one_value_is_read() {
         max_output = 10_000
         default_output = 0x10
         wait_max = "1s"
+        ping_after = "7s"
         stream_idle_max = "2s"
         provider_idle_max = "3s"
         connect_max = "4s"
@@ -79,6 +80,7 @@ fn every_setting_of_one_value_is_read() {
     assert_eq!((settings.max_output, settings.default_output), (10_000, 16));
     let spans = [settings.wait_max, settings.stream_idle_max, settings.provider_idle_max];
     assert_eq!(spans.map(Span::ms), [1000, 2000, 3000]);
+    assert_eq!(settings.ping_after, Span::from_secs(7));
     let spans = [settings.connect_max, settings.drain_max, settings.receive_max];
     assert_eq!(spans.map(Span::ms), [4000, 5000, 6000]);
     assert_eq!((settings.header_bytes_max, settings.body_bytes_max), (2048, 4096));

@@ -1,7 +1,9 @@
 //! Ending a stream that may not go on.
 
 use almoner_meter::Framing;
+use hyper::StatusCode;
 use hyper::body::Bytes;
+use serde_json::Value;
 
 use super::lines::{Ends, Lines};
 use super::nesting::Nesting;
@@ -178,4 +180,22 @@ pub fn cut(so_far: &StreamSoFar, why: &Answer) -> Bytes {
         _ => format!("{close}{}", (so_far.dialect.tongue().last_event)(&error)),
     };
     form::bytes(end, why, so_far.dialect)
+}
+
+/// What a stream of server-sent events has instead of its first, where its call was answered with an error: that error
+/// as an event. Of a body that is none in the words of the dialect, its status is told.
+#[must_use]
+pub(crate) fn instead_of_a_stream(dialect: Dialect, status: StatusCode, body: &[u8]) -> Bytes {
+    let tongue = dialect.tongue();
+    let said: Value = serde_json::from_slice(body).unwrap_or_default();
+    let is_error = tongue.own_error.iter().any(|message| said.pointer(message).is_some_and(Value::is_string));
+    let error = match said {
+        Value::Array(mut errors) if is_error => errors.swap_remove(0),
+        error if is_error => error,
+        _ => {
+            let why = format!("the call was answered with status {} and no stream", status.as_u16());
+            form::error(&Answer::Unread(why), dialect)
+        }
+    };
+    (tongue.last_event)(&error).into()
 }

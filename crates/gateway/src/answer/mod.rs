@@ -14,9 +14,10 @@ mod tell;
 mod tests;
 mod usage_filter;
 
+pub(crate) use cut::instead_of_a_stream;
 pub use cut::{StreamSoFar, cut};
 pub use tell::{Told, tell};
-pub(crate) use tell::{tell_attempts, tell_in_vain, tell_route, warn};
+pub(crate) use tell::{tell_attempts, tell_first, tell_in_vain, tell_route, warn};
 pub use usage_filter::UsageFilter;
 
 use almoner_ledger::Refusal;

@@ -72,6 +72,12 @@ pub(crate) fn warn(headers: &mut HeaderMap, warnings: &[String]) {
     }
 }
 
+/// Tells what is known of a call whose answer begins before it goes.
+pub(crate) fn tell_first(headers: &mut HeaderMap, call: CallId, warnings: &[String]) {
+    headers.insert(CALL, safe(&call.to_string()));
+    warn(headers, warnings);
+}
+
 /// Tells by which route the call went, and each of its stops with why it left it.
 pub(crate) fn tell_route(headers: &mut HeaderMap, route: Option<&str>, stops: &[String]) {
     if let Some(route) = route {

@@ -30,6 +30,7 @@ pub(super) const TONGUE: Tongue = Tongue {
     plain_stream: Framing::Sse,
     last_lines: &[("event", "message_stop")],
     last_event: |error| format!("event: error\ndata: {error}\n\n"),
+    ping: Some("event: ping\ndata: {\"type\": \"ping\"}\n\n"),
 };
 
 /// Messages.

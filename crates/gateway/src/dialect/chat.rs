@@ -32,6 +32,7 @@ pub(super) const TONGUE: Tongue = Tongue {
     plain_stream: Framing::Sse,
     last_lines: &[("data", "[DONE]")],
     last_event: |error| format!("data: {error}\n\n"),
+    ping: Some(": waiting\n\n"),
 };
 
 /// Chat Completions.

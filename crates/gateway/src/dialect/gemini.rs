@@ -33,6 +33,8 @@ pub(super) const TONGUE: Tongue = Tongue {
     plain_stream: Framing::JsonArray,
     last_lines: &[],
     last_event: |error| format!("data: {error}\n\n"),
+    // A comment is no line to Google's SDKs; an empty one is none.
+    ping: Some("\n"),
 };
 
 /// An answer all at once.

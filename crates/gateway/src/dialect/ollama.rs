@@ -30,6 +30,7 @@ pub(super) const TONGUE: Tongue = Tongue {
     plain_stream: Framing::Ndjson,
     last_lines: &[],
     last_event,
+    ping: None,
 };
 
 /// A conversation.

@@ -36,6 +36,7 @@ pub(super) const TONGUE: Tongue = Tongue {
     plain_stream: Framing::Sse,
     last_lines: &[("event", "response.completed"), ("event", "response.incomplete"), ("event", "response.failed")],
     last_event,
+    ping: Some(": waiting\n\n"),
 };
 
 /// Responses.
@@ -95,10 +96,13 @@ const fn kind(answer: &Answer) -> (&'static str, &'static str) {
     }
 }
 
-/// A response that failed. Its code is the one after which Codex asks no second time.
+/// A response that failed. Where asking again is in vain, its code is the one after which Codex asks no second time.
 fn last_event(error: &Json) -> String {
     let mut error = error["error"].clone();
-    error["code"] = "insufficient_quota".into();
+    let facts = &error["almoner"];
+    if facts["whose_fault"] == "client" && facts["retry_after_s"].is_null() {
+        error["code"] = "insufficient_quota".into();
+    }
     let response = json!({
         "id": "resp_almoner",
         "object": "response",

@@ -37,6 +37,8 @@ pub(crate) struct Tongue {
     pub(crate) last_lines: &'static [(&'static str, &'static str)],
     /// An error object as the last event of a stream.
     pub(crate) last_event: fn(&Value) -> String,
+    /// What may stand before a stream of server-sent events and means nothing; `None` where its streams are no such.
+    pub(crate) ping: Option<&'static str>,
 }
 
 /// What an error object is made of.

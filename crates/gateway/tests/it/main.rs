@@ -12,6 +12,7 @@ mod models;
 mod names;
 mod ollama;
 mod pace;
+mod patient;
 mod pinned;
 mod recorded;
 mod responses;

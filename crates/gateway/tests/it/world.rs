@@ -262,6 +262,7 @@ impl Bench {
             require_key: false,
             strict: false,
             wait_max,
+            ping_after: Span::from_secs(15),
             receive_max: second,
             body_bytes_max: 1 << 20,
             bodies_bytes_max: 1 << 20,
