@@ -13,7 +13,7 @@ use almoner_units::nearest;
 
 /// The settings that are one value, each with its default as a person would write it. The file has them under this
 /// name, the environment as `ALMONER_` and the name in capitals.
-pub(crate) const SCALARS: [(&str, &str); 26] = [
+pub(crate) const SCALARS: [(&str, &str); 27] = [
     ("listen", "127.0.0.1:4141"),
     // The folder for state of the platform: it depends on the home of who runs us.
     ("state", ""),
