@@ -3,7 +3,7 @@
 //!
 //! Hours are those of UTC: a provider is as busy as its customers all over the world are, and UTC has no hour twice. An
 //! hour is known by its number since 1970, an argument like every time here. What was noted fades by the day and is
-//! forgotten after a month; a day counts for no more than [`A_DAY`] lets it, so that one bad day is no pattern.
+//! forgotten after a month; a day counts for no more than `A_DAY` lets it, so that one bad day is no pattern.
 
 use almoner_units::Timestamp;
 
