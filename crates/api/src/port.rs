@@ -117,3 +117,85 @@ pub struct Answered {
     /// Its body; none where there is a secret in it, which nobody keeps.
     pub body: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::sync::Mutex;
+    use std::task::{Context, Poll, Waker};
+
+    const NOW: Timestamp = Timestamp::from_ms(1_795_500_000_000);
+
+    /// Notes what it is asked.
+    #[derive(Default)]
+    struct Noting(Mutex<Vec<String>>);
+
+    impl Noting {
+        fn note(&self, what: &str) {
+            self.0.lock().unwrap().push(what.to_owned());
+        }
+    }
+
+    impl Port for Noting {
+        async fn run(&self, request: Request) -> Reply {
+            self.note(&format!("run {request:?}"));
+            Reply::Done { message: "noted".to_owned() }
+        }
+
+        fn caller(&self, token: &str) -> Option<Caller> {
+            self.note(token);
+            None
+        }
+
+        fn now(&self) -> Timestamp {
+            NOW
+        }
+
+        fn new_call(&self) -> CallId {
+            CallId::new(NOW, [7; 10])
+        }
+
+        async fn begin(&self, asked: &Asked) -> Result<Begun, Failure> {
+            self.note(&format!("begin {}", asked.key));
+            Ok(Begun::First)
+        }
+
+        async fn finish(&self, asked: &Asked, answered: &Answered) -> Result<(), Failure> {
+            self.note(&format!("finish {} {}", asked.key, answered.status));
+            Ok(())
+        }
+
+        async fn forget(&self, asked: &Asked) {
+            self.note(&format!("forget {}", asked.key));
+        }
+
+        fn warn(&self, text: &str) {
+            self.note(text);
+        }
+    }
+
+    fn at_once<T>(future: impl Future<Output = T>) -> T {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => done,
+            Poll::Pending => panic!("it waits for nothing"),
+        }
+    }
+
+    #[test]
+    fn who_shares_a_server_asks_that_server() {
+        let noting = Arc::new(Noting::default());
+        let shared = Arc::clone(&noting);
+        let call = Port::new_call(&shared);
+        let asked = Asked { by: "ci".to_owned(), key: "k".to_owned(), digest: [0; 32], call, at: Port::now(&shared) };
+        assert_eq!(at_once(Port::run(&shared, Request::Ping)), Reply::Done { message: "noted".to_owned() });
+        assert_eq!(Port::caller(&shared, "token"), None);
+        assert_eq!(at_once(Port::begin(&shared, &asked)), Ok(Begun::First));
+        assert_eq!(at_once(Port::finish(&shared, &asked, &Answered { status: 201, body: None })), Ok(()));
+        at_once(Port::forget(&shared, &asked));
+        Port::warn(&shared, "turned away");
+        let told = noting.0.lock().unwrap().clone();
+        assert_eq!(told, ["run Ping", "token", "begin k", "finish k 201", "forget k", "turned away"]);
+        assert_eq!((asked.at, asked.call), (NOW, CallId::new(NOW, [7; 10])));
+    }
+}
