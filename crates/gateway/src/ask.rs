@@ -134,30 +134,29 @@ async fn enter<W: World>(
     Ok((held, Some(pass)))
 }
 
-/// The gate of a call. Where its route leads on from a provider that has no room, it goes on and does not wait.
+/// The gate of a call.
 fn gate<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Option<Gate> {
     if understood.endpoint.asks != Asks::Answer {
         return None;
     }
-    let leads_on = understood.hop.as_ref().is_some_and(|hop| hop.leads_on_from_a_crowd());
-    let wait_max = if leads_on { Span::default() } else { gateway.settings.wait_max };
     let known = Known {
         provider: &gateway.providers[understood.provider].name,
         default_output: gateway.settings.default_output,
-        wait_max,
     };
     gateway.pacing.gate(&gateway.paces, understood, known)
 }
 
-/// Waits for the call's turn.
+/// Waits for the call's turn. Where its route leads on from a provider that has no room, it goes on and does not wait.
 async fn turn<W: World>(
     gateway: &Gateway<W>,
     gate: &Gate,
     understood: &Understood,
     report: &mut Report,
 ) -> Result<Pass, Answer> {
-    let (pass, paced) =
-        understood.waits.during(gate.pass()).await.map_err(|Slow { by, after }| Answer::Paced { by, after })?;
+    let leads_on = understood.hop.as_ref().is_some_and(|hop| hop.leads_on_from_a_crowd());
+    let wait_max = if leads_on { Span::default() } else { understood.waits.left(gateway.settings.wait_max) };
+    let passed = understood.waits.during(gate.pass(wait_max)).await;
+    let (pass, paced) = passed.map_err(|Slow { by, after }| Answer::Paced { by, after })?;
     let has_waited = paced.is_some();
     report.paced.extend(paced);
     if has_waited && !is_good_still(gateway, understood) {
@@ -250,11 +249,16 @@ async fn reserve<W: World>(
     tokio::pin!(reserving);
     let mut decision = timeout(AT_ONCE, &mut reserving).await;
     if decision.is_err() {
-        decision = understood.waits.during(timeout(most.saturating_sub(AT_ONCE), reserving)).await;
+        decision = understood.waits.heard(timeout(most.saturating_sub(AT_ONCE), reserving)).await;
     }
     let Ok(decision) = decision else {
         return Err(Answer::LedgerClosed { why: "the ledger did not answer in time".to_owned(), after: A_MOMENT });
     };
+    match &decision {
+        Ok(Decision::Admitted(admitted)) => understood.waits.count(admitted.waited),
+        Ok(Decision::Refused(refused)) => understood.waits.count(refused.waited),
+        Ok(Decision::Tighten) | Err(_) => {}
+    }
     decision.map_err(purse_failed)
 }
 
@@ -322,7 +326,10 @@ fn question<W: World>(gateway: &Gateway<W>, understood: &Understood, id: CallId,
         ask,
         priority: understood.priority,
         can_tighten: understood.call.can_be_lean() || counting::way(gateway, understood).is_some(),
-        wait_max: if understood.may_be_spared() { Span::default() } else { gateway.settings.wait_max },
+        wait_max: match understood.may_be_spared() {
+            true => Span::default(),
+            false => understood.waits.left(gateway.settings.wait_max),
+        },
         hold_max: hold_max(gateway),
     }
 }

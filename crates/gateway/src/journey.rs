@@ -470,13 +470,13 @@ impl<W: World> Journey<W> {
         if let Some(point) = self.next() {
             return Some(point);
         }
-        let left = self.gateway.settings.wait_max.ms().saturating_sub(self.tries.waited.ms());
-        let fits = |(_, wait): &(Point, Span)| wait.ms() <= left;
+        let left = self.came.waits.left(self.gateway.settings.wait_max);
+        let fits = |(_, wait): &(Point, Span)| *wait <= left;
         let (point, wait) = self.again.iter().position(fits).map(|at| self.again.remove(at))?;
         if !self.came.waits.during(self.gateway.pause(wait)).await {
             return None;
         }
-        self.tries.count(wait);
+        self.tries.retries = self.tries.retries.saturating_add(1);
         if let Some(left) = &mut self.last {
             left.why.push_str(&format!("; it was tried again after {wait}"));
         }

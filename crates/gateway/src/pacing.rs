@@ -146,8 +146,6 @@ pub(crate) struct Known<'a> {
     pub(crate) provider: &'a str,
     /// What its output is taken for where it asks for none.
     pub(crate) default_output: u64,
-    /// How long it may wait.
-    pub(crate) wait_max: Span,
 }
 
 /// The way of one call past its paces.
@@ -160,7 +158,6 @@ pub(crate) struct Gate {
     input: u64,
     /// The cap that it came with.
     asked: Option<u64>,
-    until: Timestamp,
 }
 
 impl Pacing {
@@ -190,7 +187,7 @@ impl Pacing {
         (self.clock)()
     }
 
-    /// The gate of a call that may wait for so long; `None` where nothing paces it.
+    /// The gate of a call; `None` where nothing paces it.
     pub(crate) fn gate(self: &Arc<Self>, rules: &[PaceRule], call: &Understood, known: Known<'_>) -> Option<Gate> {
         let own = call.key.pace.as_ref();
         if rules.is_empty() && own.is_none() {
@@ -215,10 +212,9 @@ impl Pacing {
             priority: call.priority,
             groups: [name("key"), name("session")],
         };
-        let until = self.now().after(known.wait_max);
         let (provider, dialect) = (known.provider.to_owned(), call.endpoint.dialect);
         let asked = call.call.shape.max_output;
-        Some(Gate { pacing: Arc::clone(self), order, provider, dialect, bytes, input, asked, until })
+        Some(Gate { pacing: Arc::clone(self), order, provider, dialect, bytes, input, asked })
     }
 
     /// Tells the answers to those that waited.
@@ -294,12 +290,12 @@ impl Pacing {
 type Answered = (Ticket, Result<(Grant, Span, Option<PacedBy>), Slow>);
 
 impl Gate {
-    /// Waits for its turn.
-    pub(crate) async fn pass(&self) -> Result<(Pass, Option<Paced>), Slow> {
+    /// Waits for its turn, so long at most.
+    pub(crate) async fn pass(&self, wait_max: Span) -> Result<(Pass, Option<Paced>), Slow> {
         let (ticket, answer) = oneshot::channel();
         let (asked, answered) = {
-            let mut state = self.pacing.state();
-            state.paces.ask(self.order.clone(), ticket, self.pacing.now(), self.until)
+            let (mut state, now) = (self.pacing.state(), self.pacing.now());
+            state.paces.ask(self.order.clone(), ticket, now, now.after(wait_max))
         };
         self.pacing.tell(answered);
         let id = match asked {

@@ -8,7 +8,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -31,10 +31,13 @@ use crate::stack::{Came, Gateway, World};
 /// The most bytes of an answer that are read to tell what is wrong.
 const ERROR_BYTES_MAX: usize = 1 << 20;
 
-/// Whether a call waits with us: said by it, heard by whoever tells its client so. Nobody hears it of a call whose
-/// client is told nothing.
+/// The waits of a call with us, all its stops and tries together: how long they were, and whether it is in one now.
+/// It says so, and whoever tells its client hears it; nobody does where the client is told nothing.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Waits(Option<Arc<Heard>>);
+pub(crate) struct Waits {
+    waited_ms: Arc<AtomicU64>,
+    heard: Option<Arc<Heard>>,
+}
 
 #[derive(Debug, Default)]
 struct Heard {
@@ -45,15 +48,38 @@ struct Heard {
 }
 
 impl Waits {
-    /// Waits, and lets it be heard.
+    /// Waits, counts it, and lets it be heard.
     pub(crate) async fn during<F: Future>(&self, wait: F) -> F::Output {
-        let _waiting = self.0.as_deref().map(Waiting::begin);
+        let begun = Instant::now_plus(Span::default());
+        let output = self.heard(wait).await;
+        self.count(Span::from_ms(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)));
+        output
+    }
+
+    /// Waits, and lets it be heard; how long that was is counted by who is told.
+    pub(crate) async fn heard<F: Future>(&self, wait: F) -> F::Output {
+        let _waiting = self.heard.as_deref().map(Waiting::begin);
         wait.await
+    }
+
+    /// It has waited so long.
+    pub(crate) fn count(&self, waited: Span) {
+        self.waited_ms.fetch_add(waited.ms(), Ordering::Relaxed);
+    }
+
+    /// How long it has waited in all.
+    pub(crate) fn waited(&self) -> Span {
+        Span::from_ms(self.waited_ms.load(Ordering::Relaxed))
+    }
+
+    /// How long it may wait still, of so much in all.
+    pub(crate) fn left(&self, of: Span) -> Span {
+        Span::from_ms(of.ms().saturating_sub(self.waited().ms()))
     }
 
     /// Tells the id under which the call goes now.
     pub(crate) fn name(&self, call: CallId, warnings: &[String]) {
-        if let Some(heard) = &self.0 {
+        if let Some(heard) = &self.heard {
             *heard.call.lock().unwrap_or_else(PoisonError::into_inner) = Some((call, warnings.to_vec()));
         }
     }
@@ -107,7 +133,7 @@ pub(crate) async fn travel<W: World>(gateway: Arc<Gateway<W>>, mut came: Box<Cam
         return journey::travel(gateway, came).await;
     };
     let heard = Arc::<Heard>::default();
-    came.waits = Waits(Some(Arc::clone(&heard)));
+    came.waits.heard = Some(Arc::clone(&heard));
     let mut way: Way = Box::pin(journey::travel(gateway, came));
     let every = Duration::from_millis(after.ms());
     let mut clock = Clock { left: every, runs: None };

@@ -36,18 +36,8 @@ const OF_A_DAY: &str = "PerDay";
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tries {
     pub(crate) retries: u32,
-    /// How long it waited between them, in all.
-    pub(crate) waited: Span,
     /// The fingerprint of the request, as the first who could not take it got it.
     pub(crate) print: Option<u64>,
-}
-
-impl Tries {
-    /// Counts one more, after a wait.
-    pub(crate) fn count(&mut self, wait: Span) {
-        self.retries = self.retries.saturating_add(1);
-        self.waited = Span::from_ms(self.waited.ms().saturating_add(wait.ms()));
-    }
 }
 
 /// A provider's no that another try may turn into a yes.
@@ -111,7 +101,7 @@ impl<W: World> Gateway<W> {
         let came_back = self.remembered.in_vain.of(print).is_some();
         let backoff =
             Backoff { retries_max: if came_back { 0 } else { retries_max }, wait_max: self.settings.wait_max };
-        let Tries { retries, waited, .. } = understood.tries;
+        let (retries, waited) = (understood.tries.retries, understood.waits.waited());
         // An id has more chance in it than a wait needs.
         let dice = u64::try_from(self.purse.new_call().bits() & u128::from(u64::MAX)).unwrap_or(0);
         match backoff.next(retries, waited, not_now.told, dice) {

@@ -18,7 +18,7 @@ pub struct GatewaySettings {
     pub require_key: bool,
     /// Whether a call with a part that nobody here knows is refused.
     pub strict: bool,
-    /// How long a call waits for its turn.
+    /// How long a call waits with us: for its turn, for money and for another try, all of that together.
     pub wait_max: Span,
     /// After how long of that the client of a stream is sent pings, and how often; zero for never.
     pub ping_after: Span,

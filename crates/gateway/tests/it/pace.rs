@@ -5,7 +5,7 @@ use std::time::Duration;
 use almoner_gateway::{Verdict, provider_paces};
 use almoner_policy::pace::{PaceRule, Rates};
 use almoner_policy::{Route, Target, When};
-use almoner_units::Mode;
+use almoner_units::{Mode, Span};
 use tokio::time::Instant;
 
 use crate::world::{Bench, budget, post, settle_down};
@@ -78,6 +78,18 @@ async fn a_call_that_cannot_go_in_time_is_told_when_and_nothing_is_held_or_sent_
     let state = bench.shared.state();
     let said = state.reports.iter().find_map(|report| report.said.as_ref()).unwrap();
     assert!(said.message.contains("pace `anthropic`: the 1 requests of this minute have gone"), "{}", said.message);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_for_its_turn_waits_for_money_for_what_is_left_of_its_time() {
+    for (money_after, status) in [(40, 200), (70, 429)] {
+        let bench = bench(1);
+        bench.answers(200, JSON, ANSWER).answers(200, JSON, ANSWER);
+        assert_eq!(call(&bench).await.unwrap().0, 200);
+        bench.shared.state().money_comes_after.push_back(Span::from_secs(money_after));
+        let (told, _, took) = call(&bench).await.unwrap();
+        assert!(told == status && (100..=120).contains(&took.as_secs()), "{told} {took:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -125,6 +125,33 @@ async fn who_would_have_to_wait_too_long_is_told_so_at_once() {
     assert_eq!(read(response).await.0, OVERLOADED);
 }
 
+/// What a call that may wait for a minute comes to, whose money comes after so many seconds at each try, and how many
+/// seconds that takes.
+async fn waits(bench: &Bench, money_after: &[u64]) -> (u16, u128) {
+    let spans = money_after.iter().map(|secs| almoner_units::Span::from_secs(*secs));
+    bench.shared.state().money_comes_after.extend(spans);
+    let begun = Instant::now();
+    let status = status(&bench.messages(MORE).await);
+    assert_eq!(bench.open_holds(), 0);
+    (status, begun.elapsed().as_secs().into())
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_the_waits_of_a_call_have_one_bound() {
+    let busy = || {
+        let bench = bench();
+        bench.answers(429, &[JSON, ("retry-after", "30")], OVERLOADED).answers(200, &[JSON], WHOLE);
+        bench
+    };
+    assert_eq!(waits(&busy(), &[25, 0]).await, (200, 55), "what fits is waited for");
+    assert_eq!(waits(&busy(), &[40, 0]).await, (429, 40), "who waited for money does not wait for as long again");
+    assert_eq!(waits(&busy(), &[25, 10]).await, (429, 60), "nor for money, once it was tried again");
+    let on = vec![route("opus", "claude-*", &["*@anthropic", "claude-haiku-4-5@anthropic"])];
+    let bench = Bench::retrying(firm("$1"), on);
+    bench.answers(529, &[JSON, ("x-should-retry", "false")], OVERLOADED).answers(200, &[JSON], WHOLE);
+    assert_eq!(waits(&bench, &[40, 40]).await, (529, 60), "and no stop begins anew");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_another_try_does_not_mend_is_the_clients_at_once() {
     const NO_QUOTA: &str =

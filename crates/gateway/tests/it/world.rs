@@ -13,7 +13,7 @@ use almoner_gateway::{
     Outcome, Patience, Pinned, Provider, Purse, Question, Recorder, Refused, Report, Upstream, UpstreamBody,
     UpstreamError, World,
 };
-use almoner_ledger::{Ledger, Patience as Waits, Reserve, Verdict, Who};
+use almoner_ledger::{AccountView, Ledger, Patience as Waits, Refusal, RefusalReason, Reserve, Verdict, Who};
 use almoner_policy::pace::PaceRule;
 use almoner_policy::{PriceBook, Route};
 use almoner_units::{Budget, BudgetName, CallId, LevelMarks, Mode, Span, Timestamp};
@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) cuts: Vec<oneshot::Sender<String>>,
     /// Whether the purse says yes and nobody is there to hear it.
     pub(crate) admits_and_stalls: bool,
+    /// After how long there is money for each of the next calls; who may not wait so long is refused.
+    pub(crate) money_comes_after: VecDeque<Span>,
     /// The keys that are good.
     pub(crate) keys: HashMap<String, Arc<KeyFacts>>,
     script: VecDeque<Script>,
@@ -82,6 +84,11 @@ impl Purse for Shared {
     }
 
     async fn reserve(&self, question: Question) -> Result<Decision, DeskError> {
+        let comes_after = self.state().money_comes_after.pop_front().unwrap_or_default();
+        let waited = comes_after.min(question.wait_max);
+        if waited > Span::default() {
+            tokio::time::sleep(std::time::Duration::from_millis(waited.ms())).await;
+        }
         let (decision, stalls) = {
             let mut state = self.state();
             let open = |key| state.ledger.open(key, &question.key, NOW).unwrap();
@@ -94,9 +101,12 @@ impl Purse for Shared {
                 lasts: question.hold_max,
                 can_tighten: question.can_tighten,
             };
-            let seen = accounts.iter().filter_map(|id| state.ledger.view(*id, NOW)).collect();
+            let seen: Vec<AccountView> = accounts.iter().filter_map(|id| state.ledger.view(*id, NOW)).collect();
+            if comes_after > waited {
+                let refusal = held_by_others(&seen[0], &question);
+                return Ok(Decision::Refused(Box::new(Refused { refusal, seen, waited, at: NOW })));
+            }
             let (cutter, cut) = oneshot::channel();
-            let waited = Span::default();
             let decision = match state.ledger.reserve(&call, Waits::Spent, NOW)? {
                 Verdict::Admitted(admission) => {
                     state.cuts.push(cutter);
@@ -125,6 +135,22 @@ impl Purse for Shared {
         // As the keeper does: a call that has ended cannot be cut any more.
         state.cuts.clear();
         state.ends.push((id, end));
+    }
+}
+
+/// What is said to a call whose money others still hold when its time is up.
+fn held_by_others(account: &AccountView, question: &Question) -> Refusal {
+    Refusal {
+        account: account.key.clone(),
+        limit: account.limits[0].limit.clone(),
+        spent: 0,
+        assumed: 0,
+        held: account.limits[0].limit.amount,
+        asked: 1,
+        level: account.level,
+        priority: question.priority,
+        reason: RefusalReason::Held,
+        changes_at: None,
     }
 }
 
