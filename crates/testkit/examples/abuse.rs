@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
+use almoner_testkit::proof::household;
 use almoner_testkit::truth::{Prices, Settings};
 use almoner_testkit::{Answer, HostileProvider, Household, MISDEEDS, Patience, Post, Serving, TruthProvider};
 use almoner_units::PicoUsdPerToken;
@@ -168,15 +169,7 @@ struct Scene {
 
 impl Scene {
     async fn open() -> Res<Self> {
-        let folder = tempfile::tempdir()?;
-        let here = std::env::current_exe()?;
-        let almoner = here.parent().unwrap_or(&here).join("../almoner").canonicalize()?;
-        let household = Household {
-            server: (almoner.clone(), ["serve", "--listen", "127.0.0.1:0"].map(Into::into).to_vec()),
-            almoner,
-            state: folder.path().join("state"),
-            config: folder.path().join("almoner.toml"),
-        };
+        let (household, folder) = household()?;
         let prices = Prices { input: PicoUsdPerToken::new(500_000), output: PicoUsdPerToken::new(2_000_000) };
         let truth = TruthProvider::start(Settings { prices, ..Settings::default() }).await?;
         let mut hostile = beside(&["provider"])?;

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use almoner_testkit::truth::{Prices, Settings};
-use almoner_testkit::{Books, Crowd, Dice, Habits, Household, Tally, TruthProvider, one_budget};
+use almoner_testkit::{Books, Crowd, Dice, Habits, Household, Tally, TruthProvider, one_budget, priced_provider};
 use almoner_units::{NanoUsd, PicoUsdPerToken};
 
 type Res<T> = Result<T, Box<dyn Error>>;
@@ -191,29 +191,15 @@ fn percent(permille: u64) -> String {
 
 /// Where calls go on to that the provider refuses: as if to another, whose bill is on the same budget.
 fn way_on(provider: SocketAddr) -> String {
-    let (input, output) = PRICES;
+    let spare = priced_provider("spare", provider, PRICES);
     format!(
-        r#"
-[[provider]]
-name = "spare"
-dialects = ["anthropic", "openai-chat", "openai-responses", "gemini", "ollama"]
-base_url = "http://{provider}"
-models = ["truth-spare"]
-
-[[price]]
-model = "truth-spare"
-provider = "spare"
-input = {input}
-output = {output}
-context_window = 200000
-max_output = 32000
-
+        r#"{spare}
 [[route]]
 name = "on"
 where = {{ model = "truth-model" }}
 to = [
   {{ provider = "truth" }},
-  {{ provider = "spare", model = "truth-spare", when = ["429", "provider down", "timeout"] }},
+  {{ provider = "spare", model = "spare-model", when = ["429", "provider down", "timeout"] }},
 ]
 "#
     )

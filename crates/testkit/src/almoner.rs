@@ -55,27 +55,36 @@ impl Books {
 
 /// A configuration with one provider, one priced model named `truth-model`, and one budget.
 #[must_use]
-pub fn one_budget(provider: SocketAddr, limit: NanoUsd, (input, output): (&str, &str)) -> String {
+pub fn one_budget(provider: SocketAddr, limit: NanoUsd, prices: (&str, &str)) -> String {
+    let provider = priced_provider("truth", provider, prices);
     format!(
-        r#"
-[[provider]]
-name = "truth"
-dialects = ["anthropic", "openai-chat", "openai-responses", "gemini", "ollama"]
-base_url = "http://{provider}"
-models = ["truth-model"]
-
-[[price]]
-model = "truth-model"
-provider = "truth"
-input = {input}
-output = {output}
-context_window = 200000
-max_output = 32000
-
+        r#"{provider}
 [[budget]]
 name = "the purse"
 limit = ["{limit}"]
 mode = "stop-new"
+"#
+    )
+}
+
+/// A provider of every dialect, and the price of its only model, which is named after it: `NAME-model`.
+#[must_use]
+pub fn priced_provider(name: &str, addr: SocketAddr, (input, output): (&str, &str)) -> String {
+    format!(
+        r#"
+[[provider]]
+name = "{name}"
+dialects = ["anthropic", "openai-chat", "openai-responses", "gemini", "ollama"]
+base_url = "http://{addr}"
+models = ["{name}-model"]
+
+[[price]]
+model = "{name}-model"
+provider = "{name}"
+input = {input}
+output = {output}
+context_window = 200000
+max_output = 32000
 "#
     )
 }

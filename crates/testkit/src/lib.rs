@@ -17,7 +17,7 @@ mod tls;
 pub mod truth;
 mod tunnel;
 
-pub use almoner::{Books, Household, Serving, one_budget};
+pub use almoner::{Books, Household, Serving, one_budget, priced_provider};
 pub use client::{Answer, NoAnswer, Patience, Post, post};
 pub use crowd::{Crowd, Habits, Tally};
 pub use dice::Dice;

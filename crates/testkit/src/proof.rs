@@ -65,7 +65,7 @@ impl Args {
 ///
 /// # Errors
 /// Where there is no folder to be had, or no binary.
-pub fn household() -> Res<(Household, tempfile::TempDir)> {
+pub fn household() -> std::io::Result<(Household, tempfile::TempDir)> {
     let folder = tempfile::tempdir()?;
     let here = std::env::current_exe()?;
     let almoner = here.parent().unwrap_or(&here).join("../almoner").canonicalize()?;

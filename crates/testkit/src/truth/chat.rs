@@ -37,11 +37,11 @@ fn completion(script: &Script<'_>, object: &str, choices: &[Value]) -> Value {
     })
 }
 
-fn finish_reason(script: &Script<'_>) -> &'static str {
+pub(super) fn finish_reason(script: &Script<'_>) -> &'static str {
     if script.is_capped() { "length" } else { "stop" }
 }
 
-fn usage(told: Told) -> Value {
+pub(super) fn usage(told: Told) -> Value {
     let total = told.input.saturating_add(told.output);
     json!({ "prompt_tokens": told.input, "completion_tokens": told.output, "total_tokens": total })
 }
@@ -51,13 +51,18 @@ pub(super) fn events(script: &Script<'_>) -> Vec<String> {
     let all = deltas.len();
     let mut events: Vec<String> =
         deltas.iter().enumerate().map(|(at, choice)| chunk(script, choice, script.told_with(at + 1, all))).collect();
-    if script.wanted.include_usage && script.tells() {
-        let mut last = completion(script, "chat.completion.chunk", &[]);
-        last["usage"] = usage(script.told);
-        events.push(format!("data: {last}\n\n"));
-    }
-    events.push("data: [DONE]\n\n".to_owned());
+    events.extend(end(script, completion(script, "chat.completion.chunk", &[])));
     events
+}
+
+/// The end of a stream: where it was asked for, the usage, in a last object without choices.
+pub(super) fn end(script: &Script<'_>, mut last: Value) -> Vec<String> {
+    let done = "data: [DONE]\n\n".to_owned();
+    if !script.wanted.include_usage || !script.tells() {
+        return vec![done];
+    }
+    last["usage"] = usage(script.told);
+    vec![format!("data: {last}\n\n"), done]
 }
 
 fn choice_deltas(script: &Script<'_>, index: u64) -> Vec<Value> {

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::script::{Script, Told};
+use super::chat::{end, finish_reason, usage};
+use super::script::Script;
 
 pub(super) fn whole(script: &Script<'_>) -> Value {
     let choices: Vec<Value> =
@@ -25,12 +26,7 @@ pub(super) fn events(script: &Script<'_>) -> Vec<String> {
         format!("data: {event}\n\n")
     };
     let mut events: Vec<String> = parts.iter().enumerate().map(event).collect();
-    if script.wanted.include_usage && script.tells() {
-        let mut last = completion(script, &[]);
-        last["usage"] = usage(script.told);
-        events.push(format!("data: {last}\n\n"));
-    }
-    events.push("data: [DONE]\n\n".to_owned());
+    events.extend(end(script, completion(script, &[])));
     events
 }
 
@@ -63,13 +59,4 @@ fn completion(script: &Script<'_>, choices: &[Value]) -> Value {
         "model": script.wanted.model,
         "choices": choices,
     })
-}
-
-fn finish_reason(script: &Script<'_>) -> &'static str {
-    if script.is_capped() { "length" } else { "stop" }
-}
-
-fn usage(told: Told) -> Value {
-    let total = told.input.saturating_add(told.output);
-    json!({ "prompt_tokens": told.input, "completion_tokens": told.output, "total_tokens": total })
 }
