@@ -525,6 +525,7 @@ mod tests {
             id: almoner_units::CallId::new(Timestamp::default(), [7; 10]),
             at: Timestamp::default(),
             route: "/v1/messages",
+            dialect: almoner_gateway::dialect::Dialect::Anthropic,
             labels: Labels::new(),
             priority: almoner_units::Priority::Normal,
             provider: "anthropic".to_owned(),

@@ -9,13 +9,13 @@ use std::time::Duration;
 use almoner_ledger::ReleaseReason;
 use almoner_meter::{Decoder, Meter as UsageMeter, Reading};
 use almoner_policy::Setback;
-use almoner_units::Charge;
+use almoner_units::{Charge, Span};
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::answer::{Answer, Told, UsageFilter, tell, tell_in_vain};
 use crate::ask::{Going, Held};
@@ -29,10 +29,11 @@ use crate::pacing::Pass;
 use crate::pipe::{client_body, full_body};
 use crate::port::{End, Fullness, Purse, Recorder, Upstream, UpstreamError};
 use crate::provider::authorise;
-use crate::relay::{ClientBody, Home, Leaving, Relay, UpstreamBody, collect, cut_told, framing};
+use crate::relay::{ClientBody, Deadline, Home, Leaving, Relay, UpstreamBody, collect, cut_told, framing};
 use crate::report::{Outcome, Report};
 use crate::retry::{Again, NotNow};
 use crate::stack::{BODY_LARGE, Gateway, Understood, World, whole};
+use crate::stopwatch::{FirstByte, added};
 use crate::survivor::{Panicked, to_the_end};
 use crate::told_limits::told_limits;
 
@@ -90,6 +91,7 @@ impl<W: World> Running<W> {
             clamped,
             report,
             outcome: Outcome::default(),
+            first_byte: FirstByte::default(),
             provider: understood.provider,
             price: understood.price.clone(),
             asked: Asked::by(&understood.call.shape, gateway.providers[understood.provider].pinned),
@@ -105,7 +107,9 @@ impl<W: World> Running<W> {
         };
         self.account.guard.iter_mut().for_each(HoldGuard::sent);
         self.account.pass.iter_mut().for_each(Pass::sent);
-        let sent = self.send(request).await;
+        self.account.outcome.added = added(&self.understood, &self.account.report);
+        let since = Instant::now_plus(Span::default());
+        let sent = self.send(request).await.map(|answer| self.account.first_byte.watch(answer, since));
         self.note_health(&sent);
         self.note_limits(&sent);
         match sent {
@@ -483,6 +487,7 @@ struct Account<W: World> {
     clamped: bool,
     report: Arc<Report>,
     outcome: Outcome,
+    first_byte: FirstByte,
     provider: usize,
     price: Option<Arc<almoner_policy::Price>>,
     asked: Asked,
@@ -539,6 +544,7 @@ impl<W: World> Account<W> {
         outcome.cost = bill.cost;
         outcome.usage = reading.map(|reading| reading.usage).unwrap_or_default();
         outcome.took = self.gateway.purse.now().since(self.report.at);
+        outcome.first_byte = self.first_byte.took();
         outcome.charge = charged(&bill.end, &self.amount);
         if let (End::Settled(charge), true) = (&bill.end, self.guard.is_some()) {
             let over = charge.saturating_sub(&self.amount);

@@ -34,6 +34,7 @@ pub mod route;
 mod settings;
 mod stack;
 mod stays;
+mod stopwatch;
 mod survivor;
 mod told_limits;
 mod trace;

@@ -98,6 +98,7 @@ fn unread<W: World>(gateway: &Gateway<W>, id: CallId, endpoint: &Endpoint, label
         id,
         at: gateway.purse.now(),
         route: endpoint.path,
+        dialect: endpoint.dialect,
         labels,
         priority: Priority::Normal,
         provider: String::new(),

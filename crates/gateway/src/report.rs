@@ -1,5 +1,8 @@
 //! What the gateway reports of each call it decided: numbers and labels, never prompts or answers.
 
+use std::time::Duration;
+
+use crate::dialect::Dialect;
 use crate::pacing::Paced;
 use crate::trace::TraceParent;
 use almoner_ledger::{AccountView, Refusal};
@@ -14,6 +17,8 @@ pub struct Report {
     pub at: Timestamp,
     /// The route it came by, such as `POST /v1/messages`.
     pub route: &'static str,
+    /// In whose words it speaks.
+    pub dialect: Dialect,
     /// The labels it had.
     pub labels: Labels,
     /// How urgent it was.
@@ -115,6 +120,10 @@ pub struct Outcome {
     pub unbounded: Vec<String>,
     /// From the decision to the last byte.
     pub took: Span,
+    /// From when it was handed over to its provider to the first byte of the answer, where one came.
+    pub first_byte: Option<Duration>,
+    /// From when it had come whole to when it was handed over, without what it waited for its turn; of a first try.
+    pub added: Option<Duration>,
 }
 
 impl Outcome {

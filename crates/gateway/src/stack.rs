@@ -13,7 +13,7 @@ use hyper::body::{Body, Bytes};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::answer::Answer;
 use crate::ask::A_MOMENT;
@@ -34,7 +34,7 @@ use crate::pipe::full_body;
 use crate::port::{KeyFacts, Keys, Purse, Recorder, Upstream};
 use crate::provider::{Provider, Shown};
 use crate::reject::{Kept, Of, Rejection, reject, turn_away};
-use crate::relay::ClientBody;
+use crate::relay::{ClientBody, Deadline};
 use crate::report::{Report, Verdict};
 use crate::retry::Tries;
 use crate::route::{Local, PathKey, Route, split_key};
@@ -96,6 +96,8 @@ pub(crate) struct Came {
     pub(crate) body: Bytes,
     pub(crate) head: Parts,
     pub(crate) who: Who,
+    /// When it had come whole.
+    pub(crate) since: Instant,
     /// Lets it be heard that it waits with us.
     pub(crate) waits: Waits,
 }
@@ -124,6 +126,8 @@ pub(crate) struct Understood {
     pub(crate) hop: Option<Box<Hop>>,
     /// How often it was tried again before.
     pub(crate) tries: Tries,
+    /// When it had come whole.
+    pub(crate) since: Instant,
     /// Lets it be heard that it waits with us.
     pub(crate) waits: Waits,
 }
@@ -136,8 +140,8 @@ const LEFT_OUT: &str = "tools.web_search";
 impl Understood {
     /// What came, as it was before it was known where it goes.
     pub(crate) fn back(self) -> Came {
-        let Self { endpoint, call, body, head, shown, key, waits, .. } = self;
-        Came { endpoint, call, body, head, who: Who { key, shown }, waits }
+        let Self { endpoint, call, body, head, shown, key, since, waits, .. } = self;
+        Came { endpoint, call, body, head, who: Who { key, shown }, since, waits }
     }
 }
 
@@ -331,7 +335,9 @@ impl<W: World> Gateway<W> {
         let who = who(&head.headers, path_key, &self.keys, self.settings.require_key)
             .map_err(|bad| Rejection::of_nobody(Answer::Unauthorized(bad.message().to_owned())))?;
         match self.read(endpoint, &head, body).await {
-            Ok((call, body)) => Ok(Box::new(Came { endpoint, call, body, head, who, waits: Waits::default() })),
+            Ok((call, body, since)) => {
+                Ok(Box::new(Came { endpoint, call, body, head, who, since, waits: Waits::default() }))
+            }
             Err(answer) => Err(Box::new(Rejection { answer, of: Of::Key(who.key.labels.clone()) })),
         }
     }
@@ -343,7 +349,7 @@ impl<W: World> Gateway<W> {
         provider: usize,
         hop: Option<Box<Hop>>,
     ) -> Result<Box<Understood>, Box<Rejection>> {
-        let Came { endpoint, mut call, body, head, who, waits } = came;
+        let Came { endpoint, mut call, body, head, who, since, waits } = came;
         let at = self.purse.now();
         let price = self.price(provider, &call.model, at);
         let brought = call.bring(|model| self.price(provider, model, at));
@@ -380,6 +386,7 @@ impl<W: World> Gateway<W> {
             is_priced,
             hop,
             tries: Tries::default(),
+            since,
             waits,
         });
         let unpriced = unpriced.map(|unknown| Answer::Policy { code: "price_missing", message: unknown.to_string() });
@@ -404,15 +411,20 @@ impl<W: World> Gateway<W> {
         true
     }
 
-    /// Reads the call that a request makes.
-    async fn read<B>(&self, endpoint: &'static Endpoint, head: &Parts, body: B) -> Result<(Call, Bytes), Answer>
+    /// Reads the call that a request makes; and when it had come whole.
+    async fn read<B>(
+        &self,
+        endpoint: &'static Endpoint,
+        head: &Parts,
+        body: B,
+    ) -> Result<(Call, Bytes, Instant), Answer>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         if endpoint.asks == Asks::Look {
             let call = dialect::read(endpoint, head.uri.path(), &head.headers, b"").map_err(Answer::BadBody)?;
-            return Ok((call, Bytes::new()));
+            return Ok((call, Bytes::new(), Instant::now_plus(Span::default())));
         }
         if !http::is_json(&head.headers) {
             return Err(Answer::Forbidden("send the body with `content-type: application/json`".to_owned()));
@@ -421,8 +433,9 @@ impl<W: World> Gateway<W> {
             return Err(Answer::Forbidden("send the body as it is, without `content-encoding`".to_owned()));
         }
         let body = self.receive(body).await?;
+        let since = Instant::now_plus(Span::default());
         let call = self.read_call(endpoint, head, &body).await?;
-        Ok((call, body))
+        Ok((call, body, since))
     }
 
     /// Reads the body of a request, within its bounds of size and time.
@@ -546,6 +559,7 @@ impl<W: World> Gateway<W> {
             id,
             at: self.purse.now(),
             route: understood.endpoint.path,
+            dialect: understood.endpoint.dialect,
             labels: understood.labels.clone(),
             priority: understood.priority,
             provider: self.providers[understood.provider].name.clone(),

@@ -37,6 +37,8 @@ pub(crate) const OF_KEYS: &str = "(keys)";
 pub(crate) struct Metrics {
     models: Mutex<BTreeMap<(String, String), PerModel>>,
     providers: Mutex<BTreeMap<String, PerProvider>>,
+    /// How long what we add to calls took, by their dialects.
+    added: Mutex<BTreeMap<&'static str, Histogram>>,
     refusals: Mutex<BTreeMap<(String, String), u64>>,
     overrun_nano: AtomicU64,
     unbounded: AtomicU64,
@@ -86,11 +88,13 @@ fn kinds(usage: &Usage) -> [Option<u64>; KINDS.len()] {
 struct PerProvider {
     answers: BTreeMap<&'static str, u64>,
     took: Histogram,
+    /// How long its answers took to begin, by their dialects.
+    first_byte: BTreeMap<&'static str, Histogram>,
 }
 
 impl Default for PerProvider {
     fn default() -> Self {
-        Self { answers: BTreeMap::new(), took: Histogram::new(LONG) }
+        Self { answers: BTreeMap::new(), took: Histogram::new(LONG), first_byte: BTreeMap::new() }
     }
 }
 
@@ -99,6 +103,7 @@ impl Default for Metrics {
         Self {
             models: Mutex::default(),
             providers: Mutex::default(),
+            added: Mutex::default(),
             refusals: Mutex::default(),
             overrun_nano: AtomicU64::default(),
             unbounded: AtomicU64::default(),
@@ -138,7 +143,16 @@ impl Metrics {
         let provider = providers.entry(report.provider.clone()).or_default();
         *provider.answers.entry(class(outcome.status)).or_default() += 1;
         provider.took.took(Duration::from_millis(outcome.took.ms()));
+        // An error comes at once, and says nothing of how long answers take.
+        if let (Some(first_byte), 200..=299) = (outcome.first_byte, outcome.status) {
+            let began = provider.first_byte.entry(report.dialect.name());
+            began.or_insert_with(|| Histogram::new(LONG)).took(first_byte);
+        }
         drop(providers);
+        if let Some(added) = outcome.added {
+            let mut all = held(&self.added);
+            all.entry(report.dialect.name()).or_insert_with(|| Histogram::new(SHORT)).took(added);
+        }
         let mut models = held(&self.models);
         let model = model_of(&models, report, outcome);
         models.entry((report.provider.clone(), model)).or_default().add(outcome);

@@ -109,6 +109,20 @@ fn of_providers(page: &mut Page, metrics: &Metrics, in_force: &InForce) {
     for (provider, of) in providers.iter() {
         took.histogram(&[("provider", provider)], &of.took.seen());
     }
+    let help =
+        "From handing a call to its provider, connecting included, to the first byte of an answer that is no error.";
+    let mut began = page.family("almoner_first_byte_seconds", Kind::Histogram, help);
+    for (provider, of) in providers.iter() {
+        for (dialect, took) in &of.first_byte {
+            began.histogram(&[("provider", provider), ("dialect", dialect)], &took.seen());
+        }
+    }
+    let help = "What Almoner adds to a call before its provider is asked: from having the whole request to handing it \
+                over, without waits for a turn; of first tries.";
+    let mut added = page.family("almoner_added_latency_seconds", Kind::Histogram, help);
+    for (dialect, took) in held(&metrics.added).iter() {
+        added.histogram(&[("dialect", dialect)], &took.seen());
+    }
 }
 
 /// What should read 0.

@@ -123,6 +123,10 @@ async fn the_page_follows_the_grammar_and_tells_what_happened() {
     assert_eq!(value(&page, "almoner_budget_accounts", &["budget=\"each\"", "level=\"critical\""]), "1");
     assert_eq!(value(&page, "almoner_provider_up", &["provider=\"rehearsal\""]), "1");
     assert_eq!(value(&page, "almoner_provider_answers_total", &["status=\"2xx\""]), "3");
+    let all = |labels: &[&'static str]| [labels, &["le=\"+Inf\""]].concat();
+    let labels = all(&["provider=\"rehearsal\"", "dialect=\"anthropic\""]);
+    assert_eq!(value(&page, "almoner_first_byte_seconds", &labels), "3");
+    assert_eq!(value(&page, "almoner_added_latency_seconds", &all(&["dialect=\"anthropic\""])), "3");
     for name in ["almoner_overrun_usd_total", "almoner_unbounded_total", "almoner_history_dropped_total"] {
         assert_eq!(value(&page, name, &[]), "0", "{name} should read 0");
     }

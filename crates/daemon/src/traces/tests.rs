@@ -52,6 +52,7 @@ fn report(verdict: Verdict, parent: Option<TraceParent>) -> Arc<Report> {
         id: CallId::new(Timestamp::from_ms(1_795_500_000_000), [7; 10]),
         at: Timestamp::from_ms(1_795_500_000_001),
         route: "/v1/messages",
+        dialect: almoner_gateway::dialect::Dialect::Anthropic,
         labels: Labels::new(),
         priority: Priority::Normal,
         provider: "anthropic".to_owned(),

@@ -64,6 +64,18 @@ impl Dialect {
     /// Every dialect.
     pub const ALL: [Self; 5] = [Self::Anthropic, Self::Chat, Self::Responses, Self::Gemini, Self::Ollama];
 
+    /// Its name, as the config has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Anthropic => "anthropic",
+            Self::Chat => "openai-chat",
+            Self::Responses => "openai-responses",
+            Self::Gemini => "gemini",
+            Self::Ollama => "ollama",
+        }
+    }
+
     /// What is particular to it.
     pub(crate) const fn tongue(self) -> &'static Tongue {
         match self {

@@ -18,6 +18,7 @@ mod recorded;
 mod responses;
 mod retries;
 mod routes;
+mod stopwatch;
 mod stream_errors;
 mod ways_out;
 mod world;

@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub(crate) admits_and_stalls: bool,
     /// After how long there is money for each of the next calls; who may not wait so long is refused.
     pub(crate) money_comes_after: VecDeque<Span>,
+    /// How long the purse takes to answer.
+    pub(crate) thinks: std::time::Duration,
     /// The keys that are good.
     pub(crate) keys: HashMap<String, Arc<KeyFacts>>,
     script: VecDeque<Script>,
@@ -89,7 +91,7 @@ impl Purse for Shared {
         if waited > Span::default() {
             tokio::time::sleep(std::time::Duration::from_millis(waited.ms())).await;
         }
-        let (decision, stalls) = {
+        let (decision, stalls, thinks) = {
             let mut state = self.state();
             let open = |key| state.ledger.open(key, &question.key, NOW).unwrap();
             let accounts: Vec<_> = question.accounts.iter().map(open).collect();
@@ -117,8 +119,9 @@ impl Purse for Shared {
                     Decision::Refused(Box::new(Refused { refusal, seen, waited, at: NOW }))
                 }
             };
-            (decision, state.admits_and_stalls)
+            (decision, state.admits_and_stalls, state.thinks)
         };
+        tokio::time::sleep(thinks).await;
         if stalls {
             poll_fn(|_| Poll::<()>::Pending).await;
         }
