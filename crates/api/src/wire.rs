@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountInfo, BudgetInfo, CallInfo, ConfigInfo, DecisionInfo, DecisionQuery, EventInfo, EventQuery, HoldInfo,
-    KeyInfo, KeySummary, NewKey, NewToken, PaceInfo, ProviderInfo, ReloadFailed, Reloaded, ShownKey, ShownToken,
-    ThrottleStats, TokenInfo, UsageQuery, UsageRow,
+    KeyInfo, KeySummary, NewKey, NewToken, PaceInfo, PriceInfo, ProviderInfo, ReloadFailed, Reloaded, RouteInfo,
+    ShownKey, ShownToken, ThrottleStats, TokenInfo, UsageQuery, UsageRow,
 };
 
 /// The most bytes that a line may have.
@@ -45,6 +45,10 @@ pub enum Request {
     },
     /// Every budget in force, by name: what it counts and what it allows.
     BudgetList,
+    /// Every route, in the order in which they are looked at.
+    Routes,
+    /// Every price of the book in force.
+    Prices,
     /// Changes the limits or the mode of a budget, until the configuration is next read.
     SetBudget {
         /// The budget, by name.
@@ -193,6 +197,18 @@ pub enum Reply {
     BudgetList {
         /// The budgets, by name.
         budgets: Vec<BudgetInfo>,
+    },
+    /// Routes.
+    Routes {
+        /// The routes, in the order in which they are looked at.
+        routes: Vec<RouteInfo>,
+    },
+    /// Prices.
+    Prices {
+        /// Which book they are from.
+        version: String,
+        /// The prices, in the order in which a model is looked for.
+        prices: Vec<PriceInfo>,
     },
     /// What is known of a call.
     Call(Box<CallInfo>),

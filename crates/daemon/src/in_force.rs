@@ -4,12 +4,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use almoner_api::ConfigInfo;
+use almoner_api::{ConfigInfo, RouteInfo};
 use almoner_config::Settings;
 use almoner_gateway::{Gateway, GatewaySettings, Hosts, Patience};
 use almoner_policy::PriceBook;
 use almoner_units::Span;
 
+use crate::catalog;
 use crate::configured::config_info;
 use crate::keeper::Keeper;
 use crate::keys::Keyring;
@@ -26,6 +27,8 @@ pub(crate) struct InForce {
     pub(crate) settings: Settings,
     pub(crate) gateway: Arc<Gateway<RealWorld>>,
     pub(crate) book: PriceBook,
+    /// The routes as they travel, without how their providers are.
+    pub(crate) routes: Vec<RouteInfo>,
     /// Which file it is.
     pub(crate) config: Option<ConfigInfo>,
     /// The providers for which the server has a credential of its own.
@@ -53,6 +56,7 @@ impl InForce {
             settings.providers.iter().flat_map(|provider| provider.dialects.iter().copied()).collect();
         let credentials = with_credential.map(|provider| provider.name.clone()).collect();
         let ways = providers.iter().map(|provider| (provider.base_url.clone(), provider.way.clone())).collect();
+        let routes = catalog::routes(&settings, &providers);
         let gateway = Gateway::new(keeper, recorder, keyring, providers, gateway_settings(&settings), book.clone())
             .with_routes(settings.routes.clone(), settings.detours.clone())
             .with_paces(paces(&settings));
@@ -63,6 +67,7 @@ impl InForce {
         Ok(Self {
             gateway: Arc::new(gateway),
             book,
+            routes,
             config: settings.file.as_ref().map(config_info),
             credentials,
             dialects: spoken.into_iter().map(|dialect| dialect.name().to_owned()).collect(),

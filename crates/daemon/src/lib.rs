@@ -5,6 +5,7 @@
 
 mod activity;
 mod booked;
+mod catalog;
 mod clock;
 mod configured;
 mod control;

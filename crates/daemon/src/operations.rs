@@ -83,6 +83,8 @@ impl Operations {
             Request::Metrics => self.metrics().await.map(|text| Reply::Metrics { text }),
             Request::Budgets { budget } => self.budgets(budget).await,
             Request::BudgetList => self.budget_list().await,
+            Request::Routes => Ok(self.routes()),
+            Request::Prices => Ok(self.prices()),
             Request::SetBudget { budget, limits, mode, by } => {
                 self.noting("`budgets set` lowered its limit", self.set_budget(budget, limits, mode, by)).await
             }

@@ -11,6 +11,7 @@ use crate::body::{
     self, AddUsage, ChangeBudget, Correct, CorrectTokens, CreateKey, CreateToken, Nothing, ResetBudget, RevokeKey,
     RotateKey,
 };
+use crate::catalog::{PriceView, PricesView, RouteView};
 use crate::openapi;
 use crate::page::Page;
 use crate::problem::{Problem, shown};
@@ -105,6 +106,11 @@ pub(crate) async fn act<P: Port>(port: &P, ask: &Ask) -> Result<String, Problem>
             let paces: Vec<PaceView> = status.paces.into_iter().map(Into::into).collect();
             page(ask, paces, |pace| pace.pace.clone())
         }
+        Act::Routes => {
+            let Reply::Routes { routes } = run(port, Request::Routes).await? else { return Err(unexpected()) };
+            page(ask, routes.into_iter().map(RouteView::from).collect(), |route| route.route.clone())
+        }
+        Act::Prices => prices(port, ask).await,
         // It is a stream, which is no body to remember.
         Act::Events => Err(unexpected()),
         Act::Audit => audit(port, ask).await,
@@ -159,6 +165,14 @@ async fn providers<P: Port>(port: &P, ask: &Ask) -> Result<String, Problem> {
     let Reply::Status(status) = run(port, Request::Status).await? else { return Err(unexpected()) };
     let providers: Vec<ProviderView> = status.providers.into_iter().map(Into::into).collect();
     page(ask, providers, |provider| provider.provider.clone())
+}
+
+async fn prices<P: Port>(port: &P, ask: &Ask) -> Result<String, Problem> {
+    let Reply::Prices { version, prices } = run(port, Request::Prices).await? else { return Err(unexpected()) };
+    let (provider, model) = (ask.query.get("provider"), ask.query.get("model"));
+    let prices = prices.into_iter().map(PriceView::from).filter(|price| price.is_of(provider, model)).collect();
+    let (items, next_cursor) = Page::of(&ask.query)?.take(prices, PriceView::mark);
+    json(&PricesView { version, items, next_cursor })
 }
 
 async fn all_budgets<P: Port>(port: &P) -> Result<Vec<BudgetView>, Problem> {

@@ -8,6 +8,7 @@
 mod act;
 mod again;
 mod body;
+mod catalog;
 mod door;
 mod events;
 mod openapi;

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use crate::body::{
     AddUsage, ChangeBudget, Correct, CreateKey, CreateToken, Nothing, ResetBudget, RevokeKey, RotateKey,
 };
+use crate::catalog::{PricesView, RouteView};
 use crate::query::{Kind, Param};
 use crate::resources::{
     AccountView, AuditView, BudgetView, CallView, DecisionView, Done, HoldView, KeySecretView, KeyView, List, PaceView,
@@ -83,6 +84,8 @@ pub(crate) enum Act {
     Metrics,
     Reload,
     Paces,
+    Routes,
+    Prices,
     Audit,
     Events,
     Keys,
@@ -122,6 +125,8 @@ impl Act {
             Self::Metrics => "get_metrics",
             Self::Reload => "reload_config",
             Self::Paces => "list_paces",
+            Self::Routes => "list_routes",
+            Self::Prices => "list_prices",
             Self::Audit => "get_audit",
             Self::Events => "get_events",
             Self::Keys => "list_keys",
@@ -203,6 +208,26 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
         "How much may go to providers and by keys in a minute, and how much went.",
         PAGE,
         of::<List<PaceView>>,
+    ),
+    look(
+        Act::Routes,
+        "/api/v1/routes",
+        "Every route: which calls take it, where it leads, and how those are who can serve each stop.",
+        PAGE,
+        of::<List<RouteView>>,
+    ),
+    look(
+        Act::Prices,
+        "/api/v1/prices",
+        "What models cost: every price of the book in force. A provider that is declared free charges nothing, \
+         whatever stands here.",
+        &[
+            Param { name: "provider", about: "Only the prices of this provider.", kind: Kind::Text },
+            Param { name: "model", about: "Only those of the model with this name or alias.", kind: Kind::Text },
+            LIMIT,
+            CURSOR,
+        ],
+        of::<PricesView>,
     ),
     look(Act::Budgets, "/api/v1/budgets", "Every budget in force.", PAGE, of::<List<BudgetView>>),
     look(Act::Budget, "/api/v1/budgets/{budget}", "One budget.", &[], of::<BudgetView>),

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use almoner_api::{
-    AccountInfo, Answered, Asked, Begun, BudgetInfo, Caller, EventInfo, Failure, HoldInfo, LimitInfo, Port, Reply,
-    Request as Operation, ShownKey, ShownToken, Status, ThrottleNumbers, ThrottleStats,
+    AccountInfo, Answered, Asked, Begun, BudgetInfo, Caller, EventInfo, Failure, HoldInfo, LimitInfo, Port, PriceInfo,
+    RateInfo, Reply, Request as Operation, RouteInfo, ShownKey, ShownToken, Status, ThrottleNumbers, ThrottleStats,
 };
 use almoner_units::{CallId, Role, Timestamp};
 use http_body_util::{BodyExt, Full};
@@ -137,12 +137,24 @@ fn reply(request: Operation) -> Reply {
             let sessions = session.into_iter().filter(|name| name == "a").map(|name| (name, numbers.clone())).collect();
             Reply::Throttle(Box::new(ThrottleStats { global: numbers, sessions, is_cut: false }))
         }
+        Operation::Routes => Reply::Routes { routes: ["night", "day"].map(route).into() },
+        Operation::Prices => Reply::Prices { version: text("b"), prices: ["b", "a"].map(price).into() },
         Operation::Metrics => Reply::Metrics { text: text("# HELP almoner_up 1\n") },
         Operation::Reload { .. } => Reply::Reloaded(Box::default()),
         Operation::Tokens => Reply::Tokens { tokens: Vec::new() },
         Operation::Events(query) => events(query.after, query.limit),
         _ => done(),
     }
+}
+
+fn route(name: &str) -> RouteInfo {
+    RouteInfo { route: name.to_owned(), filter: (name == "day").then(Vec::new), ..RouteInfo::default() }
+}
+
+fn price(model: &str) -> PriceInfo {
+    let rate = RateInfo { tier: "standard".to_owned(), input: 3_000_000, ..RateInfo::default() };
+    let aliases = vec![format!("{model}-20261123")];
+    PriceInfo { model: model.to_owned(), aliases, rates: vec![rate], ..PriceInfo::default() }
 }
 
 fn failure(code: &str, message: &str) -> Failure {
@@ -452,6 +464,24 @@ async fn amounts_say_their_unit_and_labels_are_objects() {
     let unknown = world.get("/api/v1/budgets/each%20sesion").await;
     unknown.is(404, "unknown_budget");
     assert_eq!(unknown.json()["hint"], "did you mean `each session`?");
+}
+
+#[tokio::test]
+async fn routes_and_prices_are_listed_in_pages_and_prices_found_by_any_name() {
+    let world = World::new();
+    let first = world.get("/api/v1/routes?limit=1").await.json();
+    assert_eq!((&first["items"][0]["route"], &first["items"][0]["where"]), (&json!("day"), &json!({})));
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let next = world.get(&format!("/api/v1/routes?cursor={cursor}")).await.json();
+    assert_eq!((&next["items"][0]["route"], &next["items"][0]["where"]), (&json!("night"), &Value::Null));
+    assert_eq!(next["next_cursor"], Value::Null);
+    let all = world.get("/api/v1/prices?limit=1").await.json();
+    assert_eq!((&all["version"], &all["items"][0]["model"]), (&json!("b"), &json!("a")));
+    assert!(all["next_cursor"].is_string(), "{all}");
+    let one = world.get("/api/v1/prices?model=b-20261123").await.json();
+    let [price] = &one["items"].as_array().unwrap()[..] else { panic!("{one}") };
+    assert_eq!((&price["model"], &price["rates"][0]["input_usd_pico"]), (&json!("b"), &json!(3_000_000)));
+    assert_eq!(world.get("/api/v1/prices?provider=none").await.json()["items"], json!([]));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use almoner_api::{Reply, Request, StopInfo};
 use almoner_testkit::TruthProvider;
 use serde_json::json;
 
@@ -80,6 +81,15 @@ async fn a_provider_that_is_gone_is_passed_by_and_named_in_the_status() {
     }
     let status = world.ok(&["status"]);
     assert!(status.contains("provider `truth` is DOWN since "), "{status}");
+    let Reply::Routes { routes } = server.ask(&Request::Routes) else { panic!("no routes") };
+    let [route] = &routes[..] else { panic!("{routes:?}") };
+    assert_eq!((route.route.as_str(), &route.budgets[..]), ("local", &["purse".to_owned()][..]));
+    let who = |stop: &StopInfo| {
+        let [provider] = &stop.providers[..] else { panic!("{stop:?}") };
+        (provider.provider.clone(), provider.down)
+    };
+    let stops: Vec<_> = route.stops.iter().map(who).collect();
+    assert_eq!(stops, [("truth".to_owned(), true), ("local".to_owned(), false)], "as it is now");
     let limit = server.settled("purse");
     assert_eq!(limit.spent + limit.assumed, 0, "what was never sent costs nothing");
     server.stop();

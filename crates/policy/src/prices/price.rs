@@ -277,6 +277,12 @@ impl Price {
         self.regional_percent
     }
 
+    /// From when the price holds; `None`: always.
+    #[must_use]
+    pub fn holds_from(&self) -> Option<Timestamp> {
+        self.from
+    }
+
     /// The page where the provider prints the price.
     #[must_use]
     pub fn source(&self) -> &str {
