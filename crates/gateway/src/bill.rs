@@ -148,6 +148,7 @@ fn extras(reading: &Reading, asked: &Asked) -> Extras {
         regional: reading.region.as_deref().map_or(asked.regional, is_somewhere),
         web_searches: reading.server_tools.map_or(reading.searches_shown, |tools| tools.web_search_requests),
         audio_input: reading.input_audio_tokens.unwrap_or(0),
+        audio_read: reading.cached_audio_tokens.unwrap_or(0),
     }
 }
 

@@ -141,7 +141,7 @@ fn unsaid_answer(told: &Told, sheet: &mut Sheet<'_>, others: [Option<u64>; 3]) -
     (!is_unknown).then_some(rest)
 }
 
-/// Sound among the plain input, and whatever in the answer is no text, have prices of their own.
+/// Sound in the input, and whatever in the answer is no text, have prices of their own.
 fn note_media(sheet: &Sheet<'_>, reading: &mut Reading) {
     let sound = |list| of_kind(sheet, list, |kind| kind == "AUDIO");
     let cached = sound("cacheTokensDetails");
@@ -149,6 +149,8 @@ fn note_media(sheet: &Sheet<'_>, reading: &mut Reading) {
     let heard = heard.min(reading.usage.input.unwrap_or(u64::MAX));
     let made = of_kind(sheet, "candidatesTokensDetails", |kind| !matches!(kind, "TEXT" | "MODALITY_UNSPECIFIED"));
     reading.input_audio_tokens = Some(heard).filter(|tokens| *tokens > 0);
+    let cached = cached.min(reading.usage.cache_read.unwrap_or(u64::MAX));
+    reading.cached_audio_tokens = Some(cached).filter(|tokens| *tokens > 0);
     reading.output_audio_tokens = Some(made).filter(|tokens| *tokens > 0);
 }
 

@@ -44,6 +44,8 @@ pub struct Reading {
     pub tool_use_prompt_tokens: Option<u64>,
     /// The part of the input that was audio.
     pub input_audio_tokens: Option<u64>,
+    /// The part of what was read from a cache that was audio.
+    pub cached_audio_tokens: Option<u64>,
     /// The part of the output that was audio, or pictures: no text, whose price does not hold for it.
     pub output_audio_tokens: Option<u64>,
     /// Cache writes came without their lifetime and were taken to live five minutes.

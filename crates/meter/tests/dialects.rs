@@ -360,17 +360,23 @@ fn what_gemini_heard_and_what_it_drew_is_told_apart_from_text() {
         let mut meter = Meter::new(Gemini, Json);
         meter.feed(format!("{{\"candidates\":[],\"usageMetadata\":{usage}}}").as_bytes());
         let reading = meter.finish();
-        (reading.input_audio_tokens, reading.output_audio_tokens)
+        (reading.input_audio_tokens, reading.cached_audio_tokens, reading.output_audio_tokens)
     };
     let prompt = r#""promptTokensDetails":[{"modality":"TEXT","tokenCount":20},{"modality":"AUDIO","tokenCount":80}]"#;
-    assert_eq!(read(prompt), (Some(80), None));
-    let cached = format!(r#"{prompt},"cacheTokensDetails":[{{"modality":"AUDIO","tokenCount":30}}]"#);
-    assert_eq!(read(&cached), (Some(50), None));
+    assert_eq!(read(prompt), (Some(80), None, None));
+    let cached = |all: u64| {
+        format!(
+            r#"{prompt},"cachedContentTokenCount":{all},"cacheTokensDetails":[{{"modality":"AUDIO","tokenCount":30}}]"#
+        )
+    };
+    assert_eq!(read(&cached(40)), (Some(50), Some(30), None));
+    assert_eq!(read(&cached(20)), (Some(50), Some(20), None), "no more was read than was read");
     let more = r#""promptTokensDetails":[{"modality":"AUDIO","tokenCount":999}]"#;
-    assert_eq!(read(more), (Some(100), None));
+    assert_eq!(read(more), (Some(100), None, None));
     let drawn = r#""candidatesTokensDetails":[{"modality":"TEXT","tokenCount":2},{"modality":"IMAGE","tokenCount":7}]"#;
-    assert_eq!(read(drawn), (None, Some(7)));
-    assert_eq!(read(r#""promptTokensDetails":"AUDIO","candidatesTokensDetails":[{"modality":"TEXT"}]"#), (None, None));
+    assert_eq!(read(drawn), (None, None, Some(7)));
+    let nothing = r#""promptTokensDetails":"AUDIO","candidatesTokensDetails":[{"modality":"TEXT"}]"#;
+    assert_eq!(read(nothing), (None, None, None));
 }
 
 #[test]

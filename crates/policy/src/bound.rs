@@ -409,7 +409,9 @@ fn reach(
     }
     let writes = if price.writes_unasked() { shape.writes.max(Writes::FiveMinutes) } else { shape.writes };
     let regional = shape.regional.unwrap_or(!settings.is_global);
-    let asked = Reach { input, tiers, writes, audio: shape.sounds > 0, regional };
+    // A file or a URL may hold sound as well as anything else.
+    let audio = shape.sounds > 0 || !shape.opaque.is_empty();
+    let asked = Reach { input, tiers, writes, audio, regional };
     if shape.unknown.is_empty() {
         return Ok((asked, unbounded));
     }

@@ -22,6 +22,8 @@ pub struct Extras {
     pub web_searches: u64,
     /// The part of the plain input that was sound.
     pub audio_input: u64,
+    /// The part of what was read from a cache that was sound.
+    pub audio_read: u64,
 }
 
 /// Why the cost of a call cannot be said.
@@ -85,10 +87,13 @@ fn tiers(extras: &Extras, price: &Price) -> Result<Vec<Tier>, CostError> {
 fn tokens(usage: &Usage, extras: &Extras, rate: &Rate) -> Option<u128> {
     let input = usage.input.unwrap_or(0);
     let audio = extras.audio_input.min(input);
+    let read = usage.cache_read.unwrap_or(0);
+    let audio_read = extras.audio_read.min(read);
     let parts = [
         (rate.input, input - audio),
         (rate.audio(), audio),
-        (rate.read(), usage.cache_read.unwrap_or(0)),
+        (rate.read(), read - audio_read),
+        (rate.audio_read(), audio_read),
         (rate.write_5m(), usage.cache_write_5m.unwrap_or(0)),
         (rate.write_1h(), usage.cache_write_1h.unwrap_or(0)),
         (rate.output, usage.output.unwrap_or(0)),
@@ -185,6 +190,12 @@ mod tests {
     fn searches_and_sound_cost_their_own() {
         check("claude-opus-5", [0; 5], &Extras { web_searches: 3, ..Extras::default() }, "$0.03");
         check("gemini-2.5-flash", [30, 0, 0, 0, 0], &Extras { audio_input: 10, ..Extras::default() }, "$0.000016");
+        // ai.google.dev/gemini-api/docs/pricing: a cached million of text $0.03, of sound $0.1.
+        let cached = Extras { audio_read: 1_000_000, ..Extras::default() };
+        check("gemini-2.5-flash", [0, 0, 2_000_000, 0, 0], &cached, "$0.13");
+        check("gemini-2.5-flash-lite", [0, 0, 1_000_000, 0, 0], &cached, "$0.03");
+        check("gemini-3-flash-preview", [0, 0, 1_000_000, 0, 0], &cached, "$0.1");
+        check("claude-opus-5", [0, 0, 1_000_000, 0, 0], &cached, "$0.5");
     }
 
     #[test]

@@ -283,19 +283,25 @@ fn an_image_billed_above_what_it_is_stays_so_when_counted() {
 fn requests() -> impl Strategy<Value = (usize, Shape, [u64; 5], Extras)> {
     let sizes = (0..3_000_000_u64, 0..40_u64, 0..5_u64, 0..200_000_u64, 1..4_u64);
     let tiers = prop::sample::select(vec![None, Some("default"), Some("flex"), Some("priority"), Some("gold")]);
-    let asked = (sizes, 0..3_u8, tiers, any::<bool>(), 0..4_u64);
+    let asked = (sizes, 0..3_u8, tiers, any::<bool>(), 0..4_u64, any::<bool>());
     (any::<usize>(), asked, prop::array::uniform5(prop::sample::select(vec![0, 0, 1, 500, 1_000_u64]))).prop_map(
         |(model, asked, shares)| {
-            let ((text_bytes, messages, images, max_output, choices), writes, tier, is_regional, searches) = asked;
+            let (sizes, writes, tier, is_regional, searches, points_elsewhere) = asked;
+            let (text_bytes, messages, images, max_output, choices) = sizes;
             let writes = [Writes::None, Writes::FiveMinutes, Writes::Hour][usize::from(writes)];
             let service_tier = tier.map(str::to_owned);
             let mut shape = Shape { text_bytes, messages, images, choices, writes, service_tier, ..Shape::default() };
             shape.max_output = Some(max_output);
             shape.regional = Some(is_regional);
+            // All that stands elsewhere may be sound, and so may what is read from a cache.
+            shape.opaque = if points_elsewhere { vec!["a file".to_owned()] } else { Vec::new() };
+            let sound = if points_elsewhere { u64::MAX } else { 0 };
             let extras = Extras {
                 service_tier: shape.service_tier.clone(),
                 regional: is_regional,
                 web_searches: searches,
+                audio_input: sound,
+                audio_read: sound,
                 ..Extras::default()
             };
             (model, shape, shares, extras)
@@ -339,6 +345,16 @@ proptest! {
         prop_assert!(usage.input_total() <= held[Meter::InputTokens]);
         prop_assert!(usage.output.unwrap_or(0) <= held[Meter::OutputTokens]);
     }
+}
+
+/// A million tokens of sound cost $1 there and of text $0.3, half as much more each at priority.
+#[test]
+fn a_file_that_nobody_here_sees_is_held_as_sound() {
+    let flash = |shape: &Shape| bound(shape, &price("gemini-2.5-flash"), &BoundSettings::default()).unwrap();
+    let file = flash(&Shape { opaque: vec!["a file".into()], ..said("hi") });
+    let sound = flash(&Shape { sounds: 1, ..said("hi") });
+    assert_eq!(file.input_price, sound.input_price);
+    assert!(flash(&said("hi")).input_price < file.input_price);
 }
 
 #[test]

@@ -90,13 +90,25 @@ impl Rate {
         self.audio_input.unwrap_or(self.input)
     }
 
+    /// What a token of sound read from a cache costs, rounded up: wherever sound has a price of its own, the cache takes
+    /// the same share off it as off text.
+    #[must_use]
+    pub fn audio_read(&self) -> PicoUsdPerToken {
+        if self.input == PicoUsdPerToken::ZERO {
+            return self.read().max(self.audio());
+        }
+        let pico = u128::from(self.read().get()) * u128::from(self.audio().get());
+        let share = pico.div_ceil(u128::from(self.input.get()));
+        PicoUsdPerToken::new(u64::try_from(share).unwrap_or(u64::MAX))
+    }
+
     fn dearest_input(&self, reach: &Reach) -> PicoUsdPerToken {
         let write = match reach.writes {
             Writes::None => self.input,
             Writes::FiveMinutes => self.write_5m(),
             Writes::Hour => self.write_1h().max(self.write_5m()),
         };
-        let audio = if reach.audio { self.audio() } else { self.input };
+        let audio = if reach.audio { self.audio().max(self.audio_read()) } else { self.input };
         self.input.max(self.read()).max(write).max(audio)
     }
 }
@@ -122,7 +134,7 @@ pub struct Reach {
     pub tiers: Vec<Tier>,
     /// The cache writes it can lead to.
     pub writes: Writes,
-    /// Whether it carries sound.
+    /// Whether it can carry sound.
     pub audio: bool,
     /// Whether it can be billed at the surcharge for a pinned region.
     pub regional: bool,
