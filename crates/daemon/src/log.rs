@@ -7,7 +7,7 @@
 
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 
 use almoner_config::{LogFormat, LogLevel, Settings, masked};
@@ -215,15 +215,21 @@ struct Writing {
 impl CallLog {
     /// Starts the thread.
     pub(crate) fn start(settings: &Settings) -> std::io::Result<Self> {
-        let (queue, lines) = sync_channel::<String>(QUEUE_MAX);
+        let (log, lines) = Self::queue(settings);
         std::thread::Builder::new().name("log".to_owned()).spawn(move || {
             for line in &lines {
                 // Where nobody reads any more, there is nobody to tell that.
                 drop(writeln!(std::io::stdout().lock(), "{line}"));
             }
         })?;
+        Ok(log)
+    }
+
+    /// One whose lines are left to the caller.
+    pub(crate) fn queue(settings: &Settings) -> (Self, Receiver<String>) {
+        let (queue, lines) = sync_channel(QUEUE_MAX);
         let (log, is_every) = (Log::of(settings), settings.log_calls);
-        Ok(Self(Some(Arc::new(Writing { log, is_every, queue, dropped: AtomicU64::default() }))))
+        (Self(Some(Arc::new(Writing { log, is_every, queue, dropped: AtomicU64::default() }))), lines)
     }
 
     /// Takes a call that has ended.
@@ -234,6 +240,16 @@ impl CallLog {
         }
         let Some(line) = writing.log.call(report, outcome) else { return };
         if let Err(TrySendError::Full(_)) = writing.queue.try_send(line) {
+            writing.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a line of another thread that should not wait for its reader either.
+    pub(crate) fn say(&self, text: &str) {
+        let Some(writing) = &self.0 else { return };
+        if let Some(line) = writing.log.say(text)
+            && let Err(TrySendError::Full(_)) = writing.queue.try_send(line)
+        {
             writing.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

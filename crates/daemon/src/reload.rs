@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use almoner_api::{ReloadFailed, Reloaded, Reply};
-use almoner_config::{ConfigErrors, Credential, Settings};
+use almoner_config::{ConfigErrors, Credential, Settings, masked};
 use almoner_ledger::Who;
 use almoner_store::EventKind;
 use almoner_units::{Budget, counted};
@@ -157,7 +157,15 @@ fn within_reach(mut new: Settings, old: &Settings) -> (Settings, Vec<String>) {
         (new.log, new.log_format, new.log_calls) = log(old);
     }
     if new.traces != old.traces {
-        needs.push("traces go where they went until then".to_owned());
+        let to = |settings: &Settings| {
+            settings.traces.as_ref().map_or_else(|| "off".to_owned(), |traces| masked(&traces.url).to_string())
+        };
+        needs.push(match (to(old), to(&new)) {
+            (is, wanted) if is == wanted => {
+                "the headers and the name that go with `otlp` are as they were until then".to_owned()
+            }
+            (is, wanted) => format!("`otlp` is {is} until then, not {wanted}"),
+        });
         new.traces.clone_from(&old.traces);
     }
     if new.receive_max != old.receive_max {
@@ -279,5 +287,14 @@ mod tests {
         // It is said again as long as it is so, and no more once the file has it back.
         assert_eq!(within_reach(home, &kept).1.len(), 1);
         assert_eq!(within_reach(open, &kept).1, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_collector_that_is_not_taken_up_is_told_of_by_name() {
+        let (off, on) = (settings(""), settings("otlp = \"http://127.0.0.1:4318\""));
+        let told = "`otlp` is off until then, not http://127.0.0.1:4318/v1/traces";
+        let (kept, needs) = within_reach(on.clone(), &off);
+        assert_eq!((kept.traces, needs), (None, vec![told.to_owned()]));
+        assert_eq!(within_reach(on.clone(), &on).1, Vec::<String>::new());
     }
 }

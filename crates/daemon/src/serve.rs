@@ -144,8 +144,10 @@ pub fn serve(settings: &Settings, options: &Options, say: &mut dyn FnMut(String)
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let lanes = Arc::new(Lanes::start()?);
     let (recorder, recording) = open_history(settings, say)?;
-    let (traces, tracing) = Traces::start(settings).map_err(|error| ServeError::Provider(error.to_string()))?;
-    let recorder = recorder.telling(CallLog::start(settings)?).tracing(traces);
+    let log = CallLog::start(settings)?;
+    let traces = Traces::start(settings, log.clone());
+    let (traces, tracing) = traces.map_err(|error| ServeError::Provider(error.to_string()))?;
+    let recorder = recorder.telling(log).tracing(traces);
     let facts = recorder.clone();
     let unseen = Arc::new(AtomicBool::new(true));
     let news = Arc::clone(&unseen);

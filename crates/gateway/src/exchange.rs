@@ -542,6 +542,7 @@ impl<W: World> Account<W> {
         outcome.word = word(&bill.end, self.guard.is_some());
         outcome.note = bill.note;
         outcome.cost = bill.cost;
+        outcome.model = reading.and_then(|reading| reading.model.clone());
         outcome.usage = reading.map(|reading| reading.usage).unwrap_or_default();
         outcome.took = self.gateway.purse.now().since(self.report.at);
         outcome.first_byte = self.first_byte.took();

@@ -106,6 +106,8 @@ pub struct Outcome {
     pub word: &'static str,
     /// Why, where a word is not enough.
     pub note: String,
+    /// The model that the provider said it used, where it said so.
+    pub model: Option<String>,
     /// What the provider said was used.
     pub usage: Usage,
     /// What it cost, where that is known.

@@ -8,7 +8,7 @@ mod span;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,6 +24,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
+use crate::log::{CallLog, WARNING};
 use crate::upstream::{NoWay, Way};
 
 /// How many spans may wait to be sent.
@@ -57,11 +58,11 @@ struct Telling {
 }
 
 impl Traces {
-    /// Starts the thread, where the settings name a collector.
+    /// Starts the thread, where the settings name a collector. What becomes of it is said in the log.
     ///
     /// # Errors
     /// Where there is no way to the collector in principle, or no thread.
-    pub(crate) fn start(settings: &Settings) -> Result<(Self, Sending), NoTraces> {
+    pub(crate) fn start(settings: &Settings, log: CallLog) -> Result<(Self, Sending), NoTraces> {
         let Some(to) = &settings.traces else { return Ok((Self::default(), Sending(None))) };
         let (queue, ended) = mpsc::channel(QUEUE_MAX);
         let (dropped, places): (Arc<AtomicU64>, Arc<RwLock<Places>>) = Default::default();
@@ -73,6 +74,8 @@ impl Traces {
             dropped: Arc::clone(&dropped),
             under_way: AtomicU64::default(),
             places: Arc::clone(&places),
+            log,
+            fails: AtomicBool::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = watch::channel(false);
@@ -160,6 +163,9 @@ struct Exporter {
     /// How many are in a request that has no answer yet.
     under_way: AtomicU64,
     places: Arc<RwLock<Places>>,
+    log: CallLog,
+    /// Whether the collector did not take what it was sent last.
+    fails: AtomicBool,
 }
 
 impl Exporter {
@@ -210,27 +216,40 @@ impl Exporter {
     async fn send(&self, batch: &[Ended]) {
         let count = batch.len() as u64;
         self.under_way.store(count, Ordering::Relaxed);
-        let taken = match self.request(batch) {
-            Some(request) => timeout(SEND_MAX, self.taken(request)).await.ok().flatten(),
-            None => None,
-        };
+        let taken = timeout(SEND_MAX, self.taken(batch)).await;
+        let taken = taken.unwrap_or_else(|_| Err(format!("no answer within {} seconds", SEND_MAX.as_secs())));
+        self.tell(&taken);
         self.drop_spans(taken.map_or(count, |rejected| rejected.min(count)));
         self.under_way.store(0, Ordering::Relaxed);
     }
 
-    fn request(&self, batch: &[Ended]) -> Option<Request<Bytes>> {
-        let mut request = Request::post(&self.url).body(Bytes::from(self.body(batch).to_string())).ok()?;
-        *request.headers_mut() = self.headers.clone();
-        Some(request)
+    /// Says that the collector fails, or that it is back; once, however many requests find it so.
+    fn tell(&self, taken: &Result<u64, String>) {
+        if self.fails.swap(taken.is_err(), Ordering::Relaxed) == taken.is_err() {
+            return;
+        }
+        self.log.say(&match taken {
+            Ok(_) => format!("the collector at {} takes spans again", self.url),
+            Err(why) => format!(
+                "{WARNING}the collector at {} takes no spans, and they are dropped: {why}; calls go on as they did",
+                self.url
+            ),
+        });
     }
 
-    /// How many spans of a request the collector did not want; `None` where it took none.
-    async fn taken(&self, request: Request<Bytes>) -> Option<u64> {
-        let answer = self.way.send(request).await.ok()?;
-        let is_taken = answer.status().is_success();
+    /// How many spans of a batch the collector did not want.
+    ///
+    /// # Errors
+    /// Why it took none, in words.
+    async fn taken(&self, batch: &[Ended]) -> Result<u64, String> {
+        let body = Bytes::from(self.body(batch).to_string());
+        let mut request = Request::post(&self.url).body(body).map_err(|error| error.to_string())?;
+        *request.headers_mut() = self.headers.clone();
+        let answer = self.way.send(request).await.map_err(|error| error.to_string())?;
+        let status = answer.status();
         let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
         let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        is_taken.then(|| rejected(&body))
+        if status.is_success() { Ok(rejected(&body)) } else { Err(format!("it answered {}", status.as_u16())) }
     }
 
     fn body(&self, batch: &[Ended]) -> Value {

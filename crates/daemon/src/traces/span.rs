@@ -126,6 +126,7 @@ fn attributes(
     all.extend(place.filter(|place| !place.host.is_empty()).map(|place| text("server.address", &place.host)));
     all.extend(place.and_then(|place| Some(number("server.port", place.port?.into()))));
     all.extend((!report.model.is_empty()).then(|| text("gen_ai.request.model", &quoted(&report.model))));
+    all.extend(outcome.model.as_ref().map(|model| text("gen_ai.response.model", &quoted(model))));
     all.extend(error.map(|error| text("error.type", error)));
     all.extend((outcome.status > 0).then(|| number("http.response.status_code", outcome.status.into())));
     all.extend(usage(&outcome.usage));

@@ -83,14 +83,16 @@ fn outcome() -> Outcome {
         reasoning: None,
     };
     let charge = Charge::of(&usage, NanoUsd::new(1_234));
-    Outcome { status: 200, word: "settled", usage, charge, took: Span::from_ms(1_500), ..Outcome::default() }
+    let model = Some("claude-x-20260901".to_owned());
+    Outcome { status: 200, word: "settled", model, usage, charge, took: Span::from_ms(1_500), ..Outcome::default() }
 }
 
 /// Sends these and gives what came, in one request.
 fn sent(calls: &[(Arc<Report>, Outcome)]) -> (String, Value) {
     let dir = tempfile::tempdir().unwrap();
     let (addr, told) = collector(TAKEN);
-    let (traces, sending) = Traces::start(&settings(&dir, format!("http://{addr}/v1/traces"))).unwrap();
+    let (traces, sending) =
+        Traces::start(&settings(&dir, format!("http://{addr}/v1/traces")), CallLog::default()).unwrap();
     calls.iter().for_each(|(report, outcome)| traces.ended(report, outcome));
     sending.end();
     assert_eq!(traces.dropped(), 0);
@@ -195,6 +197,7 @@ fn a_call_is_a_span_by_the_published_format_and_names() {
         ("gen_ai.operation.name", "chat"),
         ("gen_ai.provider.name", "anthropic"),
         ("gen_ai.request.model", "claude-x"),
+        ("gen_ai.response.model", "claude-x-20260901"),
         ("server.address", "api.anthropic.com"),
         ("almoner.verdict", "unbudgeted"),
         ("almoner.outcome", "settled"),
@@ -248,11 +251,42 @@ fn what_no_collector_takes_is_counted_and_nobody_waits_for_it() {
     let (call, outcome) = (report(Verdict::Unbudgeted, None), outcome());
     for (addr, calls, lost) in [(gone, 2 * QUEUE_MAX as u64, 2 * QUEUE_MAX as u64), (refusing, 10, 10), (picky, 10, 3)]
     {
-        let (traces, sending) = Traces::start(&settings(&dir, format!("http://{addr}/v1/traces"))).unwrap();
+        let (traces, sending) =
+            Traces::start(&settings(&dir, format!("http://{addr}/v1/traces")), CallLog::default()).unwrap();
         (0..calls).for_each(|_| traces.ended(&call, &outcome));
         sending.end();
         assert_eq!(traces.dropped(), lost, "{addr}");
     }
+}
+
+#[tokio::test]
+async fn a_collector_that_fails_is_told_of_once_and_once_more_when_it_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, lines) = CallLog::queue(&crate::tests::settings(&dir));
+    let (refusing, _told) = collector("HTTP/1.1 503 Service Unavailable\r\n\r\n");
+    let (taking, _told) = collector(TAKEN);
+    let mut exporter = Exporter {
+        way: Way::to("http://127.0.0.1", Span::from_secs(5)).unwrap(),
+        url: String::new(),
+        headers: HeaderMap::new(),
+        service: "almoner".to_owned(),
+        dropped: Arc::default(),
+        under_way: AtomicU64::default(),
+        places: Arc::default(),
+        log,
+        fails: AtomicBool::default(),
+    };
+    let batch = [(report(Verdict::Unbudgeted, None), Box::new(outcome()))];
+    for addr in [taking, refusing, refusing, taking, taking] {
+        exporter.url = format!("http://{addr}/v1/traces");
+        exporter.send(&batch).await;
+    }
+    let fails = format!(
+        "warning: the collector at http://{refusing}/v1/traces takes no spans, and they are dropped: it answered 503; \
+         calls go on as they did"
+    );
+    let back = format!("the collector at http://{taking}/v1/traces takes spans again");
+    assert_eq!(lines.try_iter().collect::<Vec<_>>(), [fails, back]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,6 +301,8 @@ async fn a_collector_that_never_answers_is_left() {
         dropped: Arc::default(),
         under_way: AtomicU64::default(),
         places: Arc::default(),
+        log: CallLog::default(),
+        fails: AtomicBool::default(),
     };
     let (queue, mut ended) = mpsc::channel(QUEUE_MAX);
     let call = || (report(Verdict::Unbudgeted, None), Box::new(outcome()));
@@ -285,7 +321,7 @@ async fn a_collector_that_never_answers_is_left() {
 #[test]
 fn without_a_collector_there_is_no_thread_and_nothing_to_count() {
     let dir = tempfile::tempdir().unwrap();
-    let (traces, sending) = Traces::start(&crate::tests::settings(&dir)).unwrap();
+    let (traces, sending) = Traces::start(&crate::tests::settings(&dir), CallLog::default()).unwrap();
     assert!(traces.0.is_none() && sending.0.is_none());
     traces.ended(&report(Verdict::Unbudgeted, None), &outcome());
     assert_eq!(traces.dropped(), 0);

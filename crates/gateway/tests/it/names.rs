@@ -44,3 +44,13 @@ async fn a_model_has_one_account_under_all_its_names() {
     assert_eq!(views.len(), 1);
     assert_eq!(views[0].limits[0].spent, 2 * 180_000, "{:?}", views[0].limits[0].limit.meter == Meter::Usd);
 }
+
+#[tokio::test]
+async fn the_model_that_an_answer_says_it_used_is_reported() {
+    let bench = Bench::dollar();
+    bench.answers(200, &[crate::routes::JSON], crate::routes::WHOLE);
+    bench.messages(crate::routes::MORE).await;
+    let state = bench.shared.state();
+    let call = &state.reports[0];
+    assert_eq!((call.model.as_str(), call.outcome.model.as_deref()), ("claude-opus-5", Some("m")));
+}
