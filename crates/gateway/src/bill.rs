@@ -1,7 +1,7 @@
 //! From what an answer told to what is booked.
 
 use almoner_meter::Reading;
-use almoner_policy::{Extras, Price, PriceBook, Shape, TierAnswer, cost};
+use almoner_policy::{Extras, Price, PriceBook, Shape, Tier, TierAnswer, Writes, cost};
 use almoner_units::{Charge, NanoUsd, Timestamp, Usage};
 
 use crate::port::End;
@@ -36,6 +36,7 @@ pub(crate) struct Asked {
     service_tier: Option<String>,
     fast: bool,
     regional: bool,
+    writes: Writes,
     /// What the config says of what was not asked for.
     pinned: Pinned,
     /// How much text it has.
@@ -51,11 +52,14 @@ impl Asked {
             regional: pinned.regional.filter(|_| shape.regional.is_none()),
         };
         let default = pinned.service_tier.map(|tier| tier.name().to_owned());
+        // Who does not know a tier ignores the word. What makes an answer cheaper, the answer has to say.
+        let is_cheap = |tier: &String| matches!(Tier::named(tier), Some(Tier::Batch | Tier::Flex));
         Self {
             choices: shape.choices.max(1),
-            service_tier: default.or_else(|| shape.service_tier.clone()),
+            service_tier: default.or_else(|| shape.service_tier.clone().filter(|tier| !is_cheap(tier))),
             fast: shape.fast,
             regional: shape.regional.or(pinned.regional) == Some(true),
+            writes: shape.writes,
             pinned,
             text_bytes: shape.text_bytes,
         }
@@ -128,15 +132,29 @@ fn price_all(reading: &Reading, tariff: Tariff<'_>) -> Result<Option<NanoUsd>, S
     if reading.output_audio_tokens.is_some() && !price.is_free() {
         return Err("the answer has sound or pictures in it, for which there is no price".to_owned());
     }
-    let mut sum = cost(&reading.usage, &extras(reading, tariff.asked), price).map_err(|error| error.to_string())?;
+    let extras = extras(reading, tariff.asked);
+    // Where a model runs decides its price too. The rest was said of the answer's own.
+    let of_others = Extras { regional: extras.regional, ..Extras::default() };
+    let lives = |usage| if reading.cache_ttl_assumed { long_lived(usage, tariff.asked) } else { *usage };
+    let mut sum = cost(&lives(&reading.usage), &extras, price).map_err(|error| error.to_string())?;
     for (model, usage) in &reading.other_models {
         let price =
             if price.is_free() { Some(price) } else { tariff.book.find(Some(tariff.provider), model, tariff.at) };
         let price = price.ok_or_else(|| format!("the answer brought in `{model}`, which has no price"))?;
-        let more = cost(usage, &Extras::default(), price).map_err(|error| error.to_string())?;
+        let more = cost(&lives(usage), &of_others, price).map_err(|error| error.to_string())?;
         sum = sum.checked_add(more).ok_or("the answer cost more than can be counted")?;
     }
     Ok(Some(sum))
+}
+
+/// A usage whose cache writes came without their lifetime, at the longest that was asked for.
+fn long_lived(usage: &Usage, asked: &Asked) -> Usage {
+    match (asked.writes, usage.cache_write_5m, usage.cache_write_1h) {
+        (Writes::Hour, Some(short), Some(long)) => {
+            Usage { cache_write_5m: Some(0), cache_write_1h: Some(long.saturating_add(short)), ..*usage }
+        }
+        _ => *usage,
+    }
 }
 
 /// What decides the rate of an answer: what it says of itself, and where it says nothing, what was asked.
@@ -310,6 +328,48 @@ mod tests {
         let abroad = Reading { region: Some("us".to_owned()), ..whole() };
         let why = asked(None, Tier::Standard).belied_by(&abroad, Some(gpt)).unwrap();
         assert!(why.contains("region_premium"), "{why}");
+    }
+
+    #[test]
+    fn a_cheaper_tier_is_booked_only_where_the_answer_names_it() {
+        let gpt = PriceBook::shipped().find(None, "gpt-5", NOW).unwrap();
+        for tier in ["flex", "batch"] {
+            let asked = Shape { service_tier: Some(tier.to_owned()), ..Shape::default() };
+            let silent = priced(whole(), None, gpt, &asked);
+            let named = priced(Reading { service_tier: Some(tier.to_owned()), ..whole() }, None, gpt, &asked);
+            assert_eq!(silent.cost, priced(whole(), None, gpt, &Shape::default()).cost, "{tier}");
+            assert_eq!(silent.cost.map(NanoUsd::get), named.cost.map(|cost| cost.get() * 2), "{tier}");
+        }
+    }
+
+    #[test]
+    fn cache_writes_without_a_lifetime_live_as_long_as_was_asked() {
+        let opus = PriceBook::shipped().find(None, "claude-opus-5", NOW).unwrap();
+        let usage = Usage { cache_write_5m: Some(1_000), cache_write_1h: Some(0), ..whole().usage };
+        let cost = |cache_ttl_assumed, writes| {
+            let asked = Shape { writes, ..Shape::default() };
+            priced(Reading { usage, cache_ttl_assumed, ..whole() }, None, opus, &asked).cost.map(NanoUsd::get)
+        };
+        // platform.claude.com/docs/en/about-claude/pricing: a million written costs $6.25, and $10 for an hour.
+        let plain = cost(false, Writes::Hour);
+        assert_eq!(cost(true, Writes::FiveMinutes), plain);
+        assert_eq!(cost(true, Writes::Hour), plain.map(|plain| plain + 3_750_000));
+    }
+
+    #[test]
+    fn a_model_that_was_brought_in_is_billed_for_the_region_too() {
+        let sonnet = PriceBook::shipped().find(None, "claude-sonnet-5", NOW).unwrap();
+        let advised = |region: &str| {
+            let usage = Usage { input: Some(1_000), output: Some(0), ..Usage::default() };
+            let reading = Reading {
+                usage: Usage { input: Some(0), output: Some(0), ..Usage::default() },
+                other_models: vec![("claude-opus-5".to_owned(), usage)],
+                region: Some(region.to_owned()),
+                ..whole()
+            };
+            priced(reading, None, sonnet, &Shape::default()).cost.map(NanoUsd::get)
+        };
+        assert_eq!((advised("global"), advised("us")), (Some(5_000_000), Some(5_500_000)));
     }
 
     #[test]

@@ -51,6 +51,7 @@ pub(crate) fn count(sheet: &mut Sheet<'_>, reading: &mut Reading) {
     let reasoning = sheet.at("completion_tokens_details.reasoning_tokens");
     let output = output(sheet, prompt, reasoning, reading.model.as_deref());
     reading.usage = Usage { input, cache_read, cache_write_5m, cache_write_1h: Some(0), output, reasoning };
+    reading.cache_ttl_assumed = cache_write_5m.is_some_and(|written| written > 0);
     reading.input_audio_tokens = sheet.at("prompt_tokens_details.audio_tokens").filter(|tokens| *tokens > 0);
     reading.output_audio_tokens = sheet.at("completion_tokens_details.audio_tokens").filter(|tokens| *tokens > 0);
 }

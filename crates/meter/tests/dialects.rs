@@ -136,7 +136,7 @@ fn a_chat_completion_is_read() {
         r#"{"id":"c1","model":"gpt-x","service_tier":"default","choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}],
             "usage":{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,"prompt_tokens_details":{"cached_tokens":60,"cache_write_tokens":30,"audio_tokens":4},
             "completion_tokens_details":{"reasoning_tokens":15,"audio_tokens":0}}}"#,
-        "in 10 read 60 5m 30 1h 0 out 20 think 15 | gpt-x finished stop id=c1 tier=default audio_in=4",
+        "in 10 read 60 5m 30 1h 0 out 20 think 15 | gpt-x finished stop id=c1 tier=default audio_in=4 ttl=assumed",
     );
 }
 
@@ -206,7 +206,7 @@ fn what_chat_upstreams_do_to_their_numbers() {
         // Reads and writes overlap; then a read that does not fit.
         (
             r#""prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":8,"cache_write_tokens":8}"#,
-            "in 2 read 8 5m 8 1h 0 out 1 think - | google/g finished - fault=CacheOverlapx1",
+            "in 2 read 8 5m 8 1h 0 out 1 think - | google/g finished - ttl=assumed fault=CacheOverlapx1",
         ),
         (
             r#""prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":163}"#,

@@ -90,8 +90,8 @@ impl Rate {
         self.audio_input.unwrap_or(self.input)
     }
 
-    /// What a token of sound read from a cache costs, rounded up: wherever sound has a price of its own, the cache takes
-    /// the same share off it as off text.
+    /// What a token of sound read from a cache costs, rounded up: wherever sound has a price of its own, the cache
+    /// takes the same share off it as off text.
     #[must_use]
     pub fn audio_read(&self) -> PicoUsdPerToken {
         if self.input == PicoUsdPerToken::ZERO {
