@@ -3,7 +3,7 @@
 //! Each stop is a call of its own to the ledger, with its own id and hold, on the model that really runs there. The
 //! next stop begins when the one before has ended, and only while no byte of an answer has gone to the client. Where
 //! every stop fails, the client gets the answer of the first, as it would without a route; where that was worth another
-//! try, the answer of its last try. A call without a route begins straight, and comes here when it is tried again.
+//! try, the answer of its last try; and where it was that there is no money, of the first that was only busy. A call without a route begins straight, and comes here when it is tried again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -66,6 +66,8 @@ pub(crate) enum Stop {
 /// What stood in the way of a call at a stop.
 pub(crate) struct Trouble {
     pub(crate) setback: Setback,
+    /// Whether its client is told that time alone brings no money.
+    is_final: bool,
     /// In words.
     pub(crate) why: String,
     /// The call of this stop; `None` where it did not get so far.
@@ -103,6 +105,7 @@ impl Trouble {
                 (None, Answer::Paced { .. }) => Setback::RateLimited,
                 (None, _) => Setback::Unfit,
             },
+            is_final: matches!(answer, Answer::NoMoney(_)),
             why,
             call: Some(call),
             budget: refusal.map(|refusal| refusal.account.budget.clone()),
@@ -126,7 +129,8 @@ impl Trouble {
     /// That of a target that cannot take the call.
     fn unfit(why: String, rejection: Option<Box<Rejection>>) -> Self {
         let ending = rejection.map(Ending::Rejection);
-        Self { setback: Setback::Unfit, why, call: None, budget: None, ending, again: Again::No, came: None }
+        let setback = Setback::Unfit;
+        Self { setback, is_final: false, why, call: None, budget: None, ending, again: Again::No, came: None }
     }
 }
 
@@ -299,10 +303,12 @@ struct Journey<W: World> {
     last: Option<Left>,
     /// The route of a budget that refused it.
     detour: Option<Arc<Route>>,
-    /// The last answer of its first stop.
+    /// The last answer of its first stop; where that was final, of the first that was only busy.
     ending: Option<Ending>,
     /// Which stop that was.
     ending_of: Option<Point>,
+    /// Whether it tells that time alone brings no money.
+    is_final: bool,
     /// The stops that are worth another try, each after its wait, in the order in which they were tried.
     again: Vec<(Point, Span)>,
     /// How often it was tried again.
@@ -388,6 +394,7 @@ impl<W: World> Journey<W> {
                 Ending::Rejection(Box::new(Rejection { answer, of: Of::Key(came.who.key.labels.clone()) }))
             }),
             ending_of: None,
+            is_final: false,
             again: Vec::new(),
             tries: Tries::default(),
             in_vain: false,
@@ -665,7 +672,8 @@ impl<W: World> Journey<W> {
             self.detour = self.gateway.roads.detours.get(budget).cloned();
         }
         self.met.push(trouble.setback);
-        if self.ending.is_none() || self.ending_of.as_ref().is_some_and(|first| first.is_at(point)) {
+        if self.ends_by(point, &trouble) {
+            self.is_final = trouble.is_final;
             self.ending = trouble.ending.or(self.ending.take());
             self.ending_of = Some(point.clone());
         }
@@ -681,6 +689,14 @@ impl<W: World> Journey<W> {
         }
         self.tell_from(&place);
         self.last = Some(Left { place, call: trouble.call, why: trouble.why });
+    }
+
+    /// Whether its client gets this answer where nothing leads on: that of its first stop. But whom its money stopped
+    /// there for ever, and who could have gone elsewhere only not now, is told to come back.
+    fn ends_by(&self, point: &Point, trouble: &Trouble) -> bool {
+        self.ending.is_none()
+            || self.ending_of.as_ref().is_some_and(|first| first.is_at(point))
+            || (self.is_final && trouble.setback == Setback::RateLimited)
     }
 
     /// Keeps in words how it came to a place.

@@ -1,7 +1,8 @@
 //! Calls on their routes: each stop holds for itself, and the client hears from the one that answers.
 
-use almoner_gateway::{UpstreamError, Verdict};
+use almoner_gateway::{UpstreamError, Verdict, provider_paces};
 use almoner_ledger::Who;
+use almoner_policy::pace::Rates;
 use almoner_policy::{Route, Target};
 use almoner_units::{Budget, CallId, Charge, Labels, Meter, Mode, Span, Usage};
 use hyper::Response;
@@ -278,6 +279,32 @@ async fn where_everything_fails_the_first_answer_is_the_last_word() {
     let told = header(&response, "x-almoner-rerouted");
     assert_eq!(told[1], "no further than qwen3:8b@local; because `local` answered 503");
     assert_eq!(read(response).await.0, OVERLOADED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_money_and_could_go_on_later_is_told_when() {
+    let opus = || vec![route("opus", "claude-*", &["*@anthropic", "qwen3:8b@local", "qwen3:4b@local"])];
+    let bench = Bench::routed(firm("$1"), opus(), &[]);
+    spent(&bench, 10);
+    counts(&bench).answers(429, &[JSON, ("retry-after", "7")], OVERLOADED).answers(503, &[JSON], "{}");
+    let response = bench.messages(MORE).await;
+    assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (429, vec!["7".to_owned()]));
+    // What is broken may be so for ever, and then it is the money that counts.
+    bench.answers(503, &[JSON], "{}").answers(500, &[JSON], "{}");
+    assert_eq!(bench.messages(MORE).await.status(), 402);
+    // The pace of the stand-in is a wait as well.
+    let rates = Rates { rpm: Some(1), tpm: None };
+    let bench = Bench::paced(firm("$1"), opus(), vec![provider_paces("local", rates, false).remove(0)]);
+    spent(&bench, 10);
+    counts(&bench).answers(200, &[JSON], WHOLE).answers(200, &[JSON], WHOLE);
+    let calls: Vec<_> = (0..3).map(|_| tokio::spawn(bench.call(post("/v1/messages", "claude-opus-5", MORE)))).collect();
+    let mut told = Vec::new();
+    for call in calls {
+        let response = call.await.unwrap();
+        told.push((response.status().as_u16(), header(&response, "retry-after").len()));
+    }
+    told.sort_unstable();
+    assert_eq!(told, [(200, 0), (200, 0), (429, 1)]);
 }
 
 #[tokio::test]
