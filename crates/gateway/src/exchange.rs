@@ -36,6 +36,7 @@ use crate::stack::{BODY_LARGE, Gateway, Understood, World, whole};
 use crate::stopwatch::{FirstByte, added};
 use crate::survivor::{Panicked, to_the_end};
 use crate::told_limits::told_limits;
+use crate::trial::Trial;
 
 /// The most bytes of an error that are read to see whose it is.
 const ERROR_BYTES_MAX: usize = 1 << 20;
@@ -107,6 +108,7 @@ impl<W: World> Running<W> {
         };
         self.account.guard.iter_mut().for_each(HoldGuard::sent);
         self.account.pass.iter_mut().for_each(Pass::sent);
+        self.understood.trial.take().into_iter().for_each(Trial::sent);
         self.account.outcome.added = added(&self.understood, &self.account.report);
         let since = Instant::now_plus(Span::default());
         let sent = self.send(request).await.map(|answer| self.account.first_byte.watch(answer, since));

@@ -3,7 +3,8 @@
 //! Each stop is a call of its own to the ledger, with its own id and hold, on the model that really runs there. The
 //! next stop begins when the one before has ended, and only while no byte of an answer has gone to the client. Where
 //! every stop fails, the client gets the answer of the first, as it would without a route; where that was worth another
-//! try, the answer of its last try; and where it was that there is no money, of the first that was only busy. A call without a route begins straight, and comes here when it is tried again.
+//! try, the answer of its last try; and where it was that there is no money, of the first that was only busy. A call
+//! without a route begins straight, and comes here when it is tried again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::report::StopNote;
 use crate::retry::{Again, Tries};
 use crate::stack::{Came, Gateway, Understood, World};
 use crate::stays::{self, Stay, Stays};
+use crate::trial::Trial;
 
 /// The most stops of one call, whatever routes lead on to others.
 const STOPS_MAX: usize = 8;
@@ -526,18 +528,17 @@ impl<W: World> Journey<W> {
             // The client means it for one provider, and nobody else shall see it.
             came.who.shown = Shown::default();
         }
-        if let Some(down) = self.pass_by(point, provider) {
-            return Stop::Setback(Box::new(down));
-        }
+        let trial = match self.pass_by(point, provider) {
+            Ok(trial) => trial,
+            Err(down) => return Stop::Setback(down),
+        };
         let hop = Box::new(self.hop(point, provider));
         match self.gateway.aim(came, provider, Some(hop)) {
             Ok(mut understood) => {
                 // What is tried again has a bound of its own.
                 self.stops += usize::from(!point.again);
-                understood.tries = self.tries;
-                let stop = ask(Arc::clone(&self.gateway), understood).await;
-                self.give_back(provider, &stop);
-                stop
+                (understood.tries, understood.trial) = (self.tries, trial);
+                ask(Arc::clone(&self.gateway), understood).await
             }
             Err(rejection) => {
                 Stop::Setback(Box::new(Trouble::unfit(plain(&rejection.answer.message()), Some(rejection))))
@@ -547,27 +548,20 @@ impl<W: World> Journey<W> {
 
     /// Passes by a provider that is down, where the way leads on from there; else it has the call, which may be the one
     /// that tries it.
-    fn pass_by(&self, point: &Point, provider: usize) -> Option<Trouble> {
+    fn pass_by(&self, point: &Point, provider: usize) -> Result<Option<Trial>, Box<Trouble>> {
         let leg = &self.legs[point.leg];
         if point.anyhow || !leg.trail.leads_on(&leg.targets, &self.met, Setback::ProviderDown) {
-            return None;
+            return Ok(None);
         }
         let mut health = self.gateway.health(provider);
         if health.claim(self.gateway.purse.now()) {
-            return None;
+            let is_trial = health.down_since().is_some();
+            drop(health);
+            return Ok(is_trial.then(|| self.gateway.trial(provider)));
         }
         let why = health.last_failure().map_or_else(String::new, |(_, why)| format!(": {why}"));
         let why = format!("`{}` is down{why}", self.gateway.providers[provider].name);
-        Some(Trouble { setback: Setback::ProviderDown, ..Trouble::unfit(why, None) })
-    }
-
-    /// A call that was to try a provider, and was stopped by its budget, has told nothing of it.
-    fn give_back(&self, provider: usize, stop: &Stop) {
-        if let Stop::Setback(trouble) = stop
-            && matches!(trouble.setback, Setback::Exhausted(_) | Setback::Level(_) | Setback::Unfit)
-        {
-            self.gateway.health(provider).give_back(self.gateway.purse.now());
-        }
+        Err(Box::new(Trouble { setback: Setback::ProviderDown, ..Trouble::unfit(why, None) }))
     }
 
     /// The provider of a target, and the call as it is put to it; or why it cannot take it.

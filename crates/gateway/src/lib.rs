@@ -38,6 +38,7 @@ mod stopwatch;
 mod survivor;
 mod told_limits;
 mod trace;
+mod trial;
 mod who;
 
 pub use http::Hosts;

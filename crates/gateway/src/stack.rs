@@ -40,6 +40,7 @@ use crate::retry::Tries;
 use crate::route::{Local, PathKey, Route, split_key};
 use crate::settings::GatewaySettings;
 use crate::trace::TraceParent;
+use crate::trial::Trial;
 use crate::who::{Who, who};
 
 /// From how many bytes on reading a body takes a millisecond or more.
@@ -128,6 +129,8 @@ pub(crate) struct Understood {
     pub(crate) tries: Tries,
     /// When it had come whole.
     pub(crate) since: Instant,
+    /// That it is the one which tries a provider that is down.
+    pub(crate) trial: Option<Trial>,
     /// Lets it be heard that it waits with us.
     pub(crate) waits: Waits,
 }
@@ -237,6 +240,11 @@ impl<W: World> Gateway<W> {
     /// How a provider is.
     pub(crate) fn health(&self, provider: usize) -> std::sync::MutexGuard<'_, Health> {
         self.healths[provider].lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// What a call holds that tries a provider which is down.
+    pub(crate) fn trial(&self, provider: usize) -> Trial {
+        Trial::new(Arc::clone(&self.healths[provider]))
     }
 
     /// Every provider by name, with how it is.
@@ -387,6 +395,7 @@ impl<W: World> Gateway<W> {
             hop,
             tries: Tries::default(),
             since,
+            trial: None,
             waits,
         });
         let unpriced = unpriced.map(|unknown| Answer::Policy { code: "price_missing", message: unknown.to_string() });

@@ -60,9 +60,9 @@ impl Health {
     }
 
     /// The call that was to try it did not go there after all.
-    pub fn give_back(&mut self, now: Timestamp) {
+    pub fn give_back(&mut self) {
         if let State::Tried { since, tries, .. } = self.state {
-            self.state = State::Down { since, tries, again_at: now };
+            self.state = State::Down { since, tries, again_at: since };
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
                 }
                 "unreachable" => health.failed("refused", None, now),
                 "provoked" => health.failed("answered 500", Some(0), now),
-                "back" => health.give_back(now),
+                "back" => health.give_back(),
                 "claim" => {
                     assert_eq!(if health.claim(now) { "yes" } else { "no" }, rest[0], "{line}");
                     rest = &rest[1..];

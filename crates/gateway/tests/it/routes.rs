@@ -7,7 +7,7 @@ use almoner_policy::{Route, Target};
 use almoner_units::{Budget, CallId, Charge, Labels, Meter, Mode, Span, Usage};
 use hyper::Response;
 
-use crate::world::{Bench, NOW, budget, post, read};
+use crate::world::{Bench, NOW, budget, post, read, settle_down};
 
 pub(crate) const WHOLE: &str = "{\"type\":\"message\",\"model\":\"m\",\"stop_reason\":\"end_turn\",\
                      \"usage\":{\"input_tokens\":10,\"output_tokens\":10}}";
@@ -375,6 +375,37 @@ async fn a_provider_that_failed_again_and_again_is_passed_by() {
     let down: Vec<&str> =
         healths.iter().filter(|(_, health)| health.down_since().is_some()).map(|(name, _)| name.as_str()).collect();
     assert_eq!(down, ["anthropic"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_try_that_was_never_sent_is_left_to_the_next() {
+    const DOWN: [&str; 2] = ["*@anthropic", "qwen3:8b@local: provider down"];
+    for (targets, hangs_up) in [(&ANY, false), (&DOWN, true)] {
+        let rates = Rates { rpm: Some(3), tpm: None };
+        let pace = provider_paces("anthropic", rates, false).remove(0);
+        let bench = Bench::paced(firm("$1"), vec![route("opus", "claude-*", targets)], vec![pace]);
+        for most in 1..4 {
+            bench.answers(500, &[JSON], OVERLOADED).answers(200, &[JSON], WHOLE);
+            assert_eq!(bench.messages(&format!(",\"max_tokens\":{most}")).await.status(), 200);
+        }
+        bench.shared.state().later = Span::from_secs(2);
+        // It is the one to try it, and has no turn there.
+        let trying = tokio::spawn(bench.call(post("/v1/messages", "claude-opus-5", MORE)));
+        if hangs_up {
+            settle_down().await;
+            assert_eq!(bench.gateway.paces()[0].waiting, 1);
+            trying.abort();
+            assert!(trying.await.is_err());
+        } else {
+            bench.answers(200, &[JSON], WHOLE);
+            assert_eq!(trying.await.unwrap().status(), 200);
+        }
+        tokio::time::advance(std::time::Duration::from_secs(62)).await;
+        bench.answers(200, &[JSON], WHOLE);
+        assert_eq!(bench.messages(MORE).await.status(), 200);
+        assert_eq!(sent(&bench).last().unwrap(), "claude-opus-5@anthropic", "{targets:?}");
+        assert!(bench.gateway.healths().iter().all(|(_, health)| health.down_since().is_none()));
+    }
 }
 
 #[tokio::test]

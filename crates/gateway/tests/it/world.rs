@@ -50,6 +50,8 @@ pub(crate) struct State {
     script: VecDeque<Script>,
     ids: u16,
     began: Option<tokio::time::Instant>,
+    /// How long it is after [`NOW`], for all but the ledger.
+    pub(crate) later: Span,
 }
 
 #[derive(Clone, Default)]
@@ -76,7 +78,7 @@ impl Purse for Shared {
     }
 
     fn now(&self) -> Timestamp {
-        NOW
+        NOW.after(self.state().later)
     }
 
     fn steady(&self) -> Span {
