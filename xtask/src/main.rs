@@ -53,7 +53,11 @@ const CHORES: [Chore; 14] = [
     Chore { usage: "threats", does: "the page of threats: every test that it names is there", run: threats::run },
     Chore { usage: "prove [NAME]", does: "the proofs at full size, as a table", run: proofs::prove },
     Chore { usage: "coverage", does: "how many lines of the pure crates their tests run", run: coverage::run },
-    Chore { usage: "bench [NAME…]", does: "how fast everything is, beside nginx, as a table", run: bench::run },
+    Chore {
+        usage: "bench [NAME…]",
+        does: "how fast everything is, beside nginx or peers, as a table",
+        run: bench::run,
+    },
     Chore { usage: "fuzz [TARGET] [--seconds N]", does: "what strangers send, changed without end", run: fuzz::run },
     Chore { usage: "clients", does: "real agents and SDKs against a scripted provider", run: clients::run },
     Chore { usage: "schema [ARGS]", does: "schemathesis against a real server's document", run: schema::run },

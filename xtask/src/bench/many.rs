@@ -75,14 +75,14 @@ const FEW: Crowd = Crowd::of(10);
 
 /// What one round found.
 #[derive(Clone, Copy)]
-struct Sample {
-    p50_ms: f64,
-    rate: f64,
-    cpu_us: f64,
+pub(super) struct Sample {
+    pub(super) p50_ms: f64,
+    pub(super) rate: f64,
+    pub(super) cpu_us: f64,
 }
 
 /// One number of a sample.
-type Pick = fn(&Sample) -> f64;
+pub(super) type Pick = fn(&Sample) -> f64;
 
 /// What a call costs in every dialect, beside nginx.
 pub(crate) fn dialects(cores: &str, size: Size) -> Result<Vec<Figure>, String> {
@@ -152,7 +152,8 @@ fn fill(cores: &str, script: &Path, server: &Running, crowd: Crowd) -> Result<()
     Ok(())
 }
 
-fn sample(cores: &str, script: &Path, way: &Running, seconds: usize) -> Result<Sample, String> {
+/// One caller, and then 32.
+pub(super) fn sample(cores: &str, script: &Path, way: &Running, seconds: usize) -> Result<Sample, String> {
     let alone = Load::take(cores, script, way, 1, seconds)?;
     let before = way.cpu();
     let all = Load::take(cores, script, way, 32, seconds)?;

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// How often, and in which steps, a program is waited for.
 const LOOKS_MAX: usize = 200;
+/// For programs that read half of PyPI before they listen: two minutes.
+const SLOW_LOOKS_MAX: usize = 4800;
 const LOOK: Duration = Duration::from_millis(25);
 /// How many descriptors a program may open: thousands of streams need two each.
 const DESCRIPTORS: usize = 16_384;
@@ -68,6 +70,14 @@ impl Running {
         Ok(Self { child, _says: Some(says), workers, addr })
     }
 
+    /// Starts a program that was told to listen on this address, and waits for it as long as a slow one takes.
+    pub(crate) fn that_listens_on(addr: SocketAddr, mut command: Command) -> Result<Self, String> {
+        let child = spawn(&mut command)?;
+        let mut running = Self { workers: vec![child.id()], child, _says: None, addr };
+        running.wait_until_it_listens(SLOW_LOOKS_MAX)?;
+        Ok(running)
+    }
+
     /// Starts nginx with this configuration, in which `LISTEN` is the address that it gets.
     pub(crate) fn nginx(folder: &Folder, cores: &str, conf: &str) -> Result<Self, String> {
         let addr = free_address()?;
@@ -76,18 +86,18 @@ impl Running {
         command.arg("-p").arg(&folder.0).arg("-c").arg(conf).args(["-e", "stderr", "-g", "daemon off;"]);
         let child = spawn(&mut command)?;
         let mut running = Self { workers: vec![child.id()], child, _says: None, addr };
-        running.wait_until_it_listens()?;
+        running.wait_until_it_listens(LOOKS_MAX)?;
         running.workers.extend(children(running.child.id()));
         Ok(running)
     }
 
-    fn wait_until_it_listens(&mut self) -> Result<(), String> {
-        for _ in 0..LOOKS_MAX {
+    fn wait_until_it_listens(&mut self, looks_max: usize) -> Result<(), String> {
+        for _ in 0..looks_max {
             if TcpStream::connect(self.addr).is_ok() {
                 return Ok(());
             }
             if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(format!("nginx ended at once ({status})"));
+                return Err(format!("it ended before it listened ({status})"));
             }
             std::thread::sleep(LOOK);
         }
@@ -149,7 +159,7 @@ fn said_address(says: &mut BufReader<ChildStdout>) -> Option<SocketAddr> {
 }
 
 /// An address that nobody listened on a moment ago, for programs that cannot choose one themselves.
-fn free_address() -> Result<SocketAddr, String> {
+pub(crate) fn free_address() -> Result<SocketAddr, String> {
     let bound = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     bound.map_err(|why| format!("no port is free: {why}"))
 }
