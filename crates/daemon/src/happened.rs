@@ -1,12 +1,12 @@
 //! What happened, in the words of events: one line for people, and the same as members for programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use almoner_gateway::{Outcome, Report};
 use almoner_ledger::{Entry, Fact, Ledger};
 use almoner_policy::Health;
 use almoner_store::{EventKind, EventRecord, ThrottleAction, ThrottleRecord};
-use almoner_units::{AccountKey, Budget, Labels, Meter, Timestamp};
+use almoner_units::{AccountKey, Budget, BudgetName, Labels, Meter, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::keys;
@@ -18,19 +18,26 @@ pub(crate) fn event(at: Timestamp, kind: EventKind, message: String, data: Value
 }
 
 /// What a fact of the ledger tells people, where it tells them anything. Levels are told with their numbers, as
-/// [`throttled`] has them.
-pub(crate) fn of_fact(entry: &Entry, ledger: &Ledger) -> Option<EventRecord> {
+/// [`throttled`] has them. `budgets` were so before it.
+pub(crate) fn of_fact(entry: &Entry, ledger: &Ledger, budgets: &mut Budgets) -> Option<EventRecord> {
     let at = entry.at;
     Some(match &entry.fact {
-        // That of a key comes and goes with its key.
-        Fact::BudgetSet { budget, by, .. } if keys::owner(budget).is_none() => {
-            let limits: Vec<String> = budget.limits.iter().map(ToString::to_string).collect();
-            let message = format!("budget `{}` is {} in mode {}, by {by}", budget.name, limits.join(", "), budget.mode);
-            event(at, EventKind::BudgetSet, message, budget_data(budget, &limits, &by.0))
+        Fact::BudgetSet { budget, by, .. } => {
+            let before = budgets.set(budget);
+            // That of a key comes and goes with its key; what happens to it in between is somebody's doing.
+            if before.is_none() && keys::owner(budget).is_some() {
+                return None;
+            }
+            budget_set(at, before.as_ref(), budget, &by.0)
         }
-        Fact::BudgetRemoved { name, by, .. } if !keys::is_own(name) => {
-            let data = json!({ "budget": name.as_str(), "by": by.0 });
-            event(at, EventKind::BudgetRemoved, format!("budget `{name}` is gone, by {by}"), data)
+        Fact::BudgetRemoved { name, by, .. } => {
+            let before = budgets.0.remove(name);
+            if keys::is_own(name) {
+                return None;
+            }
+            let data = json!({ "budget": name.as_str(), "from": before.as_ref().map(in_force), "by": by.0 });
+            let was = before.map_or(String::new(), |before| format!("was {} and ", in_words(&before)));
+            event(at, EventKind::BudgetRemoved, format!("budget `{name}` {was}is gone, by {by}"), data)
         }
         Fact::Reset { account, by, reason, .. } => {
             let key = ledger.key_of(*account)?;
@@ -59,14 +66,46 @@ pub(crate) fn of_fact(entry: &Entry, ledger: &Ledger) -> Option<EventRecord> {
     })
 }
 
-fn budget_data(budget: &Budget, limits: &[String], by: &str) -> Value {
+/// The budgets as the facts that were told have left them.
+#[derive(Debug)]
+pub(crate) struct Budgets(HashMap<BudgetName, Budget>);
+
+impl Budgets {
+    /// Those of a ledger of which nothing was told yet.
+    pub(crate) fn of(ledger: &Ledger) -> Self {
+        Self(ledger.budgets().map(|budget| (budget.name.clone(), budget.clone())).collect())
+    }
+
+    /// Notes what a budget is, and tells what it was.
+    fn set(&mut self, budget: &Budget) -> Option<Budget> {
+        self.0.insert(budget.name.clone(), budget.clone())
+    }
+}
+
+fn budget_set(at: Timestamp, before: Option<&Budget>, budget: &Budget, by: &str) -> EventRecord {
+    let was = before.map_or(String::new(), |before| format!("was {}, and ", in_words(before)));
+    let message = format!("budget `{}` {was}is {}, by {by}", budget.name, in_words(budget));
+    let mut data = in_force(budget);
+    data["budget"] = budget.name.as_str().into();
+    data["from"] = before.map(in_force).into();
+    data["by"] = by.into();
+    event(at, EventKind::BudgetSet, message, data)
+}
+
+fn in_words(budget: &Budget) -> String {
+    format!("{} in mode {}", limits(budget).join(", "), budget.mode)
+}
+
+fn limits(budget: &Budget) -> Vec<String> {
+    budget.limits.iter().map(ToString::to_string).collect()
+}
+
+/// What a budget counts and allows.
+fn in_force(budget: &Budget) -> Value {
     let per: Vec<String> = budget.per.iter().map(ToString::to_string).collect();
     let filter: Map<String, Value> =
         budget.filter.iter().map(|(label, value)| (label.to_string(), Value::from(value.to_string()))).collect();
-    json!({
-        "budget": budget.name.as_str(), "limits": limits, "mode": budget.mode.to_string(), "per": per, "where": filter,
-        "by": by
-    })
+    json!({ "limits": limits(budget), "mode": budget.mode.to_string(), "per": per, "where": filter })
 }
 
 fn with_account(key: &AccountKey, mut data: Value) -> Value {

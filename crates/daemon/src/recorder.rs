@@ -22,6 +22,7 @@ use almoner_store::{
 use almoner_units::{Charge, Labels, Meter, Span, Timestamp};
 use tokio::sync::watch;
 
+use crate::happened::Budgets;
 use crate::log::CallLog;
 use crate::metrics::Metrics;
 use crate::traces::Traces;
@@ -178,13 +179,13 @@ impl Recorder {
     }
 
     /// Takes what the ledger has just made durable: levels that changed, and what people changed.
-    pub(crate) fn facts(&self, entries: &[Entry], ledger: &Ledger) {
+    pub(crate) fn facts(&self, entries: &[Entry], ledger: &Ledger, budgets: &mut Budgets) {
         for entry in entries {
             if let Some(record) = level_changed(entry, ledger) {
                 happened::throttled(&record).into_iter().for_each(|event| self.event(event));
                 self.put(HistoryEvent::Throttle(Box::new(record)));
             }
-            happened::of_fact(entry, ledger).into_iter().for_each(|event| self.event(event));
+            happened::of_fact(entry, ledger, budgets).into_iter().for_each(|event| self.event(event));
         }
     }
 

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::activity::Activity;
 use crate::guests;
-use crate::happened::Downs;
+use crate::happened::{Budgets, Downs};
 use crate::in_force::{InForce, Place, hosts};
 use crate::keeper::Keeper;
 use crate::keys::{self, Keyring};
@@ -149,6 +149,7 @@ pub fn serve(settings: &Settings, options: &Options, say: &mut dyn FnMut(String)
     let (traces, tracing) = traces.map_err(|error| ServeError::Provider(error.to_string()))?;
     let recorder = recorder.telling(log).tracing(traces);
     let facts = recorder.clone();
+    let mut budgets = Budgets::of(&ledger);
     let unseen = Arc::new(AtomicBool::new(true));
     let news = Arc::clone(&unseen);
     let (keeper, keeping) = Keeper::start(
@@ -156,7 +157,7 @@ pub fn serve(settings: &Settings, options: &Options, say: &mut dyn FnMut(String)
         journal,
         move |entries, ledger, took| {
             facts.committed(entries.len(), took);
-            facts.facts(entries, ledger);
+            facts.facts(entries, ledger, &mut budgets);
             news.store(true, Ordering::Relaxed);
         },
         die,

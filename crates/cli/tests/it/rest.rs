@@ -267,8 +267,18 @@ fn the_audit_names_who_changed_a_limit_and_events_go_on_where_they_stopped() {
     let audit =
         until(&server, &token, "GET /api/v1/audit", |audit| audit["items"].as_array().unwrap().iter().any(is_it));
     let changed = audit["items"].as_array().unwrap().iter().find(|item| is_it(item)).unwrap();
-    assert!(changed["message"].as_str().unwrap().contains("`the house` is $7.00"), "{changed}");
+    let told = "budget `the house` was $100.00 / lifetime in mode stop-new, and is $7.00 / lifetime in mode stop-new";
+    assert!(changed["message"].as_str().unwrap().starts_with(told), "{changed}");
+    let (from, to) = (&changed["data"]["from"]["limits"], &changed["data"]["limits"]);
+    assert_eq!((from, to), (&json!(["$100.00 / lifetime"]), &json!(["$7.00 / lifetime"])), "{changed}");
     let id = changed["id"].as_u64().unwrap();
+    // What a key may spend is a limit as well.
+    world.ok(&["keys", "create", "ci", "--budget", "$1"]);
+    let keys = ask_as(&server, &token, "GET /api/v1/keys/ci", "").json();
+    let own = keys["account"]["budget"].as_str().unwrap().replace(' ', "%20");
+    assert_eq!(ask_as(&server, &token, &format!("PATCH /api/v1/budgets/{own}"), change).status, 200);
+    let is_own = |item: &Value| item["data"]["from"]["limits"] == json!(["$1.00 / lifetime"]);
+    until(&server, &token, "GET /api/v1/audit", |audit| audit["items"].as_array().unwrap().iter().any(is_own));
     let mut stream = crate::raw::connect(server.addr);
     let head = format!("host: localhost\r\nauthorization: Bearer {token}\r\nlast-event-id: {}\r\n\r\n", id - 1);
     std::io::Write::write_all(&mut stream, format!("GET /api/v1/events HTTP/1.1\r\n{head}").as_bytes()).unwrap();
