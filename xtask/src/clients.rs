@@ -200,7 +200,8 @@ fn variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
 }
 
-fn binary() -> PathBuf {
+/// The program that is tried.
+pub(crate) fn binary() -> PathBuf {
     let target = variable("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     root().join(target).join("debug/almoner")
 }

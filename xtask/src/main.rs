@@ -11,6 +11,7 @@ mod clients;
 mod coverage;
 mod fuzz;
 mod lint;
+mod observers;
 mod openapi;
 mod prices;
 mod proofs;
@@ -40,7 +41,7 @@ impl Chore {
     }
 }
 
-const CHORES: [Chore; 14] = [
+const CHORES: [Chore; 15] = [
     Chore { usage: "test [CARGO-TEST-ARGS]", does: "every test, with the proofs small", run: test::run },
     Chore { usage: "lint", does: "format, clippy, docs, cargo deny, and the five checks below", run: lint::run },
     Chore { usage: "tidy", does: "the text of the repository: line lengths, links, decision pages", run: tidy::run },
@@ -61,6 +62,7 @@ const CHORES: [Chore; 14] = [
     Chore { usage: "fuzz [TARGET] [--seconds N]", does: "what strangers send, changed without end", run: fuzz::run },
     Chore { usage: "clients", does: "real agents and SDKs against a scripted provider", run: clients::run },
     Chore { usage: "schema [ARGS]", does: "schemathesis against a real server's document", run: schema::run },
+    Chore { usage: "observers", does: "traces and metrics, read by their own libraries", run: observers::run },
     Chore { usage: "openapi", does: "write docs/openapi.json anew", run: openapi::run },
     Chore { usage: "prices convert FILE", does: "print the price book made from a published table", run: price_book },
 ];

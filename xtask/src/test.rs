@@ -6,11 +6,12 @@
 //! - the arrows, the requirements page and the tidiness of the text: tests of this crate, so here as well;
 //! - a proof: a row of `PROOFS` in `proofs.rs`, run here at the small size that the row names;
 //! - a real client: a script in `crates/testkit/clients`, run here by `clients.rs` where npm and Python can install the
-//!   clients, and left out with a line that says so where they cannot.
+//!   clients, and left out with a line that says so where they cannot;
+//! - something that servers tell of themselves: a check in `crates/testkit/observers`, run here by `observers.rs`.
 
 use std::fmt;
 
-use crate::{Outcome, clients, proofs, run};
+use crate::{Outcome, clients, observers, proofs, run};
 
 /// How many passed and how many did not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
             tally = add(tally, Tally { passed: outcome.is_ok().into(), failed: outcome.is_err().into() });
             failures.extend(outcome.err());
         }
-        if let Some(outcome) = clients::run_where_possible() {
+        for outcome in [clients::run_where_possible(), observers::run_where_possible()].into_iter().flatten() {
             tally = add(tally, Tally { passed: outcome.is_ok().into(), failed: outcome.is_err().into() });
             failures.extend(outcome.err());
         }
