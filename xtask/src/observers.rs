@@ -1,5 +1,5 @@
-//! `cargo xtask observers`: what a real server tells of itself, its traces and its metrics, is read with the libraries of
-//! OpenTelemetry and Prometheus, so that not only readers of our own find them right.
+//! `cargo xtask observers`: the traces and the metrics of a real server, read with the libraries of OpenTelemetry and
+//! Prometheus, so that not only readers of our own find them right.
 
 use crate::clients::binary;
 use crate::{Outcome, run};
