@@ -7,6 +7,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -73,6 +74,11 @@ impl Crowd {
 /// Few enough that nothing is ever looked up among many.
 const FEW: Crowd = Crowd::of(10);
 
+/// How long a run may be in which every session has its call.
+const FILL_SECONDS_MAX: usize = 240;
+/// How long all keys may take to be made. It is told, and asked, so that a crowd is never what makes a start slow.
+const MAKING_SECONDS_MAX: f64 = 120.0;
+
 /// What one round found.
 #[derive(Clone, Copy)]
 pub(super) struct Sample {
@@ -115,11 +121,14 @@ pub(crate) fn crowd(cores: &str, size: Size) -> Result<Vec<Figure>, String> {
     let config = disk.write("almoner.toml", &config(&upstream, &DIALECTS[..1], BUDGETS))?;
     let many = Crowd::of(size.keys);
     let mut houses = Vec::new();
+    let mut making = 0.0;
     for (name, crowd) in [("few", FEW), ("many", many)] {
         let memory = Folder::new(Path::new("/dev/shm"), name)?;
         let state = memory.0.join("state");
         let server = almoner(cores, &config, &state, &[])?;
+        let began = Instant::now();
         let keys = keys(&state.join("control.sock"), crowd.keys)?;
+        making = began.elapsed().as_secs_f64();
         let keys = disk.write(&format!("{name}.keys"), &keys.join("\n"))?;
         let filling = disk.write("fill.lua", &script(&DIALECTS[0], &sessions(&keys, crowd, "turn")))?;
         fill(cores, &filling, &server, crowd)?;
@@ -135,21 +144,22 @@ pub(crate) fn crowd(cores: &str, size: Size) -> Result<Vec<Figure>, String> {
     }
     let [(.., few, _), (.., crowded, _)] = &houses[..] else { return Err("two servers were meant".to_owned()) };
     let told = format!("{} keys and {} sessions", many.keys, many.sessions);
-    Ok(as_few(&told, crowded, few))
+    let making =
+        Figure::new(&format!("{} keys are made in", many.keys), "s", Goal::AtMost(MAKING_SECONDS_MAX), vec![making]);
+    Ok([making].into_iter().chain(as_few(&told, crowded, few)).collect())
 }
 
 /// Calls until every session has had one; each has its own by turns.
 fn fill(cores: &str, script: &Path, server: &Running, crowd: Crowd) -> Result<(), String> {
-    let mut done = 0.0;
-    while done < crowd.sessions as f64 {
-        // Every run begins its turns anew, so that one run must be long enough: it is made longer until it is.
-        let seconds = 2 + 2 * (crowd.sessions / 4000);
-        done = Load::take(cores, script, server, 32, seconds)?.requests;
-        if done < crowd.sessions as f64 / 8.0 {
-            return Err(format!("only {done} calls were made in {seconds} s, where {} were meant", crowd.sessions));
+    // Every run begins its turns anew, so one run must be long enough for all: it is made longer until it is.
+    let mut seconds = 2 + crowd.sessions / 4000;
+    while seconds <= FILL_SECONDS_MAX {
+        if Load::take(cores, script, server, 32, seconds)?.requests >= crowd.sessions as f64 {
+            return Ok(());
         }
+        seconds *= 2;
     }
-    Ok(())
+    Err(format!("{} sessions had no call each in {FILL_SECONDS_MAX} s", crowd.sessions))
 }
 
 /// One caller, and then 32.
@@ -239,12 +249,16 @@ fn sessions(keys: &Path, crowd: Crowd, next: &str) -> String {
     )
 }
 
-/// Makes so many keys, and gives their secrets.
+/// Makes so many keys, and gives their secrets; an end is set to all of it.
 fn keys(socket: &Path, count: usize) -> Result<Vec<String>, String> {
     let failed = |why: std::io::Error| format!("the control socket: {why}");
     let mut stream = UnixStream::connect(socket).map_err(failed)?;
     let mut said = BufReader::new(stream.try_clone().map_err(failed)?);
+    let began = Instant::now();
     let mut make = |number: usize| {
+        if began.elapsed().as_secs_f64() > 2.0 * MAKING_SECONDS_MAX {
+            return Err(format!("only {number} keys of {count} were made in {:.0} s", 2.0 * MAKING_SECONDS_MAX));
+        }
         let request = json!({
             "operation": "create_key", "name": format!("k{number}"), "labels": [], "limits": [], "mode": null,
             "models": [], "priority_max": null, "expires": "never", "note": "", "by": "bench",

@@ -132,10 +132,12 @@ impl Drop for Running {
     }
 }
 
-/// A program bound to some cores, with room for many descriptors where the system allows it.
+/// A program bound to some cores, with room for many descriptors where the system allows it. The system ends it with
+/// this one, however that ends.
 pub(crate) fn on_cores(cores: &str, program: &Path) -> Command {
     let mut command = Command::new("sh");
-    let script = format!("ulimit -n {DESCRIPTORS} 2>/dev/null; exec taskset -c {cores} \"$0\" \"$@\"");
+    let script =
+        format!("ulimit -n {DESCRIPTORS} 2>/dev/null; exec setpriv --pdeathsig TERM taskset -c {cores} \"$0\" \"$@\"");
     command.arg("-c").arg(script).arg(program);
     command
 }
