@@ -1,4 +1,6 @@
 //! OpenAI's Embeddings: input only, in one JSON answer.
+//!
+//! Nothing is written, so a total above the prompt is input too: some count pictures into nothing else.
 
 use almoner_units::Usage;
 
@@ -18,8 +20,9 @@ pub(crate) fn note(told: &mut Told, event: &[u8]) {
 }
 
 pub(crate) fn count(sheet: &mut Sheet<'_>, reading: &mut Reading) {
+    let [prompt, total] = ["prompt_tokens", "total_tokens"].map(|name| sheet.at(name));
     reading.usage = Usage {
-        input: sheet.at("prompt_tokens"),
+        input: prompt.map(|prompt| prompt.max(total.unwrap_or(prompt))),
         cache_read: Some(0),
         cache_write_5m: Some(0),
         cache_write_1h: Some(0),

@@ -260,6 +260,10 @@ fn completions_and_embeddings_are_read() {
         r#"{"object":"list","data":[{"embedding":[0.1,-0.2]}],"model":"ada","usage":{"prompt_tokens":4,"total_tokens":4}}"#,
         "in 4 read 0 5m 0 1h 0 out 0 think - | ada finished -",
     );
+    for usage in [r#"{"prompt_tokens":4,"total_tokens":9}"#, r#"{"prompt_tokens":9,"total_tokens":4}"#] {
+        let answer = format!(r#"{{"data":[],"model":"v","usage":{usage}}}"#);
+        check(OpenAiEmbeddings, Json, answer, "in 9 read 0 5m 0 1h 0 out 0 think - | v finished -");
+    }
     check(
         OpenAiEmbeddings,
         Json,

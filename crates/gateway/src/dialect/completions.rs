@@ -8,6 +8,7 @@ use super::endpoint::{Asks, Counts, Endpoint, Request};
 use super::members::{Member, Members};
 use super::prompts::add_prompts;
 use super::sheet::Sheet;
+use super::weight::Weight;
 use super::{count, flag};
 use crate::body::{BadBody, Object};
 
@@ -62,10 +63,15 @@ fn read(request: &Request<'_>) -> Result<Call, BadBody> {
     if root.told("prompt").is_some() {
         add_prompts(&mut sheet, root, "prompt")?;
     }
-    sheet.shape.choices = each(root)?.saturating_mul(sheet.shape.inputs.max(1));
+    let (prompts, each) = (sheet.shape.inputs.max(1), each(root)?);
+    if let Some(suffix) = root.told("suffix") {
+        // It was weighed once, and is read with every prompt.
+        sheet.weight.add(Weight::text(suffix).times(prompts - 1));
+    }
+    sheet.shape.choices = each.saturating_mul(prompts);
     if flag(root, "echo")? {
-        // What is said back may be billed as written.
-        sheet.shape.output_beyond_cap = sheet.text_bytes();
+        // What is said back may be billed as written, with every answer.
+        sheet.shape.output_beyond_cap = sheet.text_bytes().saturating_mul(each);
     }
     let asked = asked_output(root)?.unwrap_or(CAP_UNASKED);
     sheet.shape.max_output = Some(asked);

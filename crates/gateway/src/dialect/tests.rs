@@ -610,6 +610,8 @@ fn embeddings_read_each_input_and_write_nothing() {
     assert_eq!(read(r#"["hello","you"]"#), (2, 12, 0));
     assert_eq!(read("[100257,17,4]"), (1, 3, 0));
     assert_eq!(read("[[100257,17],[4]]"), (2, 3, 0));
+    // What an input is for is told to the model in words of the server's own, with each.
+    assert_eq!(read(r#"["hello","you"],"input_type":"query""#), (2, 12 + 2 * 64, 0));
     assert_eq!(read(r#"[{"image":"x"}]"#), (1, 0, 1));
     assert_eq!(read("[]"), (0, 0, 0));
     let wrong = "`input` must be a text, an array of texts, or an array of tokens";
@@ -628,10 +630,13 @@ fn a_text_that_goes_on_is_paid_for_each_prompt_and_each_try() {
     };
     let shape = read(r#","prompt":["a","b","c"],"n":2,"best_of":4,"suffix":"end","logprobs":5"#).shape;
     assert_eq!((shape.choices, shape.inputs, shape.max_output), (12, 3, Some(16)));
-    assert!(shape.unknown.is_empty() && shape.text_bytes == 14, "{shape:?}");
+    assert!(shape.unknown.is_empty() && shape.text_bytes == 24, "{shape:?}");
     let shape = read(r#","prompt":[1,2,3]"#).shape;
     assert_eq!((shape.choices, shape.inputs, shape.text_bytes), (1, 1, 3));
-    assert_eq!(read(r#","prompt":"hello","echo":true"#).shape.output_beyond_cap, 7);
+    let echoed = |more: &str| read(&format!(r#","prompt":"hello","echo":true{more}"#)).shape.output_beyond_cap;
+    assert_eq!((echoed(""), echoed(r#","n":3"#), echoed(r#","n":2,"best_of":5"#)), (7, 21, 35));
+    // `"end"` is read with each of the three prompts.
+    assert_eq!(read(r#","prompt":["a","b","c"],"suffix":"end""#).shape.text_bytes, 3 * 3 + 3 * 5);
     assert_eq!(read("").asked_output, Some(16));
     rewritten(r#","prompt":"a""#, r#","prompt":"a","max_tokens":16"#);
     rewritten(r#","prompt":"a","max_tokens":900"#, r#","prompt":"a","max_tokens":100"#);

@@ -39,8 +39,14 @@ impl Weight {
     }
 
     pub(super) fn add(&mut self, other: Self) {
-        self.bytes += other.bytes;
-        self.nfkc += other.nfkc;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.nfkc = self.nfkc.saturating_add(other.nfkc);
+    }
+
+    /// The weight of a text that is read so often.
+    pub(super) fn times(self, often: u64) -> Self {
+        let often = usize::try_from(often).unwrap_or(usize::MAX);
+        Self { bytes: self.bytes.saturating_mul(often), nfkc: self.nfkc.saturating_mul(often) }
     }
 
     /// Takes away what was weighed before as text, and is none.
