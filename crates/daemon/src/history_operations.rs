@@ -50,7 +50,7 @@ impl Operations {
             labels: parse_labels(&query.labels)?,
             rows_max: ROWS_MAX,
         };
-        let found = self.history.look(move |reader| reader.usage(&ask)).await?;
+        let found = self.read(move |reader| reader.usage(&ask)).await?;
         let rows = found.groups.into_iter().map(|group| row(group, &group_by)).collect();
         Ok(Reply::Usage { rows, since: found.since.map(|at| at.to_string()), is_cut: found.is_cut })
     }
@@ -69,7 +69,7 @@ impl Operations {
             // One more, to know whether these are the last.
             most: most + 1,
         };
-        let mut found = self.history.look(move |reader| reader.decisions(&ask)).await?;
+        let mut found = self.read(move |reader| reader.decisions(&ask)).await?;
         let is_more = found.len() > most;
         found.truncate(most);
         let next = found.last().filter(|_| is_more && most > 0).map(cursor);
@@ -84,6 +84,9 @@ impl Operations {
         let patience = tokio::time::sleep(Duration::from_millis(query.wait_ms).min(WAIT_MAX));
         tokio::pin!(patience);
         let mut after = query.after;
+        if query.wait_ms == 0 {
+            self.recorder.written().await;
+        }
         loop {
             news.mark_unchanged();
             let kinds = kinds.clone();
@@ -116,7 +119,7 @@ impl Operations {
         let of_desk = wanted.clone();
         let (accounts, now) = self.at_desk(move |desk, now| (counting(desk, of_desk.as_ref(), now), now)).await?;
         let since = [HOUR, DAY].map(|span| Timestamp::from_ms(now.ms().saturating_sub(span.ms())));
-        let recent = self.history.look(move |reader| reader.recent(since, None)).await?;
+        let recent = self.read(move |reader| reader.recent(since, None)).await?;
         let mut stats = stats(&accounts, recent);
         if let Some(name) = session {
             let of = stats.sessions.remove(&name).unwrap_or_else(nothing);

@@ -148,7 +148,7 @@ impl Operations {
 
     /// What history knows of one key, or of all; nothing where it was lost.
     async fn used(&self, key: Option<String>) -> HashMap<String, KeyUsed> {
-        let used = self.history.look(move |reader| reader.keys(key.as_deref())).await.unwrap_or_default();
+        let used = self.read(move |reader| reader.keys(key.as_deref())).await.unwrap_or_default();
         used.into_iter().map(|used| (used.key.clone(), used)).collect()
     }
 

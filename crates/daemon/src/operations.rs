@@ -9,7 +9,7 @@ use almoner_config::nearest;
 use almoner_gateway::Gateway;
 use almoner_ledger::{AccountId, Hold, LimitView, Who};
 use almoner_policy::{Extras, cost, touched};
-use almoner_store::{CallRecord, HistoryEvent, Outcome};
+use almoner_store::{CallRecord, HistoryEvent, HistoryReader, Outcome, ReadError};
 use almoner_units::{
     AccountKey, Budget, BudgetName, CallId, Charge, LabelError, LabelName, LabelValue, Labels, Limit, Meter, Mode,
     NanoUsd, Timestamp, Usage, counted,
@@ -331,9 +331,18 @@ impl Operations {
         Ok(Reply::Done { message: format!("booked {cost}, {tokens} on {accounts} as {id}") })
     }
 
+    /// Reads history, with everything in it that has happened so far.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut HistoryReader) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, No> {
+        self.recorder.written().await;
+        self.history.look(work).await
+    }
+
     async fn explain(&self, id: String) -> Result<Reply, No> {
         let call: CallId = id.parse().map_err(|error| no("bad_id", error))?;
-        let record = self.history.look(move |reader| reader.explain(call)).await?;
+        let record = self.read(move |reader| reader.explain(call)).await?;
         let facts = self.at_desk(move |desk, _| desk.journal.facts_of(call)).await?;
         let facts = facts.map_err(|error| no("store", error))?;
         if record.is_none() && facts.is_empty() {
@@ -422,7 +431,7 @@ impl Operations {
 
     /// What so many tokens of a call cost, by the price book as of the call's day.
     async fn price_of(&self, call: CallId, usage: &Usage) -> Result<NanoUsd, No> {
-        let record = self.history.look(move |reader| reader.explain(call)).await?;
+        let record = self.read(move |reader| reader.explain(call)).await?;
         let verdict = record.and_then(|record| record.verdict);
         let of = verdict.as_ref().and_then(|verdict| Some((verdict.provider.as_deref()?, verdict.model.as_deref()?)));
         let unknown = |what: String| no_but("no_price", what, "say what it cost with --cost");

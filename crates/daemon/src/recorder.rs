@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use almoner_api::KeySummary;
@@ -20,7 +21,7 @@ use almoner_store::{
     ThrottleRecord, VerdictRecord,
 };
 use almoner_units::{Charge, Labels, Meter, Span, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::happened::Budgets;
 use crate::log::CallLog;
@@ -34,6 +35,8 @@ const QUEUE_MAX: usize = 65_536;
 const BATCH_MAX: usize = 4096;
 /// How long events may wait for others to share their transaction.
 const LINGER: Duration = Duration::from_millis(250);
+/// How long whoever reads history waits for what was told before.
+const WRITTEN_MAX: Duration = Duration::from_secs(1);
 /// How often what cannot be written is tried; each waits for two seconds where another process writes.
 const TRIES: u32 = 5;
 /// How often history is looked through for what is old.
@@ -49,6 +52,8 @@ enum News {
     Ended(Arc<Report>, Box<CallOutcome>),
     /// Something else, in the words of history.
     Event(HistoryEvent),
+    /// Somebody wants to read what was told before, and hears when it is written.
+    Awaited(oneshot::Sender<()>),
 }
 
 /// The way to history; cheap to clone.
@@ -62,6 +67,8 @@ pub(crate) struct Recorder {
     /// The number of the last event that was written.
     last_event: Arc<watch::Sender<u64>>,
     keep: Arc<Mutex<Keep>>,
+    /// The thread that writes, to wake it from its lingering.
+    thread: Thread,
 }
 
 /// What is kept, and for how long.
@@ -96,19 +103,14 @@ impl Recorder {
     pub(crate) fn start(history: History, keep: Keep) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (queue, events) = sync_channel(QUEUE_MAX);
         let last_event = Arc::new(watch::Sender::new(history.last_event()));
-        let (metrics, keep) = (Arc::default(), Arc::new(Mutex::new(keep)));
-        let calls = CallLog::default();
-        let traces = Traces::default();
-        let recorder = Self { queue, sums: Arc::default(), metrics, calls, traces, last_event, keep };
-        let writer = Writer {
-            history,
-            last_event: Arc::clone(&recorder.last_event),
-            sums: Arc::clone(&recorder.sums),
-            keep: Arc::clone(&recorder.keep),
-        };
+        let (sums, keep) = (Arc::<Sums>::default(), Arc::new(Mutex::new(keep)));
+        let writer =
+            Writer { history, last_event: Arc::clone(&last_event), sums: Arc::clone(&sums), keep: Arc::clone(&keep) };
         let write = move || writer.write_all(&events);
-        let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(write)?;
-        Ok((recorder, thread))
+        let writing = std::thread::Builder::new().name("recorder".to_owned()).spawn(write)?;
+        let thread = writing.thread().clone();
+        let (metrics, calls, traces) = (Arc::default(), CallLog::default(), Traces::default());
+        Ok((Self { queue, sums, metrics, calls, traces, last_event, keep, thread }, writing))
     }
 
     /// Keeps as much from now on.
@@ -124,6 +126,16 @@ impl Recorder {
     /// The same, which also tells a collector of traces.
     pub(crate) fn tracing(self, traces: Traces) -> Self {
         Self { traces, ..self }
+    }
+
+    /// Waits until what was told so far is written, so that whoever reads history finds what they have just done. Where
+    /// the disk does not keep up, not for long: what was written by then is read.
+    pub(crate) async fn written(&self) {
+        let (told, written) = oneshot::channel();
+        if self.queue.try_send(News::Awaited(told)).is_ok() {
+            self.thread.unpark();
+            drop(tokio::time::timeout(WRITTEN_MAX, written).await);
+        }
     }
 
     pub(crate) fn put(&self, event: HistoryEvent) {
@@ -263,8 +275,11 @@ impl Writer {
             let keep = *self.keep.lock().unwrap_or_else(PoisonError::into_inner);
             match news.recv_timeout(tidy.patience()) {
                 Ok(first) => {
-                    linger();
-                    self.write(&in_words(batch(first, news), keep.call_events));
+                    linger(&first);
+                    let mut news = batch(first, news);
+                    let awaited = news.extract_if(.., |news| matches!(news, News::Awaited(_))).collect::<Vec<_>>();
+                    self.write(&in_words(news, keep.call_events));
+                    awaited.into_iter().for_each(tell_written);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -324,6 +339,13 @@ fn batch(first: News, news: &Receiver<News>) -> Vec<News> {
     std::iter::once(first).chain(news.try_iter()).take(BATCH_MAX).collect()
 }
 
+fn tell_written(awaited: News) {
+    if let News::Awaited(reader) = awaited {
+        // Whoever asked may have left.
+        let _ = reader.send(());
+    }
+}
+
 /// The news in the words of history, in their order.
 fn in_words(news: Vec<News>, call_events: bool) -> Vec<HistoryEvent> {
     let mut events = Vec::with_capacity(news.len());
@@ -345,16 +367,18 @@ fn in_words(news: Vec<News>, call_events: bool) -> Vec<HistoryEvent> {
                 events.extend(throttled);
             }
             News::Event(event) => events.push(event),
+            News::Awaited(_) => {}
         }
     }
     events.reverse();
     events
 }
 
-/// Lets other events come: who sends one now finds nobody to wake.
-#[allow(clippy::disallowed_methods, reason = "it waits for time to pass, and for nothing else")]
-fn linger() {
-    std::thread::sleep(LINGER);
+/// Lets other events come, unless somebody waits: who sends one now finds nobody to wake.
+fn linger(first: &News) {
+    if !matches!(first, News::Awaited(_)) {
+        std::thread::park_timeout(LINGER);
+    }
 }
 
 fn decision(report: &Report) -> Decision {
@@ -591,6 +615,20 @@ mod tests {
         history.flush(&in_words(vec![News::Decided(report())], true)).unwrap();
         tidy.step(&mut history, keep);
         assert!(history.explain(id).unwrap().is_some(), "it is not time yet");
+    }
+
+    #[tokio::test]
+    async fn who_reads_finds_what_was_told_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = History::open(dir.path()).unwrap();
+        let keep = Keep { age: Span::from_ms(u64::MAX), bytes: u64::MAX, call_events: false };
+        let (recorder, writing) = Recorder::start(history, keep).unwrap();
+        let reader = almoner_store::HistoryReader::open(dir.path()).unwrap();
+        almoner_gateway::Recorder::decided(&recorder, &report());
+        recorder.written().await;
+        assert!(reader.explain(report().id).unwrap().is_some());
+        drop(recorder);
+        writing.join().unwrap();
     }
 
     #[test]
