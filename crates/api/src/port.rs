@@ -74,6 +74,8 @@ impl<P: Port> Port for Arc<P> {
 pub struct Caller {
     /// What their token is called.
     pub name: String,
+    /// What tells their token from every other, one that had its name before included. It is no secret.
+    pub token: String,
     /// What it lets them do.
     pub role: Role,
 }
@@ -81,7 +83,7 @@ pub struct Caller {
 /// A request that must be done once, however often it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// What the token of whoever asks is called: nobody hears the answer to somebody else's request.
+    /// What tells the token of whoever asks from every other: nobody hears the answer to somebody else's request.
     pub by: String,
     /// The key that they gave to the request.
     pub key: String,

@@ -24,6 +24,8 @@ const FORM: i32 = 1;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How many requests are remembered at most.
 const ASKED_MAX: i64 = 100_000;
+/// How many of those may be of one token, so that none takes the room of the others.
+const ASKED_OF_ONE_MAX: i64 = 10_000;
 
 const TABLES: &str = "
     CREATE TABLE tokens (
@@ -103,7 +105,7 @@ pub struct StoredToken {
 /// A request that is remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAsk {
-    /// Who asked.
+    /// Whose token asked, by what tells it from every other.
     pub by: String,
     /// The key that they gave to it.
     pub key: String,
@@ -194,7 +196,10 @@ impl Control {
             if let Some(known) = batch.query_row(known, (&ask.by, &ask.key), asked).optional()? {
                 return Ok(Known::Before(Box::new(known)));
             }
-            if batch.query_row("SELECT count(*) FROM asked", [], |row| row.get::<_, i64>(0))? >= ASKED_MAX {
+            let of_one = "SELECT count(*) FROM asked WHERE by = ?1";
+            let of_one: i64 = batch.query_row(of_one, [&ask.by], |row| row.get(0))?;
+            let all: i64 = batch.query_row("SELECT count(*) FROM asked", [], |row| row.get(0))?;
+            if of_one >= ASKED_OF_ONE_MAX || all >= ASKED_MAX {
                 return Ok(Known::Full);
             }
             let call = ask.call.bits().to_be_bytes();
@@ -376,6 +381,24 @@ mod tests {
         assert_eq!(control.begin(&again).unwrap(), Known::New);
         control.forget("ci", "a").unwrap();
         assert_eq!(control.begin(&again).unwrap(), Known::New);
+    }
+
+    #[test]
+    fn no_token_takes_the_room_of_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut control = Control::open(dir.path()).unwrap();
+        let many = format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ASKED_OF_ONE_MAX})
+             INSERT INTO asked SELECT 'ci', i, x'00', x'00', 5, NULL, NULL FROM n"
+        );
+        control.connection.execute(&many, []).unwrap();
+        assert_eq!(control.begin(&ask("a")).unwrap(), Known::Full);
+        let other = StoredAsk { by: "night".to_owned(), ..ask("a") };
+        assert_eq!(control.begin(&other).unwrap(), Known::New);
+        // What it asked before is still known, and there is room once the oldest are forgotten.
+        assert!(matches!(control.begin(&ask("7")).unwrap(), Known::Before(_)));
+        control.forget_before(at(6)).unwrap();
+        assert_eq!(control.begin(&ask("a")).unwrap(), Known::New);
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl Again {
                 Err(Problem::refused("idempotency_key_reused", why))
             }
             Begun::Full => {
-                let why = "too many requests of the last day are remembered; send it without a key, or later";
+                let why = "too many requests of the last day are remembered, of this token or of all; send it without a key, or later";
                 let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "idempotency_full", why);
                 Err(Problem { retry_after_s: Some(60), ..problem })
             }

@@ -35,7 +35,7 @@ impl Door {
         if caller.role >= needed {
             return Ok(caller);
         }
-        let Caller { name, role } = caller;
+        let Caller { name, role, .. } = caller;
         let why = format!("this needs a token of role {needed}; `{name}` is of role {role}");
         let hint = format!("`almoner token create NAME --role {needed}` makes one");
         Err(Problem::new(StatusCode::FORBIDDEN, "role", why).hint(hint))

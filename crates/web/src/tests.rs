@@ -44,7 +44,7 @@ impl Port for Fake {
             return None;
         }
         let role = Role::ALL.into_iter().find(|role| token == format!("alm_token_{role}"))?;
-        Some(Caller { name: format!("the {role}"), role })
+        Some(Caller { name: format!("the {role}"), token: token.to_owned(), role })
     }
 
     fn now(&self) -> Timestamp {

@@ -126,7 +126,7 @@ impl<P: Port> Web<P> {
         let address = head.uri.path_and_query().map_or("", |address| address.as_str());
         let digest = || Sha256::new().chain_update(address).chain_update([0]).chain_update(body).finalize().into();
         Ok(key.map(|key| Asked {
-            by: caller.name.clone(),
+            by: caller.token.clone(),
             key,
             digest: digest(),
             call: self.port.new_call(),

@@ -126,6 +126,23 @@ fn a_token_does_what_its_role_may_until_it_is_revoked() {
 }
 
 #[test]
+fn a_token_that_has_the_name_of_an_old_one_hears_nothing_that_was_answered_to_that() {
+    let world = World::new(BUDGETS);
+    let server = world.serve();
+    let add = |token: &str, usage: &str| {
+        let bearer = format!("Bearer {token}");
+        ask(&server, "POST /api/v1/usage", &[("authorization", &bearer), ("idempotency-key", "k")], usage)
+    };
+    let usage = r#"{"cost_usd_nano":5000000,"reason":"ran outside"}"#;
+    assert_eq!(add(&token(&world, "night", "operator"), usage).status, 200);
+    world.ok(&["token", "revoke", "night"]);
+    let said = add(&token(&world, "night", "operator"), usage);
+    assert_eq!(said.status, 200, "{}", said.body);
+    assert!(!said.head.contains("idempotency-replayed"), "{}", said.head);
+    assert_eq!(server.limit("the house").spent, 10_000_000, "both were booked");
+}
+
+#[test]
 fn usage_that_is_sent_again_counts_once_whenever_the_server_died() {
     let world = World::new(BUDGETS);
     let mut server = world.serve();
