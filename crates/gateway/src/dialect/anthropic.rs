@@ -11,7 +11,7 @@ use super::endpoint::{Asks, Counts, Endpoint, Request};
 use super::members::{Member, Members};
 use super::sheet::Sheet;
 use super::weight::Weight;
-use super::{CredentialPlace, Dialect, TOOL_USES_MAX, Tongue, Wrong, count, flag, word};
+use super::{CredentialPlace, Dialect, TOOL_USES_MAX, Tongue, Wrong, count, flag, uses_held, word};
 use crate::answer::Answer;
 use crate::body::{BadBody, Layout, Object, Value};
 
@@ -377,7 +377,7 @@ impl Reader {
         if let Some(model) = word(tool, "model")? {
             self.brings.push((self.sheet.shape.server_tools.len(), model.into_owned()));
         }
-        self.sheet.server_tool(kind, Some(max_uses.unwrap_or(TOOL_USES_MAX)));
+        self.sheet.server_tool(kind, Some(uses_held(max_uses.unwrap_or(TOOL_USES_MAX))));
         Ok(())
     }
 

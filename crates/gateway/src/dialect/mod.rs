@@ -103,6 +103,13 @@ pub(crate) fn is_below(path: &str, start: &str) -> bool {
 /// How often a provider's own tool may be used in a call that does not say: each use can fill a context window.
 pub const TOOL_USES_MAX: u64 = 5;
 
+/// How many uses of a provider's tool a limit is held as. One use beyond it is answered with an error, or ignored, and
+/// the model sampled once more to learn that.
+#[must_use]
+pub const fn uses_held(limit: u64) -> u64 {
+    limit.saturating_add(1)
+}
+
 /// Reads a request that came to an endpoint by a path of its own.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ use super::endpoint::{Asks, Counts, Endpoint, Request};
 use super::members::{Member, Members};
 use super::sheet::Sheet;
 use super::weight::Weight;
-use super::{CredentialPlace, Dialect, TOOL_USES_MAX, Tongue, Wrong, count, flag, word};
+use super::{CredentialPlace, Dialect, TOOL_USES_MAX, Tongue, Wrong, count, flag, uses_held, word};
 use crate::answer::Answer;
 use crate::body::{BadBody, Object, Value};
 
@@ -415,8 +415,7 @@ impl Reader {
         let root = request.root;
         let calls = count(root, CALLS)?;
         for tool in &self.limited {
-            // A call beyond the limit is ignored, and the model sampled once more to learn that.
-            self.sheet.server_tool(tool, Some(calls.unwrap_or(TOOL_USES_MAX).saturating_add(1)));
+            self.sheet.server_tool(tool, Some(uses_held(calls.unwrap_or(TOOL_USES_MAX))));
         }
         let adds_limit = calls.is_none() && !self.limited.is_empty();
         let asked_output = asked_output(root)?;

@@ -252,15 +252,16 @@ fn tools_that_the_provider_runs_are_limited_or_named() {
     let limits = |call: &Call| -> Vec<(String, Option<u64>)> {
         call.shape.server_tools.iter().map(|tool| (tool.name.clone(), tool.max_uses)).collect()
     };
+    // The ninth is answered with `max_uses_exceeded`, which the model reads in one more sampling.
     let search = tools(r#"{"type":"web_search_20250305","name":"w","max_uses":8}"#);
-    assert_eq!(limits(&search), [("web_search_20250305".to_owned(), Some(8))]);
+    assert_eq!(limits(&search), [("web_search_20250305".to_owned(), Some(9))]);
     let code = tools(r#"{"type":"code_execution_20260120","name":"c"},{"type":"brand_new_20270101"}"#);
     let named = [("code_execution_20260120".to_owned(), None), ("brand_new_20270101".to_owned(), None)];
     assert_eq!(limits(&code), named);
     let by_code = tools(r#"{"type":"web_search_20260209","max_uses":8}"#);
     assert_eq!(limits(&by_code), [("web_search_20260209".to_owned(), None)]);
     let direct = tools(r#"{"type":"web_search_20260209","max_uses":8,"allowed_callers":["direct"]}"#);
-    assert_eq!(limits(&direct), [("web_search_20260209".to_owned(), Some(8))]);
+    assert_eq!(limits(&direct), [("web_search_20260209".to_owned(), Some(9))]);
     let own = tools(r#"{"type":"bash_20250124","name":"bash"},{"type":"custom","name":"x"},{"name":"y"}"#);
     assert_eq!((limits(&own).len(), own.shape.tools), (0, 3));
     let servers = call(ANTHROPIC, &ask(r#","mcp_servers":[{"type":"url","url":"https://x"}]"#));
@@ -292,7 +293,7 @@ fn a_tool_that_joins_later_is_limited_too() {
     };
     let body = Bytes::from(added(r#"{"type":"web_search_20250305"}"#));
     let read = call(ANTHROPIC, std::str::from_utf8(&body).unwrap());
-    assert_eq!((read.shape.tools, read.shape.server_tools[0].max_uses), (1, Some(5)));
+    assert_eq!((read.shape.tools, read.shape.server_tools[0].max_uses), (1, Some(6)));
     assert_eq!(read.rewrite(&body, 1), added(r#"{"type":"web_search_20250305","max_uses":5}"#));
     let code = call(ANTHROPIC, &added(r#"{"type":"code_execution_20260120"}"#));
     assert_eq!(code.shape.server_tools[0].max_uses, None);

@@ -76,7 +76,7 @@ impl Shape {
 pub struct ServerTool {
     /// Its name: `web_search`, with or without a date.
     pub name: String,
-    /// How often it may be used in this call, as the body will say it; `None`: without limit.
+    /// How often it may be used in this call, an attempt beyond the limit of the body included; `None`: without limit.
     pub max_uses: Option<u64>,
     /// The price of another model that it brings in.
     pub brings: Option<Price>,
