@@ -26,6 +26,14 @@ pub struct Problem {
     rendered: String,
 }
 
+impl Problem {
+    /// The same as it is shown, but for the word before it that says how bad it is.
+    #[must_use]
+    pub fn unranked(&self) -> &str {
+        self.rendered.split_once(": ").map_or(self.rendered.as_str(), |(_, rest)| rest)
+    }
+}
+
 impl fmt::Display for Problem {
     /// As a compiler shows it: the message, the line, carets under the place, the help.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,6 +134,8 @@ pub(crate) struct Report {
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
     origins: Vec<Setting>,
+    /// The names of providers that are there, and wrong.
+    pub(crate) wrong_providers: Vec<String>,
 }
 
 impl Report {

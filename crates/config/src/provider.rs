@@ -164,12 +164,22 @@ pub(crate) const BASE_URL_VARIABLES: [(&str, &str); 4] = [
 pub(crate) fn providers(nodes: &[Node], around: &Around<'_>, report: &mut Report) -> Vec<Provider> {
     let mut providers: Vec<Provider> = match nodes {
         [] => BUILT_IN.iter().filter_map(|known| built_in(known, around, report)).collect(),
-        nodes => nodes.iter().filter_map(|node| provider(node, around, report)).collect(),
+        nodes => nodes.iter().filter_map(|node| known_or_wrong(node, around, report)).collect(),
     };
     for (name, variable) in BASE_URL_VARIABLES {
         redirect(&mut providers, name, variable, around, report);
     }
     providers
+}
+
+/// A provider of the file. Of one that is wrong the name is kept, so that nobody is told that there is none.
+fn known_or_wrong(node: &Node, around: &Around<'_>, report: &mut Report) -> Option<Provider> {
+    let read = provider(node, around, report);
+    if let (None, Kind::Table(members)) = (&read, &node.kind) {
+        let names = members.iter().filter(|(key, _)| key.name == "name");
+        report.wrong_providers.extend(names.filter_map(|(_, node)| name(node).ok()));
+    }
+    read
 }
 
 fn built_in(
@@ -187,14 +197,25 @@ fn built_in(
     let origin = if from == KeyFrom::Client { Origin::Default } else { Origin::Environment((*variable).to_owned()) };
     report.note(format!("provider.{name}.key"), &from.to_string(), origin);
     report.note(format!("provider.{name}.dialects"), &spoken(dialects), Origin::Default);
-    report.note(format!("provider.{name}.models"), &served(&[]), Origin::Default);
+    let free = *name == OLLAMA;
+    let settled = [
+        ("models", served(&[])),
+        ("free", free.to_string()),
+        ("rpm", pace::shown(None)),
+        ("tpm", pace::shown(None)),
+        ("adaptive", true.to_string()),
+        ("retries", around.retries.to_string()),
+    ];
+    for (key, shown) in settled {
+        report.note(format!("provider.{name}.{key}"), &shown, Origin::Default);
+    }
     Some(Provider {
         name: (*name).to_owned(),
         dialects: dialects.to_vec(),
         base_url: (*base_url).to_owned(),
         key,
         models: Vec::new(),
-        free: *name == OLLAMA,
+        free,
         service_tier: None,
         region_premium: None,
         rates: Rates::default(),

@@ -87,7 +87,8 @@ fn target(node: &Node, is_first: bool, providers: &[Provider], report: &mut Repo
         report.error(Fault::at(fields.place, "a target names a `provider`, a `model`, or both"));
     }
     if let Some(node) = fields.get("provider") {
-        report.take(known(node, providers));
+        let known = known(node, providers, &report.wrong_providers);
+        report.take(known);
     }
     if let Some(node) = fields.get("model") {
         report.take(one_model(node, provider.as_deref(), providers));
@@ -127,8 +128,12 @@ fn priority(node: &Node) -> Result<Priority, Fault> {
     value::choice(node, "priority", &Priority::ALL.map(|priority| (priority.name(), priority)))
 }
 
-fn known(node: &Node, providers: &[Provider]) -> Result<(), Fault> {
+/// A provider by its name. One that is there and wrong was told of already.
+fn known(node: &Node, providers: &[Provider], wrong: &[String]) -> Result<(), Fault> {
     let name = value::text(node)?;
+    if wrong.iter().any(|known| known == name) {
+        return Ok(());
+    }
     let names = || providers.iter().map(|provider| provider.name.as_str());
     let unknown = || Fault::at(&node.place, format!("no provider is named `{name}`")).nearest(nearest(name, names()));
     names().find(|known| *known == name).map(drop).ok_or_else(unknown)

@@ -95,7 +95,7 @@ impl Operations {
             return Err(no("stopping", "the server was told to stop, and reads nothing any more"));
         }
         let settings = self.read_again(&old).await?;
-        let warnings = settings.warnings().iter().map(ToString::to_string).collect();
+        let warnings = settings.warnings().iter().map(|warning| warning.unranked().to_owned()).collect();
         let (settings, needs_restart) = within_reach(settings, &old.settings);
         let mut changed = differences(&old.settings, &settings);
         let parts = (self.keeper.clone(), self.recorder.clone(), self.keyring.clone());
@@ -122,11 +122,9 @@ impl Operations {
         let path = old.settings.file.as_ref().map(|file| file.path.clone());
         let reread = Arc::clone(&self.reloading.reread);
         let read = tokio::task::spawn_blocking(move || reread(path.as_deref())).await;
-        read.map_err(|error| no("fault", error))?.map_err(|errors| {
-            let help = errors.problems().iter().find_map(|problem| problem.help.clone());
-            let stays = "what was in force stays in force".to_owned();
-            no_but("config", &errors, help.map_or(stays.clone(), |help| format!("{help}; {stays}")))
-        })
+        // What to write instead stands with each problem.
+        read.map_err(|error| no("fault", error))?
+            .map_err(|errors| no_but("config", &errors, "what was in force stays in force"))
     }
 }
 

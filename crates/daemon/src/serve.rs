@@ -136,7 +136,7 @@ pub fn serve(settings: &Settings, options: &Options, say: &mut dyn FnMut(String)
     let log = Log::of(settings);
     log.of_process();
     let say: &mut dyn FnMut(String) = &mut |text: String| log.say(&text).into_iter().for_each(&mut *say);
-    settings.warnings().iter().for_each(|warning| say(format!("{WARNING}{warning}")));
+    settings.warnings().iter().for_each(|warning| say(format!("{WARNING}{}", warning.unranked())));
     first_try(settings)?;
     prepare_state_dir(&settings.state_dir)?;
     let (journal, ledger) = open(settings)?;

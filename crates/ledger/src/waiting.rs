@@ -65,7 +65,7 @@ impl<T> Waiter<T> {
 
 /// The room is full; the call is refused instead of waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} calls are waiting already, which is as many as may; try again in a moment")]
+#[error("as many calls are waiting already as may ({0}); try again in a moment")]
 pub struct RoomFull(pub usize);
 
 /// The calls that wait, at most a fixed number.

@@ -125,6 +125,7 @@ async fn a_bad_file_leaves_the_old_one_in_force_and_says_where_it_is_wrong() {
     let said = world.fails(&["reload"]);
     assert!(said.contains("almoner.toml:1:1") && said.contains("max_output"), "{said}");
     assert!(said.contains("stays in force"), "{said}");
+    assert_eq!(said.matches("did you mean `max_output`?").count(), 1, "{said}");
     let status = server.status();
     assert_eq!(status.config, good, "the file that was read");
     let failed = status.reload_failed.expect("it failed");
@@ -140,6 +141,12 @@ async fn a_bad_file_leaves_the_old_one_in_force_and_says_where_it_is_wrong() {
     world.configure(&crate::provider::config(&base, "max_output = 3000\ndefault_output = 300", &roomy("team")));
     assert!(world.ok(&["reload"]).contains("`max_output` was 32000, and is 3000"));
     assert_eq!(server.status().reload_failed, None);
+    // A route that no call takes is allowed, and probably not meant.
+    let lonely = "[[route]]\nname = \"lonely\"\nto = [{ model = \"claude-opus-5\" }]\n";
+    world.configure(&crate::provider::config(&base, "", &format!("{}{lonely}", roomy("team"))));
+    let said = world.ok(&["reload"]);
+    assert_eq!(said.matches("warning: ").count(), 1, "{said}");
+    assert!(said.contains("warning: no call takes the route `lonely`"), "{said}");
     server.stop();
 }
 

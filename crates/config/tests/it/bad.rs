@@ -401,3 +401,15 @@ fn a_million_faults_are_told_as_fifty() {
     let text: String = (0..1000).map(|at| format!("x{at} = 1\n")).collect();
     assert_eq!(load_toml(&text).unwrap_err().problems().len(), 50);
 }
+
+#[test]
+fn a_route_to_a_provider_that_is_wrong_is_not_told_that_there_is_none() {
+    let errors = load_toml(
+        "[[provider]]\nname = \"mine\"\nbase_url = \"https://mine.example\"\ndialects = [\"anthropic\"]\n\
+         key = { env = \"NOBODY_SET_THIS\" }\n\
+         [[route]]\nname = \"r\"\nwhere = {}\nto = [{ provider = \"mine\" }, { provider = \"thine\" }]\n",
+    );
+    let errors = errors.expect_err("two faults");
+    let messages: Vec<&str> = errors.problems().iter().map(|problem| problem.message.as_str()).collect();
+    assert_eq!(messages, ["the variable NOBODY_SET_THIS is not set", "no provider is named `thine`"]);
+}

@@ -203,7 +203,7 @@ impl Answer {
             Self::NoMoney(refusal) => said::refusal(refusal),
             Self::SlowDown { refusal: Some(refusal), after } => said::later(refusal, *after),
             Self::SlowDown { refusal: None, after } => {
-                format!("too many calls are waiting for their turn; try again in {after}")
+                format!("too many calls are waiting for their turn; {}", said::again(*after))
             }
             Self::Paced { by, after } => said::paced(by.as_ref(), *after),
             Self::CutShort { refusal, cap } => said::cut_short(refusal, *cap),
@@ -217,15 +217,16 @@ impl Answer {
             Self::TooSlow { within } => format!("the request did not arrive within {within}; send it again"),
             Self::BrokeOff(why) => format!("the request broke off: {why}; send it again"),
             Self::LedgerClosed { why, after } => {
-                format!("no call is let through, because its hold could not be kept: {why}; try again in {after}")
+                let again = said::again(*after);
+                format!("no call is let through, because its hold could not be kept: {why}; {again}")
             }
             Self::Stopping { after } => {
-                format!("no new call is let through, because the server was told to stop; try again in {after}")
+                let again = said::again(*after);
+                format!("no new call is let through, because the server was told to stop; {again}")
             }
             Self::Crowded { after } => {
-                format!(
-                    "there is no room for this body now, because too many large ones are here; try again in {after}"
-                )
+                let again = said::again(*after);
+                format!("there is no room for this body now, because too many large ones are here; {again}")
             }
             Self::Elsewhere(why) => {
                 format!("{why}, which is not followed; set the `base_url` in the config to where it really is")

@@ -29,7 +29,7 @@ pub(super) fn later(refusal: &Refusal, after: Span) -> String {
         }
         RefusalReason::Exhausted | RefusalReason::TooLarge => short(refusal),
     };
-    format!("{start}; try again in {after}")
+    format!("{start}; {}", again(after))
 }
 
 /// Why a session that is cut again and again is stopped.
@@ -47,15 +47,21 @@ pub(super) fn cut_short(refusal: &Refusal, cap: u64) -> String {
 /// Why a call goes later, though there is money.
 pub(super) fn paced(by: Option<&PacedBy>, after: Span) -> String {
     let Some(PacedBy { pace, short }) = by else {
-        return format!("too many calls are waiting for their turn; try again in {after}");
+        return format!("too many calls are waiting for their turn; {}", again(after));
     };
     let full = match short {
         Short::Closed => "its provider said to wait".to_owned(),
         Short::Peak => "this is a peak hour, in which calls of priority low leave half of it to others".to_owned(),
+        Short::Requests { of: 1 } => "the one request of this minute has gone".to_owned(),
         Short::Requests { of } => format!("the {of} requests of this minute have gone"),
         Short::Tokens { of } => format!("the {of} tokens of this minute are used or set aside for calls on their way"),
     };
-    format!("pace `{pace}`: {full}; try again in {after}")
+    format!("pace `{pace}`: {full}; {}", again(after))
+}
+
+/// When to try again: as the header for programs has it, in whole seconds, and never too early.
+pub(super) fn again(after: Span) -> String {
+    format!("try again in {}", Span::from_secs(after.secs_up().max(1)))
 }
 
 fn short(refusal: &Refusal) -> String {

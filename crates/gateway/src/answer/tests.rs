@@ -183,6 +183,10 @@ fn the_sentence_has_the_numbers_and_what_to_do() {
         "Almoner: budget `team` has $0.12 left of $1.00 / day, this call may cost $0.40, while calls in flight hold \
          $0.03; try again in 2s",
     );
+    // As the header for programs says it: in whole seconds, and never too early.
+    let waits = |ms| Answer::SlowDown { refusal: None, after: Span::from_ms(ms) };
+    says(&waits(61_242), "Almoner: too many calls are waiting for their turn; try again in 1m2s");
+    says(&waits(0), "Almoner: too many calls are waiting for their turn; try again in 1s");
     says(
         &Answer::CutShort { refusal: plain(RefusalReason::Exhausted), cap: 4096 },
         "Almoner: two answers in a row were cut short by budget `team`, which has $0.12 left of $1.00 / day and would \

@@ -77,7 +77,7 @@ async fn a_call_that_cannot_go_in_time_is_told_when_and_nothing_is_held_or_sent_
     assert_eq!((bench.open_holds(), bench.shared.state().sent.len()), (0, 2));
     let state = bench.shared.state();
     let said = state.reports.iter().find_map(|report| report.said.as_ref()).unwrap();
-    assert!(said.message.contains("pace `anthropic`: the 1 requests of this minute have gone"), "{}", said.message);
+    assert!(said.message.contains("pace `anthropic`: the one request of this minute has gone"), "{}", said.message);
 }
 
 #[tokio::test(start_paused = true)]

@@ -97,7 +97,7 @@ fn a_full_room_takes_nobody() {
         budget  team       $1.00
         reserve a team     $0.60
         enter   b team     $0.50   → 1 wait
-        enter   c team     $0.50   → c: 1 calls are waiting already, which is as many as may; try again in a moment
+        enter   c team     $0.50   → c: as many calls are waiting already as may (1); try again in a moment
     ",
     );
 }
