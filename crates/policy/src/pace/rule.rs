@@ -38,6 +38,15 @@ impl std::fmt::Display for Rates {
     }
 }
 
+/// What stands for the value of a label that a call does not have.
+const NONE: &str = "none";
+
+/// A value of a label in the name of a pace: in quotes where it could be taken for something else.
+fn shown(value: &str) -> String {
+    let is_plain = value != NONE && !value.contains(['"', ',', '=', '[', ']']);
+    if is_plain { value.to_owned() } else { format!("{value:?}") }
+}
+
 /// A pace for some calls, or for each of some groups of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaceRule {
@@ -54,13 +63,40 @@ pub struct PaceRule {
 }
 
 impl PaceRule {
-    /// The name of the pace at which a call with these labels goes by this rule: `each agent [agent=claude]`.
+    /// The name of the pace at which a call with these labels goes by this rule: `each agent [agent=claude]`. No two
+    /// paces of a rule have one name.
     pub(super) fn pace_of(&self, labels: &Labels) -> Option<String> {
         if !counts(&self.filter, labels) {
             return None;
         }
-        let value = |name: &LabelName| labels.get(name).map_or("none", |value| value.as_str());
+        let value = |name: &LabelName| labels.get(name).map_or_else(|| NONE.to_owned(), |value| shown(value.as_str()));
         let per: Vec<String> = self.per.iter().map(|name| format!("{name}={}", value(name))).collect();
         Some(if per.is_empty() { self.name.clone() } else { format!("{} [{}]", self.name, per.join(", ")) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_paces_have_one_name() {
+        let per = vec!["agent".parse().unwrap(), "user".parse().unwrap()];
+        let rule = PaceRule { name: "p".into(), filter: Vec::new(), per, rates: Rates::default(), adaptive: false };
+        let name = |pairs: &[(&str, &str)]| {
+            let labels = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+            rule.pace_of(&labels).unwrap()
+        };
+        let table: [(&[(&str, &str)], &str); 6] = [
+            (&[("agent", "a b"), ("user", "c")], "p [agent=a b, user=c]"),
+            (&[("agent", "a")], "p [agent=a, user=none]"),
+            (&[("agent", "a"), ("user", "none")], "p [agent=a, user=\"none\"]"),
+            (&[("agent", "a, user=b"), ("user", "c")], "p [agent=\"a, user=b\", user=c]"),
+            (&[("agent", "a"), ("user", "b, user=c")], "p [agent=a, user=\"b, user=c\"]"),
+            (&[("agent", "\"a\""), ("user", "c")], "p [agent=\"\\\"a\\\"\", user=c]"),
+        ];
+        for (labels, expected) in table {
+            assert_eq!(name(labels), expected);
+        }
     }
 }
