@@ -110,6 +110,7 @@ impl Operations {
             // From here on nothing fails.
             let budgets = put_budgets(desk, configured(&next.settings), &by);
             next.gateway.set_budgets(by_name(lasting_budgets(desk)));
+            next.gateway.put_paces();
             place.put(Arc::new(next));
             Ok(budgets)
         });

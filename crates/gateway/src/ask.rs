@@ -143,7 +143,7 @@ fn gate<W: World>(gateway: &Gateway<W>, understood: &Understood) -> Option<Gate>
         provider: &gateway.providers[understood.provider].name,
         default_output: gateway.settings.default_output,
     };
-    gateway.pacing.gate(&gateway.paces, understood, known)
+    gateway.pacing.gate(understood, known)
 }
 
 /// Waits for the call's turn. Where its route leads on from a provider that has no room, it goes on and does not wait.

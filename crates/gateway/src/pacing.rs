@@ -73,6 +73,9 @@ pub(crate) struct Pacing {
 
 struct State {
     paces: Paces<Ticket>,
+    /// Which calls go at which pace. A call that came under other rules goes by these as well: its provider counts it
+    /// with all others.
+    rules: Arc<[PaceRule]>,
     /// Whether somebody wakes the room.
     is_driven: bool,
 }
@@ -168,7 +171,7 @@ impl Pacing {
         Self {
             clock: Box::new(clock),
             hour: Box::new(hour),
-            state: Mutex::new(State { paces: Paces::new(WAITING_MAX), is_driven: false }),
+            state: Mutex::new(State { paces: Paces::new(WAITING_MAX), rules: Arc::default(), is_driven: false }),
             changed: Notify::new(),
             inputs: Mutex::default(),
         }
@@ -187,15 +190,26 @@ impl Pacing {
         (self.clock)()
     }
 
-    /// The gate of a call; `None` where nothing paces it.
-    pub(crate) fn gate(self: &Arc<Self>, rules: &[PaceRule], call: &Understood, known: Known<'_>) -> Option<Gate> {
-        let own = call.key.pace.as_ref();
-        if rules.is_empty() && own.is_none() {
-            return None;
+    /// Puts these rules in force, for those who wait as well.
+    pub(crate) fn put(self: &Arc<Self>, rules: &[PaceRule]) {
+        {
+            let state = &mut *self.state();
+            state.paces.configure(&state.rules, rules);
+            state.rules = rules.into();
         }
+        self.wake();
+    }
+
+    /// The gate of a call; `None` where nothing paces it.
+    pub(crate) fn gate(self: &Arc<Self>, call: &Understood, known: Known<'_>) -> Option<Gate> {
+        let own = call.key.pace.as_ref();
         let paces = {
-            let (hour, now) = ((self.hour)(), self.now());
             let mut state = self.state();
+            let rules = Arc::clone(&state.rules);
+            if rules.is_empty() && own.is_none() {
+                return None;
+            }
+            let (hour, now) = ((self.hour)(), self.now());
             state.paces.hour(hour, now);
             state.paces.touched(rules.iter().chain(own), &call.labels, now)
         };

@@ -82,8 +82,8 @@ pub struct Gateway<W: World> {
     reading: Arc<Semaphore>,
     pub(crate) roads: Roads,
     pub(crate) pacing: Arc<Pacing>,
-    /// Which calls go at which pace.
-    pub(crate) paces: Vec<PaceRule>,
+    /// Which calls go at which pace, once it is in force.
+    paces: Vec<PaceRule>,
     pub(crate) remembered: Arc<Remembered>,
     /// How each provider is, in their order.
     healths: Vec<Arc<Mutex<Health>>>,
@@ -229,7 +229,14 @@ impl<W: World> Gateway<W> {
     /// The same gateway with the paces at which calls go.
     #[must_use]
     pub fn with_paces(self, paces: Vec<PaceRule>) -> Self {
+        self.pacing.put(&paces);
         Self { paces, ..self }
+    }
+
+    /// Puts its paces in force, where it stands [in the place of another](Self::instead_of): for every call from now
+    /// on, and for those that wait.
+    pub fn put_paces(&self) {
+        self.pacing.put(&self.paces);
     }
 
     /// Puts budgets in force for every call from now on. The ledger must know them before.

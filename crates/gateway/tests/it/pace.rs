@@ -93,6 +93,27 @@ async fn who_waited_for_its_turn_waits_for_money_for_what_is_left_of_its_time() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reload_reaches_who_waits_and_who_came_before_it() {
+    let more = || rule(Some(2), None);
+    for (rules, waits) in [(vec![more()], 0), (Vec::new(), 0), (vec![rule(Some(1), None)], 61)] {
+        let bench = bench(1);
+        bench.answers(200, JSON, ANSWER).answers(200, JSON, ANSWER).answers(200, JSON, ANSWER);
+        assert_eq!(call(&bench).await.unwrap().0, 200);
+        let second = call(&bench);
+        settle_down().await;
+        assert_eq!(bench.gateway.paces()[0].waiting, 1);
+        let _reloaded = bench.repaced(rules.clone());
+        let (status, _, took) = second.await.unwrap();
+        assert!(status == 200 && (waits..=waits + 1).contains(&took.as_secs()), "{rules:?} {took:?}");
+        // Who still goes by the gateway of before sets no pace back.
+        let (status, _, took) = call(&bench).await.unwrap();
+        assert!(status == 200 && took.as_secs() <= 62, "{took:?}");
+        let rates: Vec<_> = bench.gateway.paces().iter().map(|view| view.rates.rpm).collect();
+        assert_eq!(rates, rules.iter().map(|rule| rule.rates.rpm).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_the_room_leaves_its_turn_to_others() {
     let bench = bench(1);
     bench.answers(200, JSON, ANSWER).answers(200, JSON, ANSWER);

@@ -260,6 +260,14 @@ impl Bench {
         Self { shared, gateway: Arc::new(gateway) }
     }
 
+    /// The same, with these paces from now on, as after a reload.
+    pub(crate) fn repaced(&self, rules: Vec<PaceRule>) -> Self {
+        let Self { shared, gateway } = Self::paced(Vec::new(), Vec::new(), rules);
+        let gateway = Arc::into_inner(gateway).expect("nobody else has it yet").instead_of(&self.gateway);
+        gateway.put_paces();
+        Self { shared, gateway: Arc::new(gateway) }
+    }
+
     /// One with routes that sends a call again up to five times, within a minute.
     pub(crate) fn retrying(budgets: Vec<Budget>, routes: Vec<Route>) -> Self {
         Self::with(Pinned::default(), budgets, routes, Vec::new(), (Span::from_secs(60), 5))

@@ -13,7 +13,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use almoner_units::{Labels, Priority, Span, Timestamp};
+use almoner_units::{LabelName, Labels, Priority, Span, Timestamp};
 
 use super::hours::Profile;
 use super::{COUNTS_MAX, Load, Pace, PaceRule, Rates, Short, Told};
@@ -97,6 +97,8 @@ pub enum Asked {
 #[derive(Debug)]
 struct Known {
     name: String,
+    /// The name of its rule, and the labels by which that makes paces.
+    of: (String, Vec<LabelName>),
     pace: Pace,
 }
 
@@ -200,6 +202,20 @@ impl<T> Paces<T> {
         rules.filter_map(|rule| Some(self.open(rule.pace_of(labels)?, rule, now))).collect()
     }
 
+    /// Puts rules in the place of others: a pace that is known has the rates of its rule at once, and one whose rule is
+    /// gone keeps nobody waiting. Whoever waits is to be woken after this.
+    pub fn configure(&mut self, before: &[PaceRule], rules: &[PaceRule]) {
+        for known in self.known.values_mut() {
+            let is_its = |rule: &&PaceRule| known.of.0 == rule.name && known.of.1 == rule.per;
+            match (rules.iter().find(is_its), before.iter().any(|rule| is_its(&rule))) {
+                (Some(rule), _) => known.pace.configure(rule.rates, rule.adaptive),
+                (None, true) => known.pace.configure(Rates::default(), false),
+                // It is a key's own.
+                (None, false) => {}
+            }
+        }
+    }
+
     fn open(&mut self, name: String, rule: &PaceRule, now: Timestamp) -> u64 {
         if let Some(id) = self.by_name.get(&name) {
             self.known.get_mut(id).into_iter().for_each(|known| known.pace.configure(rule.rates, rule.adaptive));
@@ -221,7 +237,8 @@ impl<T> Paces<T> {
             self.profiles.remove(&name).into_iter().for_each(|profile| pace.remember(profile));
             self.hour.into_iter().for_each(|hour| pace.hour(hour, now));
         }
-        self.known.insert(self.counter, Known { name, pace });
+        let of = (rule.name.clone(), rule.per.clone());
+        self.known.insert(self.counter, Known { name, of, pace });
         self.counter
     }
 
