@@ -48,12 +48,24 @@ pub(crate) fn count(sheet: &mut Sheet<'_>, reading: &mut Reading) {
         sheet.first_or_zero(&["prompt_tokens_details.cached_tokens", "cached_tokens", "prompt_cache_hit_tokens"]);
     let written = sheet.at_or_zero("prompt_tokens_details.cache_write_tokens");
     let (input, cache_read, cache_write_5m) = split_input(prompt, read, written, sheet.faults);
+    let heard = heard(sheet);
+    // Nobody says whether what is told in seconds is among the tokens of the prompt.
+    let input = input.map(|input| input.max(heard.unwrap_or(0)));
     let reasoning = sheet.at("completion_tokens_details.reasoning_tokens");
     let output = output(sheet, prompt, reasoning, reading.model.as_deref());
     reading.usage = Usage { input, cache_read, cache_write_5m, cache_write_1h: Some(0), output, reasoning };
     reading.cache_ttl_assumed = cache_write_5m.is_some_and(|written| written > 0);
-    reading.input_audio_tokens = sheet.at("prompt_tokens_details.audio_tokens").filter(|tokens| *tokens > 0);
+    let told = sheet.at("prompt_tokens_details.audio_tokens").filter(|tokens| *tokens > 0);
+    reading.input_audio_tokens = told.or(heard);
     reading.output_audio_tokens = sheet.at("completion_tokens_details.audio_tokens").filter(|tokens| *tokens > 0);
+}
+
+/// The sound that Mistral tells in seconds, in tokens: a model of theirs hears 25 in two seconds.
+fn heard(sheet: &mut Sheet<'_>) -> Option<u64> {
+    // It may write an object without members where nothing was heard.
+    sheet.usage.get("prompt_audio_seconds").filter(|seconds| seconds.is_number())?;
+    let seconds = sheet.at("prompt_audio_seconds")?;
+    Some(seconds.saturating_mul(25).div_ceil(2)).filter(|tokens| *tokens > 0)
 }
 
 /// Everything billed as output. Some upstreams leave the reasoning out of the completion: their total, or their bill,

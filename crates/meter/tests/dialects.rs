@@ -212,6 +212,19 @@ fn what_chat_upstreams_do_to_their_numbers() {
             r#""prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":163}"#,
             "in 0 read 7 5m 0 1h 0 out 1 think - | google/g finished - fault=CacheExceedsInputx1",
         ),
+        // Sound that is told in seconds, among the tokens of the prompt or beside them, and where there was none.
+        (
+            r#""prompt_tokens":400,"completion_tokens":1,"total_tokens":401,"prompt_audio_seconds":30"#,
+            "in 400 read 0 5m 0 1h 0 out 1 think - | google/g finished - audio_in=375",
+        ),
+        (
+            r#""prompt_tokens":7,"completion_tokens":1,"total_tokens":8,"prompt_audio_seconds":3"#,
+            "in 38 read 0 5m 0 1h 0 out 1 think - | google/g finished - audio_in=38",
+        ),
+        (
+            r#""prompt_tokens":7,"completion_tokens":1,"prompt_audio_seconds":{}"#,
+            "in 7 read 0 5m 0 1h 0 out 1 think - | google/g finished -",
+        ),
         (
             r#""prompt_tokens":7,"completion_tokens":1,"cost":{"total_cost":0.5}"#,
             "in 7 read 0 5m 0 1h 0 out 1 think - | google/g finished - cost=0.5",

@@ -190,6 +190,8 @@ mod tests {
     fn searches_and_sound_cost_their_own() {
         check("claude-opus-5", [0; 5], &Extras { web_searches: 3, ..Extras::default() }, "$0.03");
         check("gemini-2.5-flash", [30, 0, 0, 0, 0], &Extras { audio_input: 10, ..Extras::default() }, "$0.000016");
+        // Ten seconds at $100 a million of them, and 12.5 tokens each.
+        check("voxtral-small-latest", [125, 0, 0, 0, 0], &Extras { audio_input: 125, ..Extras::default() }, "$0.001");
         // ai.google.dev/gemini-api/docs/pricing: a cached million of text $0.03, of sound $0.1.
         let cached = Extras { audio_read: 1_000_000, ..Extras::default() };
         check("gemini-2.5-flash", [0, 0, 2_000_000, 0, 0], &cached, "$0.13");
