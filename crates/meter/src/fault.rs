@@ -30,7 +30,7 @@ pub enum Fault {
     /// The compressed bytes do not decode; what came before them counted.
     #[error("the compressed bytes do not decode")]
     Encoding,
-    /// The compressed bytes grew past [`crate::DECODED_MAX`]; the rest was not read.
+    /// The compressed bytes grew to far more than themselves, or past [`crate::DECODED_MAX`]; the rest was not read.
     #[error("the compressed bytes grow past what the meter decodes")]
     Bomb,
     /// More input was read from or written to the cache than there was input; the parts were cut to fit.

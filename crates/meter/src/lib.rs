@@ -6,6 +6,7 @@
 
 mod anthropic;
 mod base64;
+mod brotli;
 mod chat;
 mod cost;
 mod decode;

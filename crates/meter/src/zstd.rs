@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
+use crate::decode::Step;
+
 /// The largest window (RFC 9659).
 const WINDOW_MAX: u64 = 8 << 20;
 
@@ -15,11 +17,13 @@ const BLOCK_MAX: usize = 128 << 10;
 
 const MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 
-/// A writer that decodes what is written to it into another one.
+/// A decoder of what is given to it into a writer.
 pub(crate) struct Zstd<W> {
     out: W,
     held: Vec<u8>,
     frame: Option<Frame>,
+    /// Whether more than one header or block may be whole in what is held.
+    owes: bool,
 }
 
 struct Frame {
@@ -29,7 +33,7 @@ struct Frame {
 
 impl<W: Write> Zstd<W> {
     pub(crate) fn new(out: W) -> Self {
-        Self { out, held: Vec::new(), frame: None }
+        Self { out, held: Vec::new(), frame: None, owes: false }
     }
 
     pub(crate) fn get_ref(&self) -> &W {
@@ -40,28 +44,54 @@ impl<W: Write> Zstd<W> {
         &mut self.out
     }
 
-    /// Takes one header or block off what is held; nothing where it is not whole yet.
-    fn step(&mut self) -> io::Result<bool> {
-        let used = match &mut self.frame {
+    /// Passes on some of what is decoded, or else decodes one header or block, where one is whole. More is taken only
+    /// where none was, and at most one block's worth, so that what is held stays bounded.
+    ///
+    /// # Errors
+    /// Where the bytes are not Zstandard, or have a window that is too large, or the writer refuses.
+    pub(crate) fn step(&mut self, bytes: &[u8]) -> io::Result<Step> {
+        if let Some(frame) = &mut self.frame
+            && frame.pass_on(&mut self.out)?
+        {
+            return Ok(Step { taken: 0, aside: 0, owes: true });
+        }
+        self.frame.take_if(|frame| frame.decoder.is_finished());
+        let taken = if self.owes { 0 } else { bytes.len().min(BLOCK_MAX) };
+        self.held.extend_from_slice(&bytes[..taken]);
+        let aside = self.decode_one()?;
+        self.owes = aside.is_some();
+        Ok(Step { taken, aside: aside.unwrap_or(0), owes: self.owes })
+    }
+
+    /// Takes one header or block off what is held, where one is whole; how many bytes a run in it stands for.
+    fn decode_one(&mut self) -> io::Result<Option<usize>> {
+        let (used, run) = match &mut self.frame {
             None => match header_size(&self.held)? {
                 Some(size) => {
                     self.frame = Some(Frame::begin(&self.held[..size])?);
-                    size
+                    (size, 0)
                 }
-                None => return Ok(false),
+                None => return Ok(None),
             },
-            Some(frame) => match frame.block_size(&self.held)? {
-                Some(size) => {
-                    frame.decode(&self.held[..size], &mut self.out)?;
-                    size
+            Some(frame) => match frame.block(&self.held)? {
+                Some(block) => {
+                    frame.decode(&self.held[..block.whole])?;
+                    (block.whole, block.run)
                 }
-                None => return Ok(false),
+                None => return Ok(None),
             },
         };
-        self.frame.take_if(|frame| frame.decoder.is_finished());
         self.held.drain(..used);
-        Ok(true)
+        Ok(Some(run))
     }
+}
+
+/// A block that is all there.
+struct Block {
+    /// Its bytes, with all that belongs to it.
+    whole: usize,
+    /// How many bytes it stands for where it is a run of one.
+    run: usize,
 }
 
 impl Frame {
@@ -71,28 +101,30 @@ impl Frame {
         Ok(Self { decoder, has_checksum: header[4] & 4 != 0 })
     }
 
-    /// The bytes of the next block with all that belongs to it, once they are there.
-    fn block_size(&self, held: &[u8]) -> io::Result<Option<usize>> {
+    /// The next block, once it is there.
+    fn block(&self, held: &[u8]) -> io::Result<Option<Block>> {
         let [low, middle, high, ..] = held else { return Ok(None) };
         let header = usize::from(*low) | usize::from(*middle) << 8 | usize::from(*high) << 16;
-        let (is_last, kind, size) = (header & 1 == 1, header >> 1 & 3, header >> 3);
+        let (is_last, is_run, size) = (header & 1 == 1, header >> 1 & 3 == 1, header >> 3);
         if size > BLOCK_MAX {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let content = if kind == 1 { 1 } else { size };
+        let (content, run) = if is_run { (1, size) } else { (size, 0) };
         let whole = 3 + content + if is_last && self.has_checksum { 4 } else { 0 };
-        Ok((held.len() >= whole).then_some(whole))
+        Ok((held.len() >= whole).then_some(Block { whole, run }))
     }
 
-    fn decode(&mut self, block: &[u8], out: &mut impl Write) -> io::Result<()> {
-        self.decoder.decode_blocks(block, BlockDecodingStrategy::UptoBlocks(1)).map_err(io::Error::other)?;
+    fn decode(&mut self, block: &[u8]) -> io::Result<()> {
+        let decoded = self.decoder.decode_blocks(block, BlockDecodingStrategy::UptoBlocks(1));
+        decoded.map(drop).map_err(io::Error::other)
+    }
+
+    /// Passes on a buffer's worth of what is decoded and not kept back; whether there was any.
+    fn pass_on(&mut self, out: &mut impl Write) -> io::Result<bool> {
         let mut buffer = [0; 8 << 10];
-        loop {
-            match self.decoder.read(&mut buffer)? {
-                0 => return Ok(()),
-                size => out.write_all(&buffer[..size])?,
-            }
-        }
+        let size = self.decoder.read(&mut buffer)?;
+        out.write_all(&buffer[..size])?;
+        Ok(size > 0)
     }
 }
 
@@ -121,18 +153,4 @@ fn window_size(descriptor: u8) -> u64 {
 
 fn little_endian(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
-}
-
-impl<W: Write> Write for Zstd<W> {
-    /// Takes at most one block's worth, so that what is held stays bounded.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = &bytes[..bytes.len().min(BLOCK_MAX)];
-        self.held.extend_from_slice(taken);
-        while self.step()? {}
-        Ok(taken.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
