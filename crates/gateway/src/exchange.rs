@@ -14,8 +14,7 @@ use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use tokio::sync::oneshot;
-use tokio::task::{JoinError, spawn_blocking};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::{Answer, Told, UsageFilter, tell, tell_in_vain};
 use crate::ask::{Going, Held};
@@ -29,14 +28,15 @@ use crate::pacing::Pass;
 use crate::pipe::{client_body, full_body};
 use crate::port::{End, Fullness, Purse, Recorder, Upstream, UpstreamError};
 use crate::provider::authorise;
-use crate::relay::{ClientBody, Deadline, Home, Leaving, Relay, UpstreamBody, collect, cut_told, framing};
+use crate::relay::{ClientBody, Deadline, Home, Leaving, Patience, Relay, UpstreamBody, collect, cut_told, framing};
 use crate::report::{Outcome, Report};
 use crate::retry::{Again, NotNow};
-use crate::stack::{BODY_LARGE, Gateway, Understood, World, whole};
+use crate::stack::{Gateway, Understood, World, whole};
 use crate::stopwatch::{FirstByte, added};
 use crate::survivor::{Panicked, to_the_end};
 use crate::told_limits::told_limits;
 use crate::trial::Trial;
+use crate::turns::{Turns, read_whole};
 
 /// The most bytes of an error that are read to see whose it is.
 const ERROR_BYTES_MAX: usize = 1 << 20;
@@ -386,6 +386,7 @@ impl<W: World> Running<W> {
             cut: self.cut,
             patience: self.gateway.settings.patience,
             drains: Arc::clone(&self.gateway.drains),
+            turns: self.gateway.turns.clone(),
         };
         let account = self.account;
         // It reads on at its own pace and by its own deadlines, whether or not the client reads.
@@ -398,17 +399,8 @@ impl<W: World> Running<W> {
         let read = tokio::select! {
             biased;
             why = cut_told(&mut self.cut) => Err((Answer::Stopped(why), None)),
-            read = collect(body, almoner_meter::BODY_MAX, patience) => {
-                read.map_err(|why| (Answer::TimedOut(why), Some(Setback::ProviderDown)))
-            }
+            read = take_whole(&self.gateway.turns, body, meter, patience) => read,
             why = self.leaving.too_long(patience.drain) => Err((Answer::TimedOut(why), None)),
-        };
-        let read = match read {
-            Ok(body) => match read_whole(meter, body.clone()).await {
-                Ok(reading) => Ok((reading, body)),
-                Err(error) => Err((Answer::Fault(format!("the answer could not be read: {error}")), None)),
-            },
-            Err(failed) => Err(failed),
         };
         match read {
             Ok((reading, body)) => {
@@ -466,15 +458,21 @@ fn is_unbilled(status: StatusCode, body: &serde_json::Value, own_error: &[&str])
     body.pointer("/usage").is_none_or(serde_json::Value::is_null) && (own || is_refused)
 }
 
-/// What a whole answer tells. A large one, such as one of many vectors, is read on a thread beside the lanes, and so is
-/// a packed one, which may be large.
-async fn read_whole(mut meter: Decoder, body: Bytes) -> Result<Reading, JoinError> {
-    let is_large = body.len() >= BODY_LARGE || !meter.is_plain();
-    let read = move || {
-        meter.feed(&body);
-        meter.finish()
-    };
-    if is_large { spawn_blocking(read).await } else { Ok(read()) }
+/// Takes a whole answer, and reads what it tells; its time runs until it is read.
+async fn take_whole(
+    turns: &Turns,
+    body: UpstreamBody,
+    meter: Decoder,
+    patience: Patience,
+) -> Result<(Reading, Bytes), (Answer, Option<Setback>)> {
+    let ends_at = Instant::now_plus(patience.answer);
+    let down = |why| (Answer::TimedOut(why), Some(Setback::ProviderDown));
+    let body = collect(body, almoner_meter::BODY_MAX, patience).await.map_err(down)?;
+    match timeout_at(ends_at, read_whole(turns, meter, body.clone())).await {
+        Ok(Ok(reading)) => Ok((reading, body)),
+        Ok(Err(error)) => Err((Answer::Fault(format!("the answer could not be read: {error}")), None)),
+        Err(_) => Err((Answer::TimedOut(format!("the answer was not read within {}", patience.answer)), None)),
+    }
 }
 
 /// How a call is settled and reported.

@@ -39,6 +39,7 @@ mod survivor;
 mod told_limits;
 mod trace;
 mod trial;
+mod turns;
 mod who;
 
 pub use http::Hosts;

@@ -5,6 +5,7 @@
 //! client's next call finds the money back.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,12 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Bytes, Frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::answer::{Answer, StreamSoFar, UsageFilter, cut};
 use crate::dialect::Dialect;
 use crate::pipe::Filler;
+use crate::turns::{Turn, Turns, Unread};
 
 /// Any error that a body may end with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -70,6 +71,15 @@ pub(crate) struct Relay {
     pub(crate) patience: Patience,
     /// Bounds how many answers are read on without a client.
     pub(crate) drains: Arc<Semaphore>,
+    /// Bounds how many packed answers are read at once.
+    pub(crate) turns: Turns,
+}
+
+/// Why an answer does not go on.
+enum Halt {
+    Broke(String),
+    /// Its call must be cut.
+    Cut(String),
 }
 
 /// Whoever reads the answer, as long as somebody does.
@@ -86,6 +96,11 @@ impl Client {
             Some(filler) => filler.gone().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Until when the answer is waited for: `ends_at`, and not so long where the client has gone.
+    fn waits_until(&self, ends_at: Instant) -> Instant {
+        self.drain.as_ref().map_or(ends_at, |(_, until)| ends_at.min(*until))
     }
 }
 
@@ -145,63 +160,104 @@ impl Relay {
             Client { filler: Some(filler), drain: None, so_far: StreamSoFar::new(self.dialect, self.framing) };
         let mut from_provider = StreamSoFar::new(self.dialect, self.framing);
         let mut settle = Some(settle);
-        let broke = loop {
-            match self.next(&mut body, &client, ends_at).await {
+        let halt = loop {
+            let goes_on = match self.next(&mut body, &client, ends_at).await {
                 Next::Data(data) => {
                     from_provider.pass(&data);
-                    self.read(&data).await;
-                    if from_provider.has_ended() {
+                    let read = self.read(&data, &mut client, ends_at).await;
+                    if from_provider.has_ended() && read.is_ok() {
                         self.bring_home(&mut settle, None, true);
                     }
-                    let passed = self.filter.as_mut().map_or_else(|| data.clone(), |filter| filter.push(&data));
-                    if let Err(why) = self.pass(&mut client, passed).await {
-                        break Some(why);
+                    match read {
+                        Ok(()) => self.pass_on(data, &mut client).await,
+                        Err(halt) => Err(halt),
                     }
                 }
-                Next::Left => {
-                    if let Err(why) = self.go_on_without(&mut client) {
-                        break Some(why);
-                    }
-                }
+                Next::Left => self.go_on_without(&mut client),
                 Next::End => break None,
-                Next::Broke(why) => break Some(why),
-                Next::Cut(why) => {
-                    self.bring_home(&mut settle, Some(why.clone()), false);
-                    let why = Answer::Policy { code: "cut_running", message: why };
-                    let end = cut(&client.so_far, &why);
-                    return self.finish(client, end).await;
-                }
+                Next::Broke(why) => Err(Halt::Broke(why)),
+                Next::Cut(why) => Err(Halt::Cut(why)),
+            };
+            if let Err(halt) = goes_on {
+                break Some(halt);
             }
         };
+        // However slowly the client takes what is left, the provider hears at once that nobody reads on.
+        drop(body);
+        self.end(halt, client, settle).await;
+    }
+
+    /// Settles, and ends the answer at the client as it ended.
+    async fn end(mut self, halt: Option<Halt>, client: Client, mut settle: Option<impl FnOnce(Home) + Send>) {
         let rest = self.filter.take().map(UsageFilter::finish).unwrap_or_default();
-        // Where nothing in a stream says that it is over, its end does.
-        let ended = broke.is_none() && self.dialect.tongue().last_lines.is_empty();
-        self.bring_home(&mut settle, broke.clone(), ended);
-        match broke {
-            Some(why) => client.filler.into_iter().for_each(|filler| filler.abort(why.clone().into())),
-            None => self.finish(client, rest).await,
+        match halt {
+            None => {
+                // Where nothing in a stream says that it is over, its end does.
+                let ended = self.dialect.tongue().last_lines.is_empty();
+                self.bring_home(&mut settle, None, ended);
+                self.finish(client, rest).await;
+            }
+            Some(Halt::Broke(why)) => {
+                self.bring_home(&mut settle, Some(why.clone()), false);
+                client.filler.into_iter().for_each(|filler| filler.abort(why.clone().into()));
+            }
+            Some(Halt::Cut(why)) => {
+                self.bring_home(&mut settle, Some(why.clone()), false);
+                let end = cut(&client.so_far, &Answer::Policy { code: "cut_running", message: why });
+                self.finish(client, end).await;
+            }
         }
     }
 
-    /// Lets the meter read what came. A few packed bytes can be a gigabyte of others, so what is packed is read on a
-    /// thread beside the lanes.
-    async fn read(&mut self, data: &Bytes) {
-        match self.meter.take_if(|meter| !meter.is_plain()) {
-            None => self.meter.iter_mut().for_each(|meter| meter.feed(data)),
-            Some(mut packed) => {
-                let data = data.clone();
-                let read = spawn_blocking(move || {
-                    packed.feed(&data);
-                    packed
-                });
+    /// Lets the meter read what came. A few packed bytes can be a gigabyte of others: what is more than a little of it
+    /// is read in turn, and whoever has cause to stop waits for no turn.
+    async fn read(&mut self, data: &Bytes, client: &mut Client, ends_at: Instant) -> Result<(), Halt> {
+        let Some(meter) = self.meter.take() else { return Ok(()) };
+        let mut unread = Unread::new(meter, data.clone());
+        while !unread.is_read() {
+            match self.turn(client, ends_at).await {
                 // A meter that fell over tells nothing more, and the call is assumed.
-                self.meter = read.await.ok();
+                Ok(turn) => match unread.step(turn).await {
+                    Ok(rest) => unread = rest,
+                    Err(_) => return Ok(()),
+                },
+                Err(halt) => {
+                    self.meter = Some(unread.meter);
+                    return Err(halt);
+                }
             }
         }
+        self.meter = Some(unread.meter);
+        Ok(())
+    }
+
+    /// Waits for a turn to read, or for a reason not to.
+    async fn turn(&mut self, client: &mut Client, ends_at: Instant) -> Result<Turn, Halt> {
+        let turns = self.turns.clone();
+        let mut next = pin!(turns.next());
+        loop {
+            let until = client.waits_until(ends_at);
+            tokio::select! {
+                biased;
+                why = cut_told(&mut self.cut) => return Err(Halt::Cut(why)),
+                () = sleep_until(until) => return Err(Halt::Broke(self.unread_within(client))),
+                turn = &mut next => return Ok(turn),
+                () = client.gone() => self.go_on_without(client)?,
+            }
+        }
+    }
+
+    /// Passes on what came, but for what the client did not ask for.
+    async fn pass_on(&mut self, data: Bytes, client: &mut Client) -> Result<(), Halt> {
+        let passed = match &mut self.filter {
+            Some(filter) => filter.push(&data),
+            None => data,
+        };
+        self.pass(client, passed).await
     }
 
     /// Passes the last bytes to the client, where it is still there to read them, and ends the answer in order.
-    async fn finish(&self, mut client: Client, rest: Bytes) {
+    async fn finish(&mut self, mut client: Client, rest: Bytes) {
         // Where it has gone, there is nothing left to read on for.
         drop(self.pass(&mut client, rest).await);
         client.filler.into_iter().for_each(Filler::finish);
@@ -215,8 +271,7 @@ impl Relay {
     }
 
     async fn next(&mut self, body: &mut UpstreamBody, client: &Client, ends_at: Instant) -> Next {
-        let silent_at = Instant::now_plus(self.patience.provider).min(ends_at);
-        let until = client.drain.as_ref().map_or(silent_at, |(_, until)| silent_at.min(*until));
+        let until = client.waits_until(Instant::now_plus(self.patience.provider).min(ends_at));
         tokio::select! {
             biased;
             why = cut_told(&mut self.cut) => Next::Cut(why),
@@ -232,27 +287,40 @@ impl Relay {
         }
     }
 
-    /// Passes bytes to the client; where it has gone, keeps reading for the usage, within bounds.
-    async fn pass(&self, client: &mut Client, data: Bytes) -> Result<(), String> {
+    fn unread_within(&self, client: &Client) -> String {
+        match client.drain {
+            Some(_) => gone_too_long(self.patience.drain),
+            None => format!("the answer was not read within {}", self.patience.answer),
+        }
+    }
+
+    /// Passes bytes to the client; where it has gone, keeps reading for the usage, within bounds. A client that does
+    /// not read keeps no call from being cut.
+    async fn pass(&mut self, client: &mut Client, data: Bytes) -> Result<(), Halt> {
         let Some(filler) = &client.filler else { return Ok(()) };
         if data.is_empty() {
             return Ok(());
         }
-        client.so_far.pass(&data);
         let unread = Duration::from_millis(self.patience.client.ms());
-        if let Ok(Ok(())) = timeout(unread, filler.send(data)).await {
+        let sent = tokio::select! {
+            biased;
+            sent = timeout(unread, filler.send(data.clone())) => sent,
+            why = cut_told(&mut self.cut) => return Err(Halt::Cut(why)),
+        };
+        if let Ok(Ok(())) = sent {
+            client.so_far.pass(&data);
             return Ok(());
         }
         self.go_on_without(client)
     }
 
     /// Reads on for the usage though nobody reads the answer, for a while.
-    fn go_on_without(&self, client: &mut Client) -> Result<(), String> {
+    fn go_on_without(&self, client: &mut Client) -> Result<(), Halt> {
         // What was sent must not look whole to whoever comes back to read it.
         client.filler.take().into_iter().for_each(|filler| filler.abort(UNREAD.into()));
         match Arc::clone(&self.drains).try_acquire_owned() {
             Ok(permit) => client.drain = Some((permit, Instant::now_plus(self.patience.drain))),
-            Err(_) => return Err(CROWDED.to_owned()),
+            Err(_) => return Err(Halt::Broke(CROWDED.to_owned())),
         }
         Ok(())
     }
@@ -321,5 +389,53 @@ pub(crate) trait Deadline {
 impl Deadline for Instant {
     fn now_plus(span: Span) -> Self {
         Self::now() + Duration::from_millis(span.ms())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipe::client_body;
+    use crate::turns::tests::letters;
+    use almoner_meter::{Dialect as Meters, Meter};
+    use std::sync::Mutex;
+
+    const SECOND: Span = Span::from_secs(1);
+
+    /// Relays a bomb while nobody gets a turn: why it broke off, and after how many seconds.
+    async fn without_a_turn(cut: Option<&str>, client_stays: bool) -> (String, u64) {
+        let turns = Turns::of(1);
+        let _taken = turns.next().await;
+        let (cutter, told) = oneshot::channel();
+        let relay = Relay {
+            dialect: Dialect::Anthropic,
+            framing: Framing::Sse,
+            meter: Decoder::new(Some("zstd"), Meter::new(Meters::AnthropicMessages, Framing::Sse)).ok(),
+            filter: None,
+            cut: told,
+            patience: Patience { client: SECOND, provider: SECOND, drain: SECOND, answer: Span::from_secs(60) },
+            drains: Arc::new(Semaphore::new(1)),
+            turns,
+        };
+        let (filler, client) = client_body();
+        let client = client_stays.then_some(client);
+        let _cutter = match cut {
+            Some(why) => cutter.send(why.to_owned()).map(|()| None).unwrap(),
+            None => Some(cutter),
+        };
+        let bomb = http_body_util::Full::new(letters(128 << 10, 100)).map_err(|never: Infallible| match never {});
+        let (begins, broke) = (Instant::now_plus(Span::default()), Arc::new(Mutex::new(None)));
+        let settle = |home: Home| *broke.lock().unwrap() = home.broke;
+        relay.run(UpstreamBody::new(bomb), filler, settle).await;
+        drop(client);
+        let broke = broke.lock().unwrap().take().unwrap();
+        (broke, begins.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_turn_to_read_hears_a_cut_its_client_and_its_deadline() {
+        assert_eq!(without_a_turn(Some("spent"), true).await, ("spent".to_owned(), 0));
+        assert_eq!(without_a_turn(None, false).await, (gone_too_long(SECOND), 1));
+        assert_eq!(without_a_turn(None, true).await, ("the answer was not read within 1m".to_owned(), 60));
     }
 }

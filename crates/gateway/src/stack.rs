@@ -41,10 +41,9 @@ use crate::route::{Local, PathKey, Route, split_key};
 use crate::settings::GatewaySettings;
 use crate::trace::TraceParent;
 use crate::trial::Trial;
+use crate::turns::{BODY_LARGE, Turns};
 use crate::who::{Who, who};
 
-/// From how many bytes on reading a body takes a millisecond or more.
-pub(crate) const BODY_LARGE: usize = 256 << 10;
 /// How many answers are read on at once after their clients have gone.
 const DRAINS_MAX: usize = 256;
 
@@ -78,8 +77,8 @@ pub struct Gateway<W: World> {
     pub(crate) overheads: Arc<Mutex<Overheads>>,
     pub(crate) kept: Arc<Kept>,
     inbox: Arc<Inbox>,
-    /// How many large bodies may be read at once.
-    reading: Arc<Semaphore>,
+    /// How many large bodies and packed answers may be read at once.
+    pub(crate) turns: Turns,
     pub(crate) roads: Roads,
     pub(crate) pacing: Arc<Pacing>,
     /// Which calls go at which pace, once it is in force.
@@ -174,7 +173,7 @@ impl<W: World> Gateway<W> {
             recorder,
             keys,
             inbox: Arc::new(Inbox::new(settings.bodies_bytes_max.max(settings.body_bytes_max))),
-            reading: Arc::new(Semaphore::new(readers())),
+            turns: Turns::new(),
             healths: providers.iter().map(|_| Arc::default()).collect(),
             providers,
             settings,
@@ -219,7 +218,7 @@ impl<W: World> Gateway<W> {
             remembered: Arc::clone(&old.remembered),
             // Where the room has another size, the bodies of calls that run stay in the old one.
             inbox: if self.inbox.size() == old.inbox.size() { Arc::clone(&old.inbox) } else { self.inbox },
-            reading: Arc::clone(&old.reading),
+            turns: old.turns.clone(),
             roads: self.roads.instead_of(&old.roads),
             pacing: Arc::clone(&old.pacing),
             ..self
@@ -471,16 +470,14 @@ impl<W: World> Gateway<W> {
         }
     }
 
-    /// Reads what a request says. One with a large body is read on a thread beside the lanes: whoever shares a lane
-    /// with it should not wait for it. Nor shall such threads take every processor from the lanes.
+    /// Reads what a request says; one with a large body in turn.
     async fn read_call(&self, endpoint: &'static Endpoint, head: &Parts, body: &Bytes) -> Result<Call, Answer> {
         if body.len() < BODY_LARGE {
             return read_here(endpoint, &head.uri, &head.headers, body);
         }
-        let _turn = self.reading.acquire().await;
         let (uri, headers, body) = (head.uri.clone(), head.headers.clone(), body.clone());
-        let reading = tokio::task::spawn_blocking(move || read_here(endpoint, &uri, &headers, &body));
-        reading.await.unwrap_or_else(|error| Err(Answer::Fault(format!("the request could not be read: {error}"))))
+        let read = self.turns.run(move || read_here(endpoint, &uri, &headers, &body)).await;
+        read.unwrap_or_else(|error| Err(Answer::Fault(format!("the request could not be read: {error}"))))
     }
 
     /// Where a call goes that takes no route.
@@ -595,11 +592,6 @@ impl<W: World> Gateway<W> {
             parent: TraceParent::of(&understood.head.headers),
         }
     }
-}
-
-/// How many threads may read large bodies: one processor stays with the lanes, where there is more than one.
-fn readers() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).saturating_sub(1).max(1)
 }
 
 fn read_here(endpoint: &'static Endpoint, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Call, Answer> {

@@ -398,3 +398,22 @@ async fn a_call_that_too_many_budgets_count_is_refused_by_their_names() {
     bench.answers(200, &[("content-type", "application/json")], "{}");
     assert_eq!(bench.messages("").await.status(), 200);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_cut_at_once_though_its_client_leaves_the_stream_unread() {
+    let bench = Bench::dollar();
+    let mut provider = bench.streams();
+    let response = bench.messages(STREAM).await;
+    for _ in 0..64 {
+        provider.send_data(start(10)).await.unwrap();
+    }
+    settle_down().await;
+    let cut_at = tokio::time::Instant::now();
+    let cutter = bench.shared.state().cuts.pop().unwrap();
+    cutter.send("the budget is spent".to_owned()).unwrap();
+    settle_down().await;
+    assert_eq!((bench.ends(), cut_at.elapsed()), (vec!["assumed"], Duration::ZERO));
+    assert!(provider.send_data(start(10)).await.is_err(), "nobody reads the provider any more");
+    let (text, _) = read(response).await;
+    assert!(text.contains("the budget is spent"), "what it does read then ends with the reason");
+}
