@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use almoner_policy::default_budgets;
 use almoner_policy::pace::PaceRule;
-use almoner_units::Zone;
+use almoner_policy::{Route, default_budgets};
+use almoner_units::{BudgetName, Zone};
 
 use crate::advice;
 use crate::budget::{self, Placed};
@@ -81,15 +81,7 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
     let history_bytes_max = scalar(&layers, "history_bytes_max", value::count(1 << 20..=1 << 50), report);
     let history_calls = scalar(&layers, "history_calls", value::truth, report);
 
-    let providers = providers(&layers, &around, report);
-    let prices = prices(&layers, report);
-    let paces = paces(&layers, &providers, report);
-    let placed = placed(&layers, report);
-    let mut routes = routes(&layers, &providers, report);
-    routes.extend(route::implied(&placed, &routes, &providers, report));
-    let detours = route::detours(&placed, &routes, &providers, report);
-    advice::advise(&providers, &prices, &placed, report);
-    let budgets = budgets(&layers, placed, report);
+    let named = named(&layers, &around, report);
 
     let [wait_max, ping_after, stream_idle_max, provider_idle_max, connect_max, drain_max, receive_max] = spans;
     Some(Settings {
@@ -97,12 +89,12 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
         require_key: require_key?,
         hosts: hosts?.value,
         state_dir: state_dir?,
-        providers,
-        prices: prices.into_iter().map(|(_, price)| price).collect(),
-        budgets: budgets?,
-        routes: routes.into_iter().map(|placed| placed.route).collect(),
-        detours,
-        paces,
+        providers: named.providers,
+        prices: named.prices,
+        budgets: named.budgets?,
+        routes: named.routes,
+        detours: named.detours,
+        paces: named.paces,
         max_output: max_output?,
         default_output: default_output?,
         strict: strict?.value,
@@ -128,6 +120,35 @@ fn settings(sources: &Sources, root: Option<&Node>, report: &mut Report) -> Opti
         origins: Vec::new(),
         warnings: Vec::new(),
     })
+}
+
+/// What a file may name many of. Each kind is read with an eye on those before it.
+struct Named {
+    providers: Vec<Provider>,
+    prices: Vec<UserPrice>,
+    paces: Vec<PaceRule>,
+    routes: Vec<Route>,
+    detours: Vec<(BudgetName, String)>,
+    budgets: Option<BudgetsFrom>,
+}
+
+fn named(layers: &Layers<'_>, around: &Around<'_>, report: &mut Report) -> Named {
+    let providers = providers(layers, around, report);
+    let prices = prices(layers, report);
+    let paces = paces(layers, &providers, report);
+    let placed = placed(layers, report);
+    let mut routes = routes(layers, &providers, report);
+    routes.extend(route::implied(&placed, &routes, &providers, report));
+    let detours = route::detours(&placed, &routes, &providers, report);
+    advice::advise(&providers, &prices, &placed, report);
+    Named {
+        providers,
+        prices: prices.into_iter().map(|(_, price)| price).collect(),
+        paces,
+        routes: routes.into_iter().map(|placed| placed.route).collect(),
+        detours,
+        budgets: budgets(layers, placed, report),
+    }
 }
 
 /// The folder for state alone, for who only asks the server there: whatever else is wrong with the configuration is
