@@ -46,8 +46,11 @@ const IDLE_LOOK: Duration = Duration::from_secs(1);
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// How often a server that is ending looks whether every call has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
-/// How often history is shown what every account looks like, while something happens.
+/// How often history is shown what every account looks like, while something happens and they are few.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
+/// How long each account is left alone after it was shown, so that a hundred thousand of them take a hundredth of the
+/// keeper's time as well, and not all of it.
+const SHOWN_FOR: Duration = Duration::from_millis(1);
 
 /// How the server is run.
 #[derive(Clone)]
@@ -197,13 +200,15 @@ pub(crate) fn die(reason: &str) {
 
 /// Shows every account to history, again and again, where something has happened since.
 async fn keep_shown(keeper: Keeper, recorder: Recorder, unseen: Arc<AtomicBool>) {
-    let mut look = tokio::time::interval(SHOW_EVERY);
     loop {
-        look.tick().await;
-        if unseen.swap(false, Ordering::Relaxed) {
-            show(&keeper, &recorder).await;
-        }
+        let shown = if unseen.swap(false, Ordering::Relaxed) { show(&keeper, &recorder).await } else { 0 };
+        tokio::time::sleep(pause_after(shown)).await;
     }
+}
+
+/// How long it is until so many accounts are shown again.
+fn pause_after(shown: usize) -> Duration {
+    SHOWN_FOR.saturating_mul(u32::try_from(shown).unwrap_or(u32::MAX)).max(SHOW_EVERY)
 }
 
 /// Tells of providers that go down and come back, a moment later.
@@ -217,11 +222,12 @@ async fn watch_providers(in_force: Place, recorder: Recorder) {
     }
 }
 
-/// Shows every account to history as it is now.
-async fn show(keeper: &Keeper, recorder: &Recorder) {
-    if let Ok((views, now)) = keeper.operate(|desk, now| (desk.ledger.views(now), now)).await {
-        recorder.accounts(views, now);
-    }
+/// Shows every account to history as it is now, and says how many there are.
+async fn show(keeper: &Keeper, recorder: &Recorder) -> usize {
+    let Ok((views, now)) = keeper.operate(|desk, now| (desk.ledger.views(now), now)).await else { return 0 };
+    let count = views.len();
+    recorder.accounts(views, now);
+    count
 }
 
 /// Opens the ledger, assumes what a crash left open, and puts the configured budgets in force.
@@ -576,4 +582,15 @@ async fn drain(clients: oneshot::Receiver<()>, keeper: &Keeper, most: Span) {
     };
     // What has not ended by then is assumed, and can be corrected.
     drop(tokio::time::timeout(Duration::from_millis(most.ms()), drained).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_accounts_are_shown_less_often_than_few() {
+        let seconds = [0, 1, 1_000, 10_000, 110_000].map(|shown| pause_after(shown).as_secs());
+        assert_eq!(seconds, [1, 1, 1, 10, 110]);
+    }
 }
