@@ -9,6 +9,7 @@ use almoner_api::{Reply, Request};
 use serde_json::{Value, json};
 
 use crate::provider::world_at;
+use crate::rest;
 use crate::server::Server;
 use crate::world::World;
 
@@ -186,8 +187,74 @@ async fn without_being_asked_the_log_has_no_line_for_a_call() {
     assert!(!said.contains(" call ") && said.contains("configuration from"), "{said}");
 }
 
+/// The resources that can be looked at, as the server's own document has them; the stream of events has no end.
+fn looks(document: &Value, key: &str, call: &str) -> Vec<String> {
+    let gets = document["paths"].as_object().unwrap().iter().filter(|(_, methods)| methods["get"].is_object());
+    let paths = gets.map(|(path, _)| path).filter(|path| !path.ends_with("/events"));
+    let named = paths.map(|path| path.replace("{key}", key).replace("{id}", call).replace("{budget}", "tight"));
+    named.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_resource_and_no_command_shows_a_secret_of_anybody() {
+    let (otlp, _traces) = collector();
+    let (world, server) = serve(telltale("401 Unauthorized"), "", otlp);
+    call(&server).await;
+    let key = world.json(&["keys", "create", "ci", "--budget", "$5"]);
+    let (id, secret) = (key["id"].as_str().unwrap(), key["secret"].as_str().unwrap().to_owned());
+    let (admin, board) = (rest::admin(&world), rest::token(&world, "board", "viewer"));
+    let body = json!({ "model": "truth-1", "max_tokens": 50, "messages": [{ "role": "user", "content": "hi" }] });
+    let headers = [("x-almoner-key", secret.as_str()), ("authorization", "Bearer canary-bearer")];
+    let answer = server.post("/v1/messages", &headers, &body.to_string()).await;
+    let call = server.explain(&answer, false).id;
+    // What was typed wrong is often a secret in the wrong place.
+    for wrong in [secret.as_str(), admin.as_str()] {
+        let answer = server.post("/v1/messages", &[("x-api-key", wrong)], "{\"model\": \"truth-1\", ").await;
+        hides_all("a refusal", &String::from_utf8_lossy(&answer.body), &[&secret, &admin, &board]);
+    }
+    let secrets = [CANARY, &secret, &admin, &board];
+    let document: Value = serde_json::from_str(&world.ok(&["openapi"])).unwrap();
+    let looks = looks(&document, id, &call);
+    assert!(looks.len() >= 20, "{looks:?}");
+    for path in looks {
+        let said = rest::ask_as(&server, &admin, &format!("GET {path}"), "");
+        assert_eq!(said.status, 200, "{path}: {}", said.body);
+        hides_all(&path, &format!("{}{}", said.head, said.body), &secrets);
+    }
+    let commands: [&[&str]; 10] = [
+        &["explain", &call],
+        &["status"],
+        &["decisions"],
+        &["usage"],
+        &["budgets", "list"],
+        &["keys", "list", "--all"],
+        &["keys", "show", "ci"],
+        &["token", "list"],
+        &["holds", "list"],
+        &["config", "print"],
+    ];
+    for command in commands {
+        hides_all(&format!("{command:?}"), &world.ok(command), &secrets);
+        hides_all(&format!("{command:?} --json"), &world.json(command).to_string(), &secrets);
+    }
+    hides_all("the log", &server.stop(), &secrets);
+    for secret in [&secret, &board] {
+        assert_eq!(world.files_with(secret), Vec::<std::path::PathBuf>::new(), "it is kept by its hash");
+    }
+}
+
+#[track_caller]
+fn hides_all(what: &str, text: &str, secrets: &[&str]) {
+    hides(what, text);
+    for secret in secrets {
+        assert!(!text.contains(secret), "{what} tells a secret that begins with {}", &secret[..6]);
+    }
+}
+
 #[test]
 fn the_check_can_fail() {
     let told = std::panic::catch_unwind(|| hides("a log", "authorization: Bearer canary-bearer"));
+    assert!(told.is_err());
+    let told = std::panic::catch_unwind(|| hides_all("a page", "its key is alm_0123", &["alm_0123"]));
     assert!(told.is_err());
 }

@@ -12,15 +12,15 @@ const BUDGETS: &str = "[[budget]]\nname = \"the house\"\nlimit = \"$100\"\n\
                        [[budget]]\nname = \"each session\"\nlimit = \"1M tokens / day\"\nper = [\"session\"]\n";
 
 /// An answer.
-struct Said {
-    status: u16,
-    head: String,
-    body: String,
+pub(crate) struct Said {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Said {
     #[track_caller]
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.head, self.body))
     }
 }
@@ -39,15 +39,15 @@ fn ask(server: &Server, line: &str, headers: &[(&str, &str)], body: &str) -> Sai
 }
 
 /// The same with a token.
-fn ask_as(server: &Server, token: &str, line: &str, body: &str) -> Said {
+pub(crate) fn ask_as(server: &Server, token: &str, line: &str, body: &str) -> Said {
     ask(server, line, &[("authorization", &format!("Bearer {token}"))], body)
 }
 
-fn admin(world: &World) -> String {
+pub(crate) fn admin(world: &World) -> String {
     world.ok(&["token", "show"]).trim_end().to_owned()
 }
 
-fn token(world: &World, name: &str, role: &str) -> String {
+pub(crate) fn token(world: &World, name: &str, role: &str) -> String {
     world.ok(&["token", "create", name, "--role", role]).trim_end().to_owned()
 }
 
