@@ -15,6 +15,7 @@ mod face;
 mod guests;
 mod happened;
 mod history_operations;
+mod hours;
 mod in_force;
 mod keeper;
 mod key_operations;

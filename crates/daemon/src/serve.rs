@@ -38,7 +38,7 @@ use crate::reload::{Reloading, Reread};
 use crate::server::{self, Limits, Phase};
 use crate::tokens::{Tokens, TokensError};
 use crate::traces::Traces;
-use crate::{clock, control};
+use crate::{clock, control, hours};
 
 /// How often a server that may end by itself looks whether it is still used.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
@@ -348,11 +348,13 @@ async fn run(
     let listener = server::listen(settings.listen).map_err(|error| ServeError::Listen(settings.listen, error))?;
     let listen = listener.local_addr()?;
     let (notices, mut told) = mpsc::unbounded_channel();
-    let reloading = Reloading::new(Arc::clone(&options.reread), notices);
+    let reloading = Reloading::new(Arc::clone(&options.reread), notices.clone());
     let operations = Arc::new(join(settings, options, keeper, recorder.clone(), listen, reloading).await?);
     let socket = control::listen(&settings.state_dir)
         .map_err(|source| ServeError::State { path: settings.state_dir.clone(), source })?;
     introduce(settings, &operations, keeper, say).await;
+    operations.gateway().remember_hours(hours::read(&settings.state_dir, say));
+    tokio::spawn(hours::keep(operations.in_force.clone(), settings.state_dir.clone(), notices));
     let (phase, phases) = watch::channel(Phase::Serving);
     let (drained, all_drained) = oneshot::channel();
     let in_force = operations.in_force.clone();
@@ -409,6 +411,8 @@ async fn run(
     phase.send_replace(Phase::Over);
     drop((listening.await, controlling.await));
     show(keeper, &recorder).await;
+    let kept = hours::write(&settings.state_dir, &operations.gateway().hours());
+    kept.unwrap_or_else(|error| say(hours::unkept(&error)));
     drop(std::fs::remove_file(settings.state_dir.join(control::CONTROL_SOCKET)));
     Ok(())
 }

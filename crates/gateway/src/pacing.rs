@@ -5,12 +5,13 @@
 //! call is sent, so that calls which waited for money are no burst. One that waits for money longer than a moment gives
 //! its place back and takes another once it has the money. Time is told by a clock that nobody sets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use almoner_meter::Reading;
 use almoner_policy::Shape;
+use almoner_policy::pace::hours::{HOURS, Profile};
 use almoner_policy::pace::{
     Asked, Grant, Load, Look, Order, PaceRule, PacedBy, Paces, Rates, Short, Slow, Told, WaiterId,
 };
@@ -285,6 +286,19 @@ impl Pacing {
         }
     }
 
+    /// What was learned of the hours of the day before, for a pace of this name.
+    pub(crate) fn remember(&self, pace: String, profile: Profile) {
+        self.state().paces.remember(pace, profile);
+    }
+
+    /// What is known of the hours of the day, by the names of paces; nothing of those that know nothing.
+    pub(crate) fn profiles(&self) -> BTreeMap<String, Profile> {
+        let day = (self.hour)() / HOURS as u64;
+        let mut profiles = self.state().paces.profiles();
+        profiles.retain(|_, profile| !profile.is_empty(day));
+        profiles
+    }
+
     /// Every pace at which something went in the last minute, or that is configured and was ever used.
     pub(crate) fn look(&self) -> Vec<PaceView> {
         let now = self.now();
@@ -459,6 +473,17 @@ pub fn provider_paces(name: &str, rates: Rates, adaptive: bool) -> Vec<PaceRule>
 }
 
 impl<W: World> crate::stack::Gateway<W> {
+    /// What was learned of the hours of the day before, by the names of paces.
+    pub fn remember_hours(&self, profiles: BTreeMap<String, Profile>) {
+        profiles.into_iter().for_each(|(pace, profile)| self.pacing.remember(pace, profile));
+    }
+
+    /// What is known of the hours of the day, by the names of paces.
+    #[must_use]
+    pub fn hours(&self) -> BTreeMap<String, Profile> {
+        self.pacing.profiles()
+    }
+
     /// Every pace, with what went at it in the last minute.
     #[must_use]
     pub fn paces(&self) -> Vec<PaceView> {

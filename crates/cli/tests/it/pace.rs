@@ -7,7 +7,7 @@ use almoner_testkit::TruthProvider;
 use almoner_testkit::truth::{Rates, Settings};
 use serde_json::json;
 
-use crate::provider::{chat, messages, world};
+use crate::provider::{chat, config, messages, world};
 
 const ROOMY: &str = "[[budget]]\nname = \"roomy\"\nlimit = \"$100\"\n";
 
@@ -84,4 +84,28 @@ async fn at_a_pace_in_tokens_the_provider_refuses_none_however_it_counts() {
         let (_, throttled) = crowd(rates, "", path, &body, 30).await;
         assert!(throttled > 0, "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_an_hour_of_the_day_has_borne_is_known_after_a_restart() {
+    let truth = strict(Rates { rpm: Some(1), tpm: None }).await;
+    let world = world(&truth, "", "");
+    let config = config(&format!("http://{}", truth.addr()), "wait_max = \"200ms\"", ROOMY);
+    world.configure(&config.replace("adaptive = false", "adaptive = true"));
+    let file = world.state().join("hours.json");
+    let server = world.serve();
+    assert!(!file.exists(), "nothing was learned yet");
+    for _ in 0..2 {
+        server.post("/v1/messages", &[], &messages("truth-1", 100, "Hello")).await;
+    }
+    server.stop();
+    let learned: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let hours = &learned["paces"]["truth [model=truth-1]"];
+    assert_eq!(hours.as_array().map(Vec::len), Some(24), "{learned}");
+    // Nothing goes at it this time, and nothing is lost.
+    world.serve().stop();
+    let kept: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(&kept["paces"]["truth [model=truth-1]"], hours);
+    std::fs::write(&file, "{").unwrap();
+    world.serve().stop();
 }

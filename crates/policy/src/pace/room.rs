@@ -242,10 +242,14 @@ impl<T> Paces<T> {
         self.counter
     }
 
-    /// Forgets the paces at which nothing goes.
+    /// Forgets the paces at which nothing goes, but for what they know of the hours.
     fn sweep(&mut self, now: Timestamp) {
         let awaited: HashSet<u64> = self.waiters.iter().flat_map(|waiter| waiter.order.paces.iter().copied()).collect();
-        self.known.retain(|id, known| awaited.contains(id) || !known.pace.is_idle(now));
+        let gone: Vec<_> =
+            self.known.extract_if(|id, known| !awaited.contains(id) && known.pace.is_idle(now)).collect();
+        for (_, Known { name, pace, .. }) in gone {
+            pace.profile().into_iter().for_each(|profile| self.remember(name.clone(), profile));
+        }
         self.by_name.retain(|_, id| self.known.contains_key(id));
     }
 
