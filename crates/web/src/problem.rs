@@ -94,7 +94,7 @@ fn status(code: &str) -> StatusCode {
         code if code.starts_with("unknown_") => StatusCode::NOT_FOUND,
         "contradiction" | "not_assumed" | "key_exists" | "key_ended" | "token_exists" | "token_ended"
         | "too_many_budgets" => StatusCode::CONFLICT,
-        "stopping" | "not_kept" => StatusCode::SERVICE_UNAVAILABLE,
+        "stopping" | "not_kept" | "history_busy" => StatusCode::SERVICE_UNAVAILABLE,
         "store" | "history" | "fault" => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     }
@@ -120,6 +120,7 @@ mod tests {
         check("bad_limit", 422);
         check("key_exists", 409);
         check("stopping", 503);
+        check("history_busy", 503);
         check("store", 500);
         check("something new", 422);
     }
