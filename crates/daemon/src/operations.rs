@@ -29,6 +29,8 @@ use crate::{booked, clock, describe, explain, metrics, over};
 
 /// How many paces are shown at most, those with the most calls first.
 const PACES_SHOWN: usize = 1_000;
+/// The most characters of a reason.
+const REASON_MAX: usize = 500;
 
 /// What the server says of itself.
 #[derive(Clone, Debug)]
@@ -276,6 +278,7 @@ impl Operations {
         reason: String,
         by: String,
     ) -> Result<Reply, No> {
+        one_line(&reason)?;
         let per = parse_labels(&per)?;
         let message = self.at_desk(move |desk, now| {
             let budget = known_budget(desk, &name)?;
@@ -599,6 +602,16 @@ fn with_reason(reason: &str) -> Result<(), No> {
     if reason.trim().is_empty() {
         let why = "the reason is empty, and it is all that the audit will have";
         return Err(no_but("no_reason", why, "say in a few words how you know, with --reason"));
+    }
+    one_line(reason)
+}
+
+/// Refuses a reason that no line of the audit could hold: it stands in the journal for good.
+fn one_line(reason: &str) -> Result<(), No> {
+    let length = reason.chars().count();
+    if length > REASON_MAX || reason.chars().any(char::is_control) {
+        let why = format!("a reason is one line of at most {REASON_MAX} characters; this one has {length}");
+        return Err(no_but("bad_reason", why, "say it in a few words, without line breaks"));
     }
     Ok(())
 }

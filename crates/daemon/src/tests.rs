@@ -265,3 +265,21 @@ async fn who_only_looks_needs_no_disk() {
     };
     assert_eq!(server.keeper.operate(charged).await.unwrap(), Some(Meter::Usd));
 }
+
+#[tokio::test]
+async fn a_reason_is_one_line_that_the_audit_can_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(&settings(&dir)).await;
+    for (reason, code) in
+        [(" ".to_owned(), "no_reason"), ("two\nlines".to_owned(), "bad_reason"), ("x".repeat(501), "bad_reason")]
+    {
+        let (labels, by) = (Vec::new(), "a test".to_owned());
+        let add = Request::AddUsage { id: None, labels, input: 1, output: 0, cost_nano: 0, reason, by };
+        let Reply::Failed(no) = server.operations.run(add).await else { panic!("it was booked") };
+        assert_eq!(no.code, code);
+    }
+    let by = "a test".to_owned();
+    let reset = Request::ResetBudget { budget: "x".to_owned(), per: Vec::new(), reason: "a\u{1b}[2J".to_owned(), by };
+    let Reply::Failed(no) = server.operations.run(reset).await else { panic!("it was reset") };
+    assert_eq!(no.code, "bad_reason");
+}

@@ -309,7 +309,7 @@ async fn throttle_stats<P: Port>(port: &P, ask: &Ask) -> Result<String, Problem>
     match session {
         None => json(&stats.in_dollars()),
         Some(session) => {
-            let of = stats.sessions.get(&session).ok_or_else(|| unknown_session(&session))?;
+            let of = stats.sessions.get(&session).ok_or_else(unexpected)?;
             let mut members = of.in_dollars();
             members["global"] = stats.global.in_dollars();
             json(&members)
@@ -329,11 +329,6 @@ async fn audit<P: Port>(port: &P, ask: &Ask) -> Result<String, Problem> {
     let request = Request::Events(Box::new(query));
     let Reply::Events { events, last, gap } = run(port, request).await? else { return Err(unexpected()) };
     json(&AuditView { items: events.into_iter().map(Into::into).collect(), last, gap })
-}
-
-fn unknown_session(session: &str) -> Problem {
-    let why = format!("history knows no session `{}`", shown(session));
-    Problem::new(hyper::StatusCode::NOT_FOUND, "unknown_session", why)
 }
 
 async fn asked_keys<P: Port>(port: &P, key: Option<String>, all: bool) -> Result<Vec<KeyView>, Problem> {

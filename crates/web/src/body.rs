@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use almoner_units::nearest;
 use hyper::HeaderMap;
@@ -9,7 +10,7 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{DeserializeOwned, Error};
+use serde::de::{DeserializeOwned, Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
 
@@ -64,8 +65,10 @@ pub(crate) struct ChangeBudget {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ResetBudget {
     /// Only the accounts with these labels; empty: every account of the budget.
+    #[serde(deserialize_with = "labels")]
     pub(crate) labels: BTreeMap<String, String>,
-    /// Why, for the audit.
+    /// Why, for the audit, in one line.
+    #[schemars(length(max = 500), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"))]
     pub(crate) reason: Option<String>,
 }
 
@@ -74,7 +77,7 @@ pub(crate) struct ResetBudget {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AddUsage {
     /// The labels of what was used: they say which budgets count it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "labels")]
     pub(crate) labels: BTreeMap<String, String>,
     /// Uncached input tokens.
     #[serde(default)]
@@ -84,7 +87,8 @@ pub(crate) struct AddUsage {
     pub(crate) output_tokens: Whole,
     /// What it cost, in nano-dollars.
     pub(crate) cost_usd_nano: Whole,
-    /// How you know, for the audit.
+    /// How you know, for the audit, in one line.
+    #[schemars(length(max = 500), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"))]
     pub(crate) reason: String,
 }
 
@@ -101,7 +105,8 @@ pub(crate) struct Correct {
     /// That it spent nothing at all.
     #[serde(default)]
     pub(crate) unspent: bool,
-    /// How you know, for the audit.
+    /// How you know, for the audit, in one line.
+    #[schemars(length(max = 500), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"))]
     pub(crate) reason: String,
 }
 
@@ -131,7 +136,7 @@ pub(crate) struct CreateKey {
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"))]
     pub(crate) name: String,
     /// The labels that it gives to every call, such as `team` and `user`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "labels")]
     pub(crate) labels: BTreeMap<String, String>,
     /// The limits of a budget of its own; empty: it has none.
     #[serde(default)]
@@ -205,6 +210,32 @@ pub(crate) struct Nothing {}
 fn tokens<'de, D: Deserializer<'de>>(from: D) -> Result<Option<CorrectTokens>, D::Error> {
     let members: Option<Map<String, Value>> = Deserialize::deserialize(from)?;
     members.map(|members| serde_json::from_value(Value::Object(members)).map_err(D::Error::custom)).transpose()
+}
+
+/// Labels, each once: of two values for one, nobody knows which was meant.
+fn labels<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Once;
+
+    impl<'de> Visitor<'de> for Once {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("labels by their names")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+            let mut labels = BTreeMap::new();
+            while let Some((name, value)) = members.next_entry::<String, String>()? {
+                let name_shown = shown(&name);
+                if labels.insert(name, value).is_some() {
+                    return Err(A::Error::custom(format!("the label `{name_shown}` stands there twice")));
+                }
+            }
+            Ok(labels)
+        }
+    }
+
+    from.deserialize_map(Once)
 }
 
 fn never() -> String {

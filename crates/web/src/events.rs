@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use crate::act::{run, unexpected};
 use crate::door::{ended, shown as shown_token};
 use crate::problem::{Problem, shown};
-use crate::query::Query;
+use crate::query::{Query, whole};
 use crate::web::{Web, WebBody, with_body};
 
 /// The header with the number of the last event that a client saw.
@@ -66,7 +66,7 @@ fn after(query: &Query, headers: &HeaderMap) -> Result<Option<u64>, Problem> {
         Problem::unreadable("bad_event_id", why)
     };
     let said = headers.get(LAST).filter(|value| !value.is_empty());
-    let said = said.map(|value| value.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(bad)).transpose()?;
+    let said = said.map(|value| value.to_str().ok().and_then(whole).ok_or_else(bad)).transpose()?;
     Ok(said.or_else(|| query.get("after").and_then(|text| text.parse().ok())))
 }
 

@@ -52,14 +52,14 @@ impl Kind {
     fn check(self, name: &str, value: &str) -> Result<(), Problem> {
         let bad = |what: String| Err(Problem::unreadable("bad_query", format!("`{name}` {what}")));
         match self {
-            Self::Limit if !value.parse::<usize>().is_ok_and(|limit| (1..=LIMIT_MAX).contains(&limit)) => {
+            Self::Limit if !whole(value).is_some_and(|limit| (1..=LIMIT_MAX as u64).contains(&limit)) => {
                 bad(format!("is a whole number from 1 to {LIMIT_MAX}"))
             }
             Self::OneOf(words) if !words.contains(&value) => bad(format!("is one of {}", words.join(", "))),
             Self::Labels if value.split_once('=').is_none_or(|(label, _)| label.is_empty()) => {
                 bad("is written like session=abc".to_owned())
             }
-            Self::Number if !value.parse::<u64>().is_ok_and(|number| number <= NUMBER_MAX) => {
+            Self::Number if whole(value).is_none_or(|number| number > NUMBER_MAX) => {
                 bad(format!("is a whole number up to {NUMBER_MAX}"))
             }
             Self::Flag if !["true", "false"].contains(&value) => bad("is true or false".to_owned()),
@@ -104,6 +104,11 @@ impl Query {
     }
 }
 
+/// A number in digits alone, as the document has it: a `+` before it is another text.
+pub(crate) fn whole(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 fn unknown(name: &str, known: &[Param]) -> Problem {
     let problem = Problem::unreadable("unknown_parameter", format!("this takes no parameter `{}`", shown(name)));
     match nearest(name, known.iter().map(|param| param.name)) {
@@ -141,7 +146,17 @@ mod tests {
         assert_eq!(refused("limt=5").hint.as_deref(), Some("did you mean `limit`?"));
         assert_eq!(refused("token=alm_token_x").hint.as_deref(), Some("it takes limit, label, state, all"));
         assert!(!refused("alm_token_secret=1").message.contains("secret"));
-        for bad in ["limit=0", "limit=1001", "limit=-1", "limit=", "limit=1&limit=2", "state=x", "label=x", "all=1"] {
+        for bad in [
+            "limit=0",
+            "limit=1001",
+            "limit=-1",
+            "limit=%2B5",
+            "limit=",
+            "limit=1&limit=2",
+            "state=x",
+            "label=x",
+            "all=1",
+        ] {
             assert_eq!(refused(bad).code, "bad_query", "{bad}");
         }
     }
