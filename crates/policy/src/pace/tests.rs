@@ -66,6 +66,12 @@ const fn rates(rpm: u64, tpm: u64) -> Rates {
 }
 
 #[test]
+fn fifty_requests_a_minute_are_fifty_whenever_the_minute_begins() {
+    let fifty = "30 ask 0 goes\n 30 sent\n".repeat(50);
+    check(rates(50, 0), &format!("{fifty} 30 ask 0 requests 92\n 89 ask 0 requests 92\n 92 ask 0 goes"));
+}
+
+#[test]
 fn as_many_requests_go_in_a_minute_as_may_and_a_second_more_is_waited_for_the_way() {
     check(
         rates(2, 0),
