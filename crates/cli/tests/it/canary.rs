@@ -58,7 +58,7 @@ fn is_whole(heard: &[u8]) -> bool {
 }
 
 /// A collector of traces that keeps the body of each request.
-fn collector() -> (SocketAddr, Receiver<String>) {
+pub(crate) fn collector() -> (SocketAddr, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let (tell, told) = channel();

@@ -4,6 +4,7 @@
 use almoner_testkit::{Answer, Authority, TlsDoor, TruthProvider, TunnelProxy, Validity};
 use serde_json::json;
 
+use crate::canary::collector;
 use crate::provider::{chat, direct, messages, messages_stream, truth, world_of};
 use crate::server::Server;
 use crate::world::{Said, World};
@@ -187,4 +188,22 @@ fn a_server_that_could_trust_nobody_or_speak_to_no_proxy_does_not_start() {
     check_no_start("SSL_CERT_FILE", "empty.pem", &["certificates", "SSL_CERT_FILE"]);
     check_no_start("HTTPS_PROXY", "https://alice:sesame@127.0.0.1:1", &["HTTPS_PROXY", "https://"]);
     check_no_start("HTTPS_PROXY", "socks5://alice:sesame@127.0.0.1:1", &["HTTPS_PROXY", "socks5"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn spans_go_over_tls_to_a_collector_that_proves_who_it_is_and_to_no_other() {
+    let (known, stranger) = (Authority::new("known").unwrap(), Authority::new("stranger").unwrap());
+    for (trusted, is_told) in [(&known, true), (&stranger, false)] {
+        let (inside, traces) = collector();
+        let door = TlsDoor::open(&known, &["127.0.0.1"], Validity::Good, inside).await.unwrap();
+        let world = World::new("");
+        let url = format!("https://{}", door.addr());
+        let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20canary-otlp");
+        let server = trusting(&world, trusted, &[("ALMONER_OTLP", &url), headers]);
+        assert_eq!(server.post("/v1/messages", &[], &messages("rehearsal", 20, "Hello")).await.status, 200);
+        // What has not been sent yet is sent as it ends.
+        server.stop();
+        let spans: String = traces.try_iter().collect();
+        assert_eq!(spans.contains("\"name\":\"chat rehearsal\""), is_told, "{spans}");
+    }
 }
