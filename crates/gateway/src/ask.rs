@@ -14,11 +14,11 @@ use crate::counting;
 use crate::dialect::Asks;
 use crate::exchange;
 use crate::guard::HoldGuard;
-use crate::journey::{Stop, Trouble};
 use crate::pacing::{Gate, KEPT_MAX, Known, Pass};
 use crate::port::{Admitted, Decision, DeskError, End, Fullness, Keys, Purse, Question, Recorder, Refused};
 use crate::report::{Outcome, Report, Said, Verdict};
 use crate::stack::{Gateway, Understood, World, whole};
+use crate::trouble::{Stop, Trouble};
 
 /// What refills within this time is worth waiting for.
 const SOON: Span = Span::from_secs(60);

@@ -22,7 +22,6 @@ use crate::bill::{Asked, Bill, Tariff, bill};
 use crate::dialect::Asks;
 use crate::guard::{DROPPED, HoldGuard};
 use crate::http;
-use crate::journey::{Stop, Trouble, plain};
 use crate::models;
 use crate::pacing::Pass;
 use crate::pipe::{client_body, full_body};
@@ -36,6 +35,7 @@ use crate::stopwatch::{FirstByte, added};
 use crate::survivor::{Panicked, to_the_end};
 use crate::told_limits::told_limits;
 use crate::trial::Trial;
+use crate::trouble::{Stop, Trouble, plain};
 use crate::turns::{Turns, read_whole};
 
 /// The most bytes of an error that are read to see whose it is.

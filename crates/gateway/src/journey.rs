@@ -10,12 +10,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use almoner_policy::{Route, Setback, Target, Trail, When};
-use almoner_units::{Budget, BudgetName, CallId, Labels, Level, Priority, Span};
+use almoner_units::{Budget, BudgetName, CallId, Labels, Priority, Span};
 use hyper::Response;
 
 use crate::answer::{Answer, tell_attempts, tell_in_vain, tell_route};
 use crate::ask::ask;
 use crate::dialect::{self, Asks};
+use crate::hop::Hop;
 use crate::labels::{Said, labels};
 use crate::names::Names;
 use crate::port::Purse;
@@ -24,9 +25,10 @@ use crate::reject::{Of, Rejection, reject};
 use crate::relay::ClientBody;
 use crate::report::StopNote;
 use crate::retry::{Again, Tries};
-use crate::stack::{Came, Gateway, Understood, World};
+use crate::stack::{Came, Gateway, World};
 use crate::stays::{self, Stay, Stays};
 use crate::trial::Trial;
+use crate::trouble::{Ending, Stop, Trouble, plain};
 
 /// The most stops of one call, whatever routes lead on to others.
 const STOPS_MAX: usize = 8;
@@ -54,153 +56,6 @@ impl Roads {
     pub(crate) fn instead_of(self, old: &Self) -> Self {
         let stays = if self.routes == old.routes { Arc::clone(&old.stays) } else { self.stays };
         Self { stays, ..self }
-    }
-}
-
-/// How one stop of a call came out.
-pub(crate) enum Stop {
-    /// With an answer for the client.
-    Answered(Response<ClientBody>),
-    /// Something stood in the way.
-    Setback(Box<Trouble>),
-}
-
-/// What stood in the way of a call at a stop.
-pub(crate) struct Trouble {
-    pub(crate) setback: Setback,
-    /// Whether its client is told that time alone brings no money.
-    is_final: bool,
-    /// In words.
-    pub(crate) why: String,
-    /// The call of this stop; `None` where it did not get so far.
-    pub(crate) call: Option<CallId>,
-    /// The budget that refused it.
-    pub(crate) budget: Option<BudgetName>,
-    /// What the client gets where nothing leads on.
-    pub(crate) ending: Option<Ending>,
-    /// Whether it is worth another try at the same stop.
-    pub(crate) again: Again,
-    /// What came, of a call that is worth another try and took no route.
-    pub(crate) came: Option<Box<Came>>,
-}
-
-/// The last word of a call that went nowhere.
-pub(crate) enum Ending {
-    Response(Response<ClientBody>),
-    Rejection(Box<Rejection>),
-}
-
-impl Trouble {
-    /// That of a call that was refused here.
-    pub(crate) fn of_refusal(call: CallId, answer: &Answer, response: Response<ClientBody>) -> Self {
-        let refusal = answer.refusal();
-        let why = refusal.map_or_else(
-            || plain(&answer.message()),
-            |refusal| {
-                let left = refusal.limit.meter.show(refusal.left());
-                format!("budget `{}` has {left} left of {} at level {}", refusal.account, refusal.limit, refusal.level)
-            },
-        );
-        Self {
-            setback: match (refusal, answer) {
-                (Some(refusal), _) => Setback::Exhausted(refusal.level),
-                (None, Answer::Paced { .. }) => Setback::RateLimited,
-                (None, _) => Setback::Unfit,
-            },
-            is_final: matches!(answer, Answer::NoMoney(_)),
-            why,
-            call: Some(call),
-            budget: refusal.map(|refusal| refusal.account.budget.clone()),
-            ending: Some(Ending::Response(response)),
-            again: Again::No,
-            came: None,
-        }
-    }
-
-    /// That of a call that would have gone.
-    pub(crate) fn of_level(call: CallId, level: Level) -> Self {
-        let why = format!("a budget is at level {level}");
-        Self { setback: Setback::Level(level), call: Some(call), ..Self::unfit(why, None) }
-    }
-
-    /// That of a call that a provider did not answer, or not well.
-    pub(crate) fn of_provider(call: CallId, setback: Setback, why: String, response: Response<ClientBody>) -> Self {
-        Self { setback, call: Some(call), ending: Some(Ending::Response(response)), ..Self::unfit(why, None) }
-    }
-
-    /// That of a target that cannot take the call.
-    fn unfit(why: String, rejection: Option<Box<Rejection>>) -> Self {
-        let ending = rejection.map(Ending::Rejection);
-        let setback = Setback::Unfit;
-        Self { setback, is_final: false, why, call: None, budget: None, ending, again: Again::No, came: None }
-    }
-}
-
-/// A message of ours without our name before it.
-pub(crate) fn plain(message: &str) -> String {
-    message.strip_prefix("Almoner: ").unwrap_or(message).to_owned()
-}
-
-/// What a stop knows of the way that lies ahead of it.
-#[derive(Clone, Debug)]
-pub(crate) struct Hop {
-    pub(crate) note: StopNote,
-    targets: Arc<[Target]>,
-    trail: Trail,
-    met: Vec<Setback>,
-    /// The budgets that send the calls which they refuse elsewhere.
-    detours: Vec<BudgetName>,
-    first_byte_max: Option<Span>,
-    /// From which level on the call leaves.
-    leaves_from: Option<Level>,
-    /// The budgets that do not stop it here: they refused, or would refuse, the call that this free one stands in for.
-    spares: Vec<BudgetName>,
-    /// Whether it waits here for its turn, as it would at home.
-    is_patient: bool,
-}
-
-impl Hop {
-    /// Whether a call with this level before it leaves, though it could go.
-    pub(crate) fn leaves_at(&self, level: Level) -> bool {
-        self.leaves_from.is_some_and(|from| level >= from)
-    }
-
-    /// Whether some stop is left to try after this.
-    pub(crate) fn goes_on(&self, trouble: &Trouble) -> bool {
-        let is_sent_on = trouble.budget.as_ref().is_some_and(|budget| self.detours.contains(budget));
-        is_sent_on || self.trail.leads_on(&self.targets, &self.met, trouble.setback)
-    }
-
-    /// Whether another stop waits for what this one's provider has no room for just now.
-    pub(crate) fn leads_on_from_a_crowd(&self) -> bool {
-        self.trail.leads_on(&self.targets, &self.met, Setback::RateLimited)
-    }
-
-    /// How long an answer may take to begin, where another stop waits for its delay.
-    pub(crate) fn first_byte_max(&self) -> Option<Span> {
-        self.first_byte_max.filter(|_| self.trail.leads_on(&self.targets, &self.met, Setback::Timeout))
-    }
-}
-
-impl Understood {
-    /// Whether budgets may be left out that refuse it here, so that it waits for none of them.
-    pub(crate) fn may_be_spared(&self) -> bool {
-        self.hop.as_ref().is_some_and(|hop| !hop.spares.is_empty() && !hop.is_patient)
-    }
-
-    /// Leaves out a budget that refuses it here, where that is allowed; whether it is worth asking again.
-    pub(crate) fn spare(&mut self, budget: &BudgetName) -> bool {
-        let may_wait = self.may_be_spared();
-        let Some(hop) = &mut self.hop else { return false };
-        if hop.spares.contains(budget) {
-            hop.spares.retain(|spared| spared != budget);
-            hop.note.spared.push(budget.clone());
-            self.accounts.retain(|account| account.budget != *budget);
-            return true;
-        }
-        // It did not wait so far, because it would have waited for those that are left out.
-        hop.is_patient = true;
-        may_wait
     }
 }
 

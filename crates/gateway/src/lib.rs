@@ -14,6 +14,7 @@ pub mod dialect;
 mod exchange;
 mod guard;
 mod heed;
+mod hop;
 mod http;
 mod inbox;
 mod journey;
@@ -39,6 +40,7 @@ mod survivor;
 mod told_limits;
 mod trace;
 mod trial;
+mod trouble;
 mod turns;
 mod who;
 
