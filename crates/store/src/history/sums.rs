@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use almoner_units::{CallId, Meter};
+use almoner_units::Meter;
 use rusqlite::{CachedStatement, OptionalExtension, Row, Transaction};
 
 use super::record::{Decision, Outcome, OutcomeRecord, VerdictRecord};
@@ -134,15 +134,17 @@ impl<'batch> Adder<'batch> {
 
     /// Adds the end of a call whose row is about to change; where it had another end, that is taken back.
     pub(super) fn ended(&mut self, outcome: &OutcomeRecord, known: &mut KnownSets) -> rusqlite::Result<()> {
-        let (at_ms, labels, before) = self.before(outcome.id)?;
+        // The truth about a call that was forgotten: what was assumed for it is in the sums of its labels, which nobody
+        // knows any more. To add the truth as well would count the call twice.
+        let Some((at_ms, labels, before)) = self.before(outcome)? else { return Ok(()) };
         let set = self.set(known, &labels)?;
         self.add(at_ms, set, &before.taken_back());
         self.add(at_ms, set, &Sums::of_outcome(outcome));
         Ok(())
     }
 
-    /// When a call was decided, its labels, and what its end counts so far.
-    fn before(&mut self, id: CallId) -> rusqlite::Result<(i64, String, Sums)> {
+    /// When a call was decided, its labels, and what its end counts so far; none where this is known no more.
+    fn before(&mut self, of: &OutcomeRecord) -> rusqlite::Result<Option<(i64, String, Sums)>> {
         let read = |row: &Row<'_>| {
             let outcome: Option<String> = row.get(2)?;
             let mut parts = [0; 6];
@@ -156,8 +158,9 @@ impl<'batch> Adder<'batch> {
             )?;
             Ok((row.get(0)?, row.get(1)?, sums))
         };
-        let found = self.before.query_row([id.to_string()], read).optional()?;
-        Ok(found.unwrap_or_else(|| (clip(id.made_at().ms()), "{}".to_owned(), Sums::default())))
+        let found = self.before.query_row([of.id.to_string()], read).optional()?;
+        let is_first = of.outcome != Outcome::Corrected;
+        Ok(found.or_else(|| is_first.then(|| (clip(of.id.made_at().ms()), "{}".to_owned(), Sums::default()))))
     }
 
     fn add(&mut self, at_ms: i64, set: i64, sums: &Sums) {
