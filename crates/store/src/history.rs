@@ -173,7 +173,8 @@ impl History {
     }
 
     /// Forgets some of the oldest calls, throttle events and events where the history takes more than `bytes`; says how
-    /// many rows. What they add up to stays. Like [`History::prune`] it takes a step at a time.
+    /// many rows. What they add up to stays, and so does the audit up to its own bound. Like [`History::prune`] it
+    /// takes a step at a time.
     ///
     /// # Errors
     /// [`HistoryError`]; nothing is forgotten then.
@@ -184,12 +185,12 @@ impl History {
         }
         self.transact(|batch| {
             let mut removed = 0;
-            for table in ["calls", "throttle_events", "events"] {
+            for table in ["calls", "throttle_events"] {
                 let oldest =
                     format!("DELETE FROM {table} WHERE id IN (SELECT id FROM {table} ORDER BY at_ms LIMIT ?1)");
                 removed += batch.execute(&oldest, [PRUNED_MAX])?;
             }
-            Ok(removed)
+            Ok(removed + events::shrink(batch, PRUNED_MAX)?)
         })
     }
 

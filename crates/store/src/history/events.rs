@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 use super::record::{EventKind, EventRecord};
 use super::{clip, count};
 
+/// How many changes the audit keeps where history is too large for anything else.
+const AUDIT_MAX: usize = 100_000;
+
 /// An event, read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -70,12 +73,40 @@ pub(super) fn read(
     if after > last {
         return Ok(Events { events: Vec::new(), last, gap: true });
     }
-    let oldest = connection.query_row("SELECT min(id) FROM events", [], |row| row.get::<_, Option<i64>>(0))?;
-    let first_left = oldest.map_or(last + 1, count);
+    let is_gap = after > 0 && is_gone(&connection, after, last, kinds)?;
     let events = select(&connection, after, kinds, most, "ASC")?;
     let last = events.last().filter(|_| events.len() >= most).map_or(last, |event| event.id);
     // Whoever asks from the very beginning asks for what there is.
-    Ok(Events { events, last, gap: after > 0 && after + 1 < first_left })
+    Ok(Events { events, last, gap: is_gap })
+}
+
+/// Whether some of what came behind `after` is gone. The audit may be there where other events of its time are not.
+fn is_gone(connection: &Connection, after: u64, last: u64, kinds: &[EventKind]) -> rusqlite::Result<bool> {
+    if !kinds.is_empty() && kinds.iter().all(|kind| kind.is_change()) {
+        let oldest = connection.query_row("SELECT min(id) FROM events", [], |row| row.get::<_, Option<i64>>(0))?;
+        return Ok(after + 1 < oldest.map_or(last + 1, count));
+    }
+    let left = "SELECT count(*) FROM events WHERE id > ?1";
+    let left = connection.query_row(left, [clip(after)], |row| row.get(0)).map(count)?;
+    Ok(left < last - after)
+}
+
+/// Forgets the oldest events at most `most`, and what is beyond the bound of the audit; says how many.
+pub(super) fn shrink(batch: &Transaction<'_>, most: i64) -> rusqlite::Result<usize> {
+    let changes = words(EventKind::ALL.iter().filter(|kind| kind.is_change()));
+    let others = format!(
+        "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE kind NOT IN ({changes}) ORDER BY id LIMIT ?1)"
+    );
+    let audit = format!(
+        "DELETE FROM events WHERE id IN
+            (SELECT id FROM events WHERE kind IN ({changes}) ORDER BY id DESC LIMIT ?1 OFFSET {AUDIT_MAX})"
+    );
+    Ok(batch.execute(&others, [most])? + batch.execute(&audit, [most])?)
+}
+
+/// Kinds as a list in SQL. Their words are ours, and hold nothing that it could mistake.
+fn words<'k>(kinds: impl Iterator<Item = &'k EventKind>) -> String {
+    kinds.map(|kind| format!("'{}'", kind.word())).collect::<Vec<_>>().join(", ")
 }
 
 fn select(
@@ -85,9 +116,7 @@ fn select(
     most: usize,
     order: &str,
 ) -> rusqlite::Result<Vec<Event>> {
-    // The words of kinds are ours, and hold nothing that SQL could mistake.
-    let words: Vec<String> = kinds.iter().map(|kind| format!("'{}'", kind.word())).collect();
-    let only = if words.is_empty() { String::new() } else { format!("AND kind IN ({})", words.join(", ")) };
+    let only = if kinds.is_empty() { String::new() } else { format!("AND kind IN ({})", words(kinds.iter())) };
     let query =
         format!("SELECT id, at_ms, kind, message, data FROM events WHERE id > ?1 {only} ORDER BY id {order} LIMIT ?2");
     let mut rows = connection.prepare(&query)?;

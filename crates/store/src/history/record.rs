@@ -194,6 +194,28 @@ words! {
     }
 }
 
+impl EventKind {
+    /// Whether somebody brought it about: these are the audit, which is kept when other events are not.
+    #[must_use]
+    pub const fn is_change(self) -> bool {
+        matches!(
+            self,
+            Self::BudgetSet
+                | Self::BudgetRemoved
+                | Self::BudgetReset
+                | Self::UsageAdded
+                | Self::Corrected
+                | Self::KeyMade
+                | Self::KeyRotated
+                | Self::KeyRevoked
+                | Self::TokenMade
+                | Self::TokenRevoked
+                | Self::ConfigReloaded
+                | Self::ConfigRefused
+        )
+    }
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventRecord {

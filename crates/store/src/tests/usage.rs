@@ -356,6 +356,36 @@ fn a_history_that_is_too_large_forgets_its_oldest_calls_but_not_what_they_add_up
 }
 
 #[test]
+fn the_truth_about_a_call_that_was_forgotten_is_not_counted_beside_what_was_assumed() {
+    let state = State::new();
+    let mut history = History::open(&state.dir()).unwrap();
+    history.flush(&[decided(1, 0, "session=a", Decision::Admitted), ended(1, Outcome::Assumed, 19, 1000)]).unwrap();
+    assert_eq!(history.shrink(1).unwrap(), 1);
+    history.flush(&[ended(1, Outcome::Corrected, 4, 70)]).unwrap();
+    assert_eq!(told(&state, &grouped(&[], None)), [" 1 0 0 0 1/20/1000"]);
+}
+
+#[test]
+fn a_history_that_is_too_large_keeps_its_audit_and_says_what_else_is_gone() {
+    let state = State::new();
+    let mut history = History::open(&state.dir()).unwrap();
+    let kinds = [EventKind::Refused, EventKind::BudgetSet, EventKind::Refused, EventKind::KeyMade];
+    history.flush(&(1..).zip(kinds).map(|(secs, kind)| event(kind, secs)).collect::<Vec<_>>()).unwrap();
+    let first = history.last_event() - 3;
+    assert_eq!(history.shrink(1).unwrap(), 2);
+    let mut reader = HistoryReader::open(&state.dir()).unwrap();
+    let mut read = |after: u64, kinds: &[EventKind]| {
+        let found = reader.events(Some(after), kinds, 10).unwrap();
+        (found.events.iter().map(|event| event.kind.clone()).collect::<Vec<_>>(), found.gap)
+    };
+    let audit = ["budget_set", "key_made"].map(str::to_owned).to_vec();
+    assert_eq!(read(0, &[EventKind::BudgetSet, EventKind::KeyMade]), (audit.clone(), false));
+    assert_eq!(read(first, &[]), (audit, true), "a refusal between them is gone");
+    assert!(!read(first, &[EventKind::BudgetSet, EventKind::KeyMade]).1);
+    assert_eq!(read(first + 2, &[]), (vec!["key_made".to_owned()], false));
+}
+
+#[test]
 fn what_was_used_of_late_is_told_by_session() {
     let state = State::new();
     let mut history = History::open(&state.dir()).unwrap();
