@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::Permissions;
+use std::future::Future;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use almoner_api::Request;
@@ -46,6 +48,8 @@ const IDLE_LOOK: Duration = Duration::from_secs(1);
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// How often a server that is ending looks whether every call has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// How long the disk has to end with, once nobody waits for an end in order.
+const HURRY_MAX: Duration = Duration::from_secs(5);
 /// How often history is shown what every account looks like, while something happens and they are few.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 /// How long each account is left alone after it was shown, so that a hundred thousand of them take a hundredth of the
@@ -170,11 +174,30 @@ pub fn serve(settings: &Settings, options: &Options, say: &mut dyn FnMut(String)
     runtime.shutdown_timeout(Duration::from_secs(5));
     Arc::into_inner(lanes).into_iter().for_each(Lanes::end);
     keeper.stop();
-    drop(keeping.join());
+    let has_ended = if matches!(served, Ok(false)) {
+        join_within(keeping, HURRY_MAX)
+    } else {
+        drop(keeping.join());
+        true
+    };
+    if !has_ended {
+        die("told to stop again, and the disk does not answer");
+    }
     drop(recording.join());
     // Every call has ended by now.
     tracing.end();
-    served
+    served.map(drop)
+}
+
+/// Waits so long for a thread to end; whether it has.
+fn join_within<T: Send + 'static>(thread: JoinHandle<T>, most: Duration) -> bool {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        drop(thread.join());
+        // Nobody hears it any more where it took too long.
+        tell.send(()).unwrap_or_default();
+    });
+    told.recv_timeout(most).is_ok()
 }
 
 /// Tries what may fail, where no ledger is yet, before anything is made: a start that fails leaves nothing behind.
@@ -334,6 +357,7 @@ pub(crate) fn keep(settings: &Settings) -> Keep {
     Keep { age: settings.history_keep, bytes: settings.history_bytes_max, call_events: settings.history_calls }
 }
 
+/// Serves until it is told to end; whether it then ended in order, and not because somebody did not wait for that.
 async fn run(
     settings: &Settings,
     options: &Options,
@@ -342,7 +366,7 @@ async fn run(
     lanes: &Arc<Lanes>,
     unseen: Arc<AtomicBool>,
     say: &mut dyn FnMut(String),
-) -> Result<(), ServeError> {
+) -> Result<bool, ServeError> {
     // From the first line on somebody may tell it to stop.
     let (mut signals, mut hangups) = (Signals::new()?, Hangups::new()?);
     let listener = server::listen(settings.listen).map_err(|error| ServeError::Listen(settings.listen, error))?;
@@ -359,19 +383,7 @@ async fn run(
     let (drained, all_drained) = oneshot::channel();
     let in_force = operations.in_force.clone();
     let activity = operations.activity.clone();
-    let connections = usize::try_from(settings.connections_max).unwrap_or(usize::MAX);
-    let possible = guests::possible(connections);
-    if possible < connections {
-        say(format!(
-            "this process may open too few files for {connections} connections, so {possible} are taken at once"
-        ));
-    }
-    let limits = Limits {
-        connections: possible,
-        header_bytes: usize::try_from(settings.header_bytes_max).unwrap_or(usize::MAX).max(8192),
-        header_time: Duration::from_millis(settings.receive_max.ms()),
-        unread_time: Duration::from_millis(settings.stream_idle_max.ms()),
-    };
+    let limits = limits(settings, say);
     let names = in_force.clone();
     let is_for_us =
         move |head: &hyper::http::request::Parts| hosts(&names.now().settings).take(&head.uri, &head.headers);
@@ -404,17 +416,56 @@ async fn run(
     recorder.happened(EventKind::Stopping, format!("almoner ends: {why}"), serde_json::json!({ "because": why }));
     web.stop();
     phase.send_replace(Phase::Draining);
-    tokio::select! {
-        () = drain(all_drained, keeper, drain_max) => {}
-        why = signals.next() => say(format!("{why} again; what runs is charged until its cost is known")),
-    }
+    let is_drained = unless_told(drain(all_drained, keeper, drain_max), signals.next(), say).await;
     phase.send_replace(Phase::Over);
-    drop((listening.await, controlling.await));
-    show(keeper, &recorder).await;
-    let kept = hours::write(&settings.state_dir, &operations.gateway().hours());
-    kept.unwrap_or_else(|error| say(hours::unkept(&error)));
+    let closing = async {
+        drop((listening.await, controlling.await));
+        // Asks the keeper, who waits for the disk.
+        show(keeper, &recorder).await;
+    };
+    let is_closed = if is_drained {
+        unless_told(closing, signals.next(), say).await
+    } else {
+        tokio::time::timeout(HURRY_MAX, closing).await.is_ok()
+    };
+    if is_closed {
+        let kept = hours::write(&settings.state_dir, &operations.gateway().hours());
+        kept.unwrap_or_else(|error| say(hours::unkept(&error)));
+    }
     drop(std::fs::remove_file(settings.state_dir.join(control::CONTROL_SOCKET)));
-    Ok(())
+    Ok(is_closed)
+}
+
+/// Waits until this is done, or somebody who was told of it does not wait for it; whether it is done.
+async fn unless_told(
+    work: impl Future<Output = ()>,
+    told: impl Future<Output = &'static str>,
+    say: &mut dyn FnMut(String),
+) -> bool {
+    tokio::select! {
+        () = work => true,
+        why = told => {
+            say(format!("{why} again; what runs is charged until its cost is known"));
+            false
+        }
+    }
+}
+
+/// The limits of the listener, by the settings and by what this process may open.
+fn limits(settings: &Settings, say: &mut dyn FnMut(String)) -> Limits {
+    let connections = usize::try_from(settings.connections_max).unwrap_or(usize::MAX);
+    let possible = guests::possible(connections);
+    if possible < connections {
+        say(format!(
+            "this process may open too few files for {connections} connections, so {possible} are taken at once"
+        ));
+    }
+    Limits {
+        connections: possible,
+        header_bytes: usize::try_from(settings.header_bytes_max).unwrap_or(usize::MAX).max(8192),
+        header_time: Duration::from_millis(settings.receive_max.ms()),
+        unread_time: Duration::from_millis(settings.stream_idle_max.ms()),
+    }
 }
 
 /// Joins the gateway and the operations with the keeper, the providers and the keys.
@@ -591,10 +642,27 @@ async fn drain(clients: oneshot::Receiver<()>, keeper: &Keeper, most: Span) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::{pending, ready};
+    use std::sync::mpsc::channel;
 
     #[test]
     fn many_accounts_are_shown_less_often_than_few() {
         let seconds = [0, 1, 1_000, 10_000, 110_000].map(|shown| pause_after(shown).as_secs());
         assert_eq!(seconds, [1, 1, 1, 10, 110]);
+    }
+
+    #[tokio::test]
+    async fn whoever_tells_it_again_to_stop_is_heard_whatever_hangs() {
+        let mut said = Vec::new();
+        assert!(unless_told(ready(()), pending(), &mut |line| said.push(line)).await);
+        assert!(!unless_told(pending(), ready("told to stop"), &mut |line| said.push(line)).await);
+        assert_eq!(said, ["told to stop again; what runs is charged until its cost is known"]);
+    }
+
+    #[test]
+    fn a_thread_that_hangs_is_not_waited_for() {
+        let (_go, gone) = channel::<()>();
+        assert!(!join_within(std::thread::spawn(move || gone.recv()), Duration::ZERO));
+        assert!(join_within(std::thread::spawn(|| ()), Duration::from_secs(60)));
     }
 }
