@@ -128,6 +128,9 @@ fn model(provider: &'static str, name: &str, row: &Row) -> Result<Option<Model>,
     }
     let mut rates = rates(provider, row)?;
     rates.extend(fast(provider, name, &rates[0]));
+    for rate in &mut rates {
+        rate.parts.extend(sound(provider, name).map(|pico| ("audio_input", pico)));
+    }
     let mut facts = known_facts(provider, name);
     for (fact, key) in [("context_window", "max_input_tokens"), ("max_output", "max_output_tokens")] {
         facts.extend(row.get(key).and_then(|raw| raw.get().parse().ok()).map(|count| (fact, count)));
@@ -218,6 +221,14 @@ fn fast(provider: &str, name: &str, standard: &Rate) -> Option<Rate> {
         above: 0,
         parts: standard.parts.iter().map(|(part, pico)| (*part, pico * 2)).collect(),
     })
+}
+
+/// What a token of sound costs where the table has no price for it, in pico-dollars.
+///
+/// Mistral bills what Voxtral Small hears by the second. As of 2026-11-23 the dearest price found for it is $100 for a
+/// million seconds, as openrouter.ai lists the model; at 12.5 tokens a second that is $8 for a million tokens.
+fn sound(provider: &str, name: &str) -> Option<u64> {
+    (provider == "mistral" && name.starts_with("voxtral-small")).then_some(8_000_000)
 }
 
 /// What the table lacks: the most tokens an image can cost, and the surcharge in percent for inference that is pinned
