@@ -13,6 +13,10 @@ use args::{Cli, Command};
 use clap::Parser;
 use fail::Manner;
 
+/// Many small pieces are asked for in one thread and given back in another, for as long as the server runs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
