@@ -8,6 +8,7 @@ use std::task::{Context, Waker};
 use almoner_api::{NewKey, Reply, Request};
 use almoner_config::{BudgetsFrom, Settings, Sources};
 use almoner_ledger::MAX_ACCOUNTS_PER_KEY;
+use almoner_store::EventKind;
 use almoner_units::{Budget, LevelMarks, Meter, Mode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -282,4 +283,11 @@ async fn a_reason_is_one_line_that_the_audit_can_hold() {
     let reset = Request::ResetBudget { budget: "x".to_owned(), per: Vec::new(), reason: "a\u{1b}[2J".to_owned(), by };
     let Reply::Failed(no) = server.operations.run(reset).await else { panic!("it was reset") };
     assert_eq!(no.code, "bad_reason");
+}
+
+/// The face may not know the store, so each has its own list; what one of them lacks would be kept and never shown.
+#[test]
+fn the_audit_shows_the_events_that_are_kept_for_it() {
+    let kept: Vec<&str> = EventKind::ALL.iter().copied().filter(|kind| kind.is_change()).map(EventKind::word).collect();
+    assert_eq!(almoner_web::CHANGES.as_slice(), kept);
 }

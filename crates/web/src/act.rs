@@ -22,8 +22,8 @@ use crate::resources::{
 };
 use crate::table::Act;
 
-/// The kinds of events that somebody brought about.
-const CHANGES: [&str; 12] = [
+/// The kinds of events that somebody brought about: the audit.
+pub const CHANGES: [&str; 12] = [
     "budget_set",
     "budget_removed",
     "budget_reset",

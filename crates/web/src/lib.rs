@@ -22,5 +22,6 @@ mod table;
 mod tests;
 mod web;
 
+pub use act::CHANGES;
 pub use openapi::document;
 pub use web::{Web, WebBody, takes};
