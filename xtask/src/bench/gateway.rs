@@ -189,15 +189,26 @@ impl Load {
         connections: usize,
         seconds: usize,
     ) -> Result<Self, String> {
+        let (load, failures) = Self::with_failures(cores, script, server, connections, seconds)?;
+        failures.map_or(Ok(load), Err)
+    }
+
+    /// Loads a server with a script, and tells which calls failed, where any did.
+    pub(super) fn with_failures(
+        cores: &str,
+        script: &Path,
+        server: &Running,
+        connections: usize,
+        seconds: usize,
+    ) -> Result<(Self, Option<String>), String> {
         let mut wrk = on_cores(cores, Path::new("wrk"));
         wrk.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"]).arg(script);
         wrk.arg(format!("http://{}/", server.addr));
         let said = output(&mut wrk)?;
         let load = Self::of(&said).ok_or_else(|| format!("wrk said no figures, but: {said}"))?;
-        match failures(&said) {
-            None => Ok(load),
-            Some(kinds) => Err(format!("of {} calls some failed: {kinds}", load.requests)),
-        }
+        let told = |kinds: &str| format!("of {} calls some failed: {kinds}", load.requests);
+        let failures = failures(&said).map(told);
+        Ok((load, failures))
     }
 
     fn of(said: &str) -> Option<Self> {

@@ -164,9 +164,14 @@ fn fill(cores: &str, script: &Path, server: &Running, crowd: Crowd) -> Result<()
 
 /// One caller, and then 32.
 pub(super) fn sample(cores: &str, script: &Path, way: &Running, seconds: usize) -> Result<Sample, String> {
-    let alone = Load::take(cores, script, way, 1, seconds)?;
+    sample_by(way, |connections| Load::take(cores, script, way, connections, seconds))
+}
+
+/// One caller, and then 32, each by a load of so many connections.
+pub(super) fn sample_by(way: &Running, mut load: impl FnMut(usize) -> Result<Load, String>) -> Result<Sample, String> {
+    let alone = load(1)?;
     let before = way.cpu();
-    let all = Load::take(cores, script, way, 32, seconds)?;
+    let all = load(32)?;
     Ok(Sample { p50_ms: alone.p50_us / 1e3, rate: all.rate, cpu_us: (way.cpu() - before) * 1e6 / all.requests })
 }
 

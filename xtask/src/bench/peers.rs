@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 
 use super::Size;
 use super::figure::{Figure, Goal};
-use super::gateway::{REPORT, almoner, nginx, proxy_conf, ratio};
-use super::many::{Pick, Sample, sample};
+use super::gateway::{Load, REPORT, almoner, nginx, proxy_conf, ratio};
+use super::many::{Pick, Sample, sample, sample_by};
 use super::overspend::{self, LIMIT_USD, MODEL};
 use super::process::{Folder, Running, built, free_address, on_cores};
 use crate::run;
@@ -142,7 +142,7 @@ impl Site {
     }
 }
 
-/// Measures every peer that can be had; gives the figures, and a line for each that cannot.
+/// Measures every peer that can be had; gives the figures, and a line for each that cannot and for calls that failed.
 pub(crate) fn peers(cores: &str, size: Size) -> Result<(Vec<Figure>, Vec<String>), String> {
     let site = Site::new(cores)?;
     let (mut here, mut missing) = (Vec::new(), Vec::new());
@@ -152,7 +152,8 @@ pub(crate) fn peers(cores: &str, size: Size) -> Result<(Vec<Figure>, Vec<String>
             Err(why) => missing.push(format!("{} is left out: {why}.", peer.told)),
         }
     }
-    let mut figures = speed(&site, &here, size)?;
+    let (mut figures, failed) = speed(&site, &here, size)?;
+    missing.extend(failed);
     figures.extend(overspend::figures(&site, &here)?);
     Ok((figures, missing))
 }
@@ -163,13 +164,38 @@ struct Way {
     script: PathBuf,
     server: Running,
     samples: Vec<Sample>,
+    /// What failed in each round in which something did. Of ours nothing may.
+    failed: Vec<String>,
+}
+
+impl Way {
+    fn new(told: &str, script: PathBuf, server: Running) -> Self {
+        Self { told: told.to_owned(), script, server, samples: Vec::new(), failed: Vec::new() }
+    }
+
+    /// Takes a sample; a peer's calls may fail, and are told.
+    fn take(&mut self, is_peer: bool, cores: &str, size: Size) -> Result<(), String> {
+        let (script, server) = (&self.script, &self.server);
+        let found = if is_peer {
+            sample_by(server, |connections| {
+                let (load, failures) = Load::with_failures(cores, script, server, connections, size.seconds)?;
+                self.failed.extend(failures);
+                Ok(load)
+            })
+        } else {
+            sample(cores, script, server, size.seconds)
+        };
+        self.samples.push(found.map_err(|why| format!("on the way `{}`: {why}", self.told))?);
+        Ok(())
+    }
 }
 
 /// Where in the list the way stands that the peers are compared with: ours as it is meant to be used.
 const ON_DISK: usize = 3;
 const FIRST_PEER: usize = 4;
 
-fn speed(site: &Site, peers: &[&Peer], size: Size) -> Result<Vec<Figure>, String> {
+/// The figures of every way, and a line for every round in which calls of a peer failed.
+fn speed(site: &Site, peers: &[&Peer], size: Size) -> Result<(Vec<Figure>, Vec<String>), String> {
     let memory = Folder::new(Path::new("/dev/shm"), "peers")?;
     let upstream = nginx(&site.disk, "upstream", &site.cores, &upstream_conf())?;
     let at = upstream.addr;
@@ -177,7 +203,7 @@ fn speed(site: &Site, peers: &[&Peer], size: Size) -> Result<Vec<Figure>, String
     let config = site.disk.write("almoner.toml", &config(at, 9_000_000.0))?;
     let ours = |state: PathBuf| almoner(&site.cores, &config, &state, &[]);
     let script = site.disk.write("chat.lua", &script("/v1/chat/completions", at))?;
-    let plain = |told: &str, server| Way { told: told.to_owned(), script: script.clone(), server, samples: Vec::new() };
+    let plain = |told: &str, server| Way::new(told, script.clone(), server);
     let mut ways = vec![
         plain("direct", upstream),
         plain("nginx", proxy),
@@ -186,18 +212,18 @@ fn speed(site: &Site, peers: &[&Peer], size: Size) -> Result<Vec<Figure>, String
     ];
     for peer in peers {
         let script = site.disk.write(&format!("{}.lua", peer.name), &self::script(peer.path, at))?;
-        let server = site.start(peer, at, false)?;
-        ways.push(Way { told: peer.told.to_owned(), script, server, samples: Vec::new() });
+        ways.push(Way::new(peer.told, script, site.start(peer, at, false)?));
     }
     let count = ways.len();
     for round in 0..size.rounds {
         for turn in 0..count {
-            let way = &mut ways[(round + turn) % count];
-            let found = sample(&site.cores, &way.script, &way.server, size.seconds);
-            way.samples.push(found.map_err(|why| format!("on the way `{}`: {why}", way.told))?);
+            let at = (round + turn) % count;
+            ways[at].take(at >= FIRST_PEER, &site.cores, size)?;
         }
     }
-    Ok(judged(&ways.into_iter().map(|way| (way.told, way.samples)).collect::<Vec<_>>()))
+    let told = |way: &Way, why: &String| format!("{}, in one round: {why}.", way.told);
+    let failed = ways.iter().flat_map(|way| way.failed.iter().map(|why| told(way, why))).collect();
+    Ok((judged(&ways.into_iter().map(|way| (way.told, way.samples)).collect::<Vec<_>>()), failed))
 }
 
 /// The figures of every way, and how many times ours on disk those of the peers are.
