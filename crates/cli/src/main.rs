@@ -15,7 +15,7 @@ use fail::Manner;
 
 /// Many small pieces are asked for in one thread and given back in another, for as long as the server runs.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
